@@ -1,0 +1,13 @@
+//! HTTP messages, and HTTP/1.1 connections for a proxy.
+//!
+//! What is special here: header names keep their spelling and order, a message that two parsers could read
+//! differently is refused (conflicting framing, folded lines, bare line feeds), and bodies are handed on in the
+//! pieces in which they arrive.
+
+mod body;
+mod headers;
+mod message;
+
+pub use body::{Body, BodyError, BodyStream};
+pub use headers::{Header, Headers, is_valid_name, is_valid_value};
+pub use message::{RequestHead, ResponseHead, Version};
