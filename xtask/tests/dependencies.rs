@@ -3,6 +3,8 @@
 //!
 //! Development dependencies count too: a test that reaches into another room is a layer crossed all the same.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail loudly")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
