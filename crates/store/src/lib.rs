@@ -1,1 +1,7 @@
-//! (being built)
+//! Stores behind the control plane. [`RedbStore`] keeps everything in one file and needs no server.
+
+mod open;
+mod peek;
+mod redb;
+
+pub use crate::redb::RedbStore;
