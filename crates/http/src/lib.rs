@@ -5,8 +5,14 @@
 //! pieces in which they arrive.
 
 mod body;
+pub mod client;
+pub mod encode;
+mod framing;
+pub mod head;
 mod headers;
 mod message;
+pub mod server;
+mod transport;
 
 pub use body::{Body, BodyError, BodyStream};
 pub use headers::{Header, Headers, is_valid_name, is_valid_value};

@@ -37,7 +37,8 @@ pub struct RequestHead {
     pub target: Bytes,
     /// The version it was sent with.
     pub version: Version,
-    /// The header fields, without those that frame the body on the connection.
+    /// The header fields as they came, those that frame the body included. On the way out the framing fields are
+    /// written by the connection and left out from here.
     pub headers: Headers,
 }
 
@@ -68,6 +69,7 @@ impl RequestHead {
 pub struct ResponseHead {
     /// The status.
     pub status: StatusCode,
-    /// The header fields, without those that frame the body on the connection.
+    /// The header fields as they came, those that frame the body included. On the way out the framing fields are
+    /// written by the connection and left out from here.
     pub headers: Headers,
 }

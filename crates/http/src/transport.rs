@@ -1,0 +1,54 @@
+//! A byte stream with what has been read from it and not yet used.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+/// The least room that a read gets.
+const READ_BYTES_MIN: usize = 4 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Transport<S> {
+    pub(crate) io: S,
+    pub(crate) buffer: BytesMut,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
+    /// Reads once, into room for at least `wanted` bytes. Zero means that the peer has closed its side.
+    pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+        let wanted = wanted.max(READ_BYTES_MIN);
+        if self.buffer.capacity() - self.buffer.len() < wanted {
+            self.buffer.reserve(wanted);
+        }
+        // The future keeps nothing between polls, so a new one each time is the same read.
+        pin!(self.io.read_buf(&mut self.buffer)).poll(context)
+    }
+
+    /// Writes until nothing remains.
+    pub(crate) fn poll_write_all(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &mut impl Buf,
+    ) -> Poll<io::Result<()>> {
+        while bytes.has_remaining() {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let count = bytes.chunks_vectored(&mut slices);
+            let slices = slices.get(..count).unwrap_or_default();
+            match Pin::new(&mut self.io).poll_write_vectored(context, slices) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => bytes.advance(written),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+}
