@@ -1,1 +1,45 @@
-//! (being built)
+//! AWS Signature Version 4: sign requests and verify them, in the header and in the query (presigned) form.
+//!
+//! The algorithm is that of AWS's "Signature Version 4 signing process" for every service but S3: the path is
+//! normalised and encoded once more, and the body is hashed unless the request says `UNSIGNED-PAYLOAD`.
+//!
+//! Verifying has two steps, because the caller has to look the secret up in between: [`Presented::find`] reads
+//! what the request claims, and [`Presented::verify`] checks the claim against a secret.
+
+#![deny(clippy::unwrap_used)]
+
+mod canonical;
+mod presented;
+mod sign;
+mod timestamp;
+mod verify;
+
+pub use canonical::Request;
+pub use presented::{Incomplete, Presented};
+pub use sign::{SigningScope, sign};
+pub use timestamp::format_timestamp;
+pub use verify::{Expected, VerifyError};
+
+/// The only algorithm there is.
+pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// What stands for the hash of a body that is not signed.
+pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+
+/// A pair of keys.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The public half, such as `AKIAIOSFODNN7EXAMPLE`.
+    pub access_key_id: String,
+    /// The secret half.
+    pub secret_access_key: String,
+    /// The token that temporary keys come with.
+    pub session_token: Option<String>,
+}
+
+/// Secrets stay out of logs.
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,230 @@
+//! What a request says about who signed it.
+
+use crate::{ALGORITHM, Request};
+
+/// A signature as a request presents it. Nothing of it is proven before [`Presented::verify`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// Whose key it is.
+    pub access_key_id: String,
+    /// The date of the credential scope, `YYYYMMDD`.
+    pub date: String,
+    /// The region of the credential scope.
+    pub region: String,
+    /// The service of the credential scope.
+    pub service: String,
+    /// The last part of the credential scope.
+    pub terminator: String,
+    /// Names of the headers that were signed, lower case and sorted as presented.
+    pub signed_headers: Vec<String>,
+    /// The signature in hexadecimal.
+    pub signature: String,
+    /// When it was signed, as written.
+    pub timestamp: String,
+    /// The session token that came along.
+    pub session_token: Option<String>,
+    /// For how many seconds a presigned request is good; `None` for the header form.
+    pub expires_seconds: Option<u64>,
+}
+
+/// A signature that lacks something. The text is AWS's, so that clients can show it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Incomplete(pub String);
+
+impl Presented {
+    /// Reads the signature of a request; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`Incomplete`] if there is one that lacks a part, or is of another scheme than AWS's.
+    pub fn find(request: &Request<'_>) -> Result<Option<Self>, Incomplete> {
+        if let Some(value) = request.header("authorization") {
+            return from_header(request, value).map(Some);
+        }
+        if request.parameter("X-Amz-Algorithm").is_some() || request.parameter("X-Amz-Signature").is_some() {
+            return from_query(request).map(Some);
+        }
+        Ok(None)
+    }
+}
+
+fn from_header(request: &Request<'_>, value: &str) -> Result<Presented, Incomplete> {
+    let scheme_end = value.find(|c: char| c.is_ascii_whitespace()).unwrap_or(value.len());
+    let (scheme, rest) = value.split_at(scheme_end);
+    if scheme != ALGORITHM {
+        return Err(Incomplete(format!(
+            "Unsupported AWS 'algorithm': '{scheme}' (only {ALGORITHM} is known)."
+        )));
+    }
+    let field = |name: &str| {
+        rest.split(',')
+            .filter_map(|part| part.trim().split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+            .filter(|value| !value.is_empty())
+    };
+    let (credential, signature, signed) = (field("Credential"), field("Signature"), field("SignedHeaders"));
+    let timestamp = request.header("x-amz-date").or_else(|| request.header("date"));
+    let mut missing = Vec::new();
+    for (name, value) in [("Credential", credential), ("Signature", signature), ("SignedHeaders", signed)] {
+        if value.is_none() {
+            missing.push(format!("Authorization header requires '{name}' parameter."));
+        }
+    }
+    if timestamp.is_none() {
+        missing.push(
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.".to_owned(),
+        );
+    }
+    let (Some(credential), Some(signature), Some(signed), Some(timestamp)) =
+        (credential, signature, signed, timestamp)
+    else {
+        return Err(Incomplete(missing.join(" ")));
+    };
+    let presented = Presented {
+        signed_headers: signed.split(';').map(str::to_ascii_lowercase).collect(),
+        signature: signature.to_owned(),
+        timestamp: timestamp.to_owned(),
+        session_token: request.header("x-amz-security-token").map(str::to_owned),
+        expires_seconds: None,
+        ..scoped(credential)?
+    };
+    covers_host(presented)
+}
+
+fn from_query(request: &Request<'_>) -> Result<Presented, Incomplete> {
+    let mut missing = Vec::new();
+    let mut field = |name: &'static str| {
+        let value = request.parameter(name).filter(|value| !value.is_empty());
+        if value.is_none() {
+            missing.push(name);
+        }
+        value.unwrap_or_default()
+    };
+    let algorithm = field("X-Amz-Algorithm");
+    let credential = field("X-Amz-Credential");
+    let timestamp = field("X-Amz-Date");
+    let signed = field("X-Amz-SignedHeaders");
+    let signature = field("X-Amz-Signature");
+    if !missing.is_empty() {
+        let missing: Vec<String> = missing
+            .iter()
+            .map(|name| format!("AWS query-string parameters must include '{name}'. Re-examine the query-string parameters."))
+            .collect();
+        return Err(Incomplete(missing.join(" ")));
+    }
+    if algorithm != ALGORITHM {
+        return Err(Incomplete(format!(
+            "Unsupported AWS 'algorithm': '{algorithm}' (only {ALGORITHM} is known)."
+        )));
+    }
+    // AWS's own limit is a week; without the parameter a request is good for as long as the clocks may differ.
+    let expires = request.parameter("X-Amz-Expires").map_or(Ok(300), |text| text.parse::<u64>());
+    let expires = expires.ok().filter(|seconds| *seconds <= 604_800).ok_or_else(|| {
+        Incomplete("X-Amz-Expires must be a number of seconds between 0 and 604800.".to_owned())
+    })?;
+    let presented = Presented {
+        signed_headers: signed.split(';').map(str::to_ascii_lowercase).collect(),
+        signature,
+        timestamp,
+        session_token: request.parameter("X-Amz-Security-Token"),
+        expires_seconds: Some(expires),
+        ..scoped(&credential)?
+    };
+    covers_host(presented)
+}
+
+/// The five parts of `Credential`; the key may not contain a slash, so counting from the front is safe.
+fn scoped(credential: &str) -> Result<Presented, Incomplete> {
+    let parts: Vec<&str> = credential.split('/').collect();
+    let [key, date, region, service, terminator] = parts.as_slice() else {
+        return Err(Incomplete(format!(
+            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{credential}'"
+        )));
+    };
+    Ok(Presented {
+        access_key_id: (*key).to_owned(),
+        date: (*date).to_owned(),
+        region: (*region).to_owned(),
+        service: (*service).to_owned(),
+        terminator: (*terminator).to_owned(),
+        signed_headers: Vec::new(),
+        signature: String::new(),
+        timestamp: String::new(),
+        session_token: None,
+        expires_seconds: None,
+    })
+}
+
+/// Without the host a signature would be good at any other server that knows the same key.
+fn covers_host(presented: Presented) -> Result<Presented, Incomplete> {
+    if presented.signed_headers.iter().any(|name| name == "host" || name == ":authority") {
+        return Ok(presented);
+    }
+    Err(Incomplete("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn find(header: Option<&str>, query: &str) -> Result<Option<Presented>, String> {
+        let mut headers = vec![("X-Amz-Date", "20150830T123600Z")];
+        headers.extend(header.map(|value| ("authorization", value)));
+        let request = Request { method: "GET", path: "/", query, headers: headers.into(), body: b"" };
+        Presented::find(&request).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn reads_the_header_form() {
+        let found = find(
+            Some(
+                "AWS4-HMAC-SHA256 Credential=AK/20150830/us-east-1/iam/aws4_request,SignedHeaders=host;X-A ,  Signature=ab",
+            ),
+            "",
+        );
+        let found = found.unwrap().unwrap();
+        assert_eq!(
+            (found.access_key_id.as_str(), found.region.as_str(), found.service.as_str()),
+            ("AK", "us-east-1", "iam")
+        );
+        assert_eq!(
+            (found.signed_headers, found.signature.as_str()),
+            (vec!["host".into(), "x-a".into()], "ab")
+        );
+    }
+
+    #[test]
+    fn names_what_is_missing() {
+        let check = |header: &str, expected: &str| {
+            assert_eq!(find(Some(header), "").unwrap_err(), expected, "{header}");
+        };
+        check(
+            "AWS4-HMAC-SHA256 Signature=ab",
+            "Authorization header requires 'Credential' parameter. Authorization header requires 'SignedHeaders' parameter.",
+        );
+        check(
+            "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=ab",
+            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got 'a/b'",
+        );
+        check(
+            "AWS4-HMAC-SHA256 Credential=a/b/c/d/e, SignedHeaders=x-y, Signature=ab",
+            "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
+        );
+        check("Bearer x", "Unsupported AWS 'algorithm': 'Bearer' (only AWS4-HMAC-SHA256 is known).");
+        assert_eq!(find(None, "a=b"), Ok(None));
+        assert!(find(None, "X-Amz-Signature=ab").unwrap_err().contains("'X-Amz-Credential'"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(header in ".{0,120}", query in ".{0,120}") {
+            let _ = find(Some(&header), "");
+            let _ = find(None, &query);
+            let _ = find(Some(&format!("AWS4-HMAC-SHA256 {header}")), "");
+            let _ = find(None, &format!("X-Amz-Algorithm=AWS4-HMAC-SHA256&{query}"));
+        }
+    }
+}

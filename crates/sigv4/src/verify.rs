@@ -1,0 +1,141 @@
+//! Verifying.
+
+use subtle::ConstantTimeEq as _;
+use time::{Duration, OffsetDateTime};
+
+use crate::{
+    Credential, Presented, Request, SigningScope,
+    canonical::hex,
+    format_timestamp,
+    sign::{credential_scope, signature},
+    timestamp::parse_timestamp,
+};
+
+/// How far the clocks of client and server may be apart.
+const SKEW: Duration = Duration::minutes(5);
+
+/// What a signature has to be good for.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The only region to accept; `None` accepts every one, because one server may stand for all regions.
+    pub region: Option<&'a str>,
+    /// The signing name of the service.
+    pub service: &'a str,
+    /// The server's clock.
+    pub now: OffsetDateTime,
+}
+
+/// Why a signature does not hold. The text is AWS's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// The signature is for another service, region or day, or too old or too young.
+    #[error("{0}")]
+    Scope(String),
+    /// The session token is missing, is another's, or came with a key that has none.
+    #[error("The security token included in the request is invalid.")]
+    Token,
+    /// The signature was made with another key, or over another request.
+    #[error(
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
+         Access Key and signing method. Consult the service documentation for details."
+    )]
+    Mismatch,
+}
+
+impl Presented {
+    /// Checks this signature of `request` against the key that it names.
+    ///
+    /// # Errors
+    /// [`VerifyError`] says in AWS's words why it does not hold.
+    pub fn verify(
+        &self,
+        request: &Request<'_>,
+        credential: &Credential,
+        expected: &Expected<'_>,
+    ) -> Result<(), VerifyError> {
+        self.check_scope(expected)?;
+        self.check_time(expected.now)?;
+        if !same(
+            self.session_token.as_deref().unwrap_or_default(),
+            credential.session_token.as_deref().unwrap_or_default(),
+        ) {
+            return Err(VerifyError::Token);
+        }
+        let canonical = request.canonical(&self.signed_headers, &request.payload_hash());
+        let scope = SigningScope { region: &self.region, service: &self.service };
+        let calculated = signature(
+            &credential.secret_access_key,
+            &self.date,
+            scope,
+            &self.timestamp,
+            &credential_scope(&self.date, scope),
+            &canonical,
+        );
+        if same(&hex(&calculated), &self.signature) { Ok(()) } else { Err(VerifyError::Mismatch) }
+    }
+
+    fn check_scope(&self, expected: &Expected<'_>) -> Result<(), VerifyError> {
+        let mut faults = Vec::new();
+        if expected.region.is_some_and(|region| region != self.region) || self.region.is_empty() {
+            faults.push("Credential should be scoped to a valid region.".to_owned());
+        }
+        if self.service != expected.service {
+            faults.push(format!("Credential should be scoped to correct service: '{}'.", expected.service));
+        }
+        if self.terminator != "aws4_request" {
+            faults.push(format!(
+                "Credential should be scoped with a valid terminator: 'aws4_request', not '{}'.",
+                self.terminator
+            ));
+        }
+        let day = self.timestamp.get(..8).unwrap_or_default();
+        if day != self.date {
+            faults.push(format!(
+                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{}' != '{day}', from '{}'.",
+                self.date, self.timestamp
+            ));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(VerifyError::Scope(faults.join(" "))) }
+    }
+
+    fn check_time(&self, now: OffsetDateTime) -> Result<(), VerifyError> {
+        let Some(signed) = parse_timestamp(&self.timestamp) else {
+            return Err(VerifyError::Scope(format!(
+                "Date must be in ISO-8601 'basic format'. Got '{}'. See http://en.wikipedia.org/wiki/ISO_8601",
+                self.timestamp
+            )));
+        };
+        let good_for = self.expires_seconds.map_or(SKEW, |seconds| {
+            // At most a week, as `find` has checked, so the conversion cannot fail.
+            Duration::seconds(i64::try_from(seconds).unwrap_or_default())
+        });
+        let at = &self.timestamp;
+        let now_text = format_timestamp(now);
+        if signed < now - good_for {
+            let earliest = format_timestamp(now - good_for);
+            let text = match self.expires_seconds {
+                None => {
+                    format!("Signature expired: {at} is now earlier than {earliest} ({now_text} - 5 min.)")
+                }
+                Some(seconds) => {
+                    format!(
+                        "Signature expired: {at} is now earlier than {earliest} ({now_text} - {seconds} s.)"
+                    )
+                }
+            };
+            return Err(VerifyError::Scope(text));
+        }
+        if signed > now + SKEW {
+            let latest = format_timestamp(now + SKEW);
+            return Err(VerifyError::Scope(format!(
+                "Signature not yet current: {at} is still later than {latest} ({now_text} + 5 min.)"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Compares without telling by the time it takes how much was right.
+fn same(left: &str, right: &str) -> bool {
+    left.as_bytes().ct_eq(right.as_bytes()).into()
+}
