@@ -1,12 +1,10 @@
-//! Where requests are forwarded to: the parsed address of an HTTP backend, and this worker's connections to it.
+//! Where requests are forwarded to: the address of an HTTP backend, parsed at deployment. The connections to it are
+//! in [`crate::forward`].
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stagedoor_http::{Body, BodyError, RequestHead, ResponseHead};
-
-use crate::worker::Worker;
+use stagedoor_http::BodyError;
 
 /// How a backend is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +26,8 @@ pub struct Upstream {
     pub port: u16,
     /// What goes into the `Host` header: the host, and the port where it is not the scheme's own.
     pub authority: Arc<str>,
+    /// Whether its certificate is checked (not so with `tlsConfig.insecureSkipVerification`).
+    pub verify_certificate: bool,
 }
 
 /// A URL that cannot be an integration endpoint.
@@ -64,7 +64,7 @@ impl Upstream {
         };
         let authority = if port == default_port { parsed.host().to_owned() } else { format!("{}:{port}", parsed.host()) };
         let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
-        Ok((Self { scheme, host: host.into(), port, authority: authority.into() }, rest))
+        Ok((Self { scheme, host: host.into(), port, authority: authority.into(), verify_certificate: true }, rest))
     }
 }
 
@@ -101,22 +101,26 @@ pub enum UpstreamError {
     RequestBody(BodyError),
 }
 
-impl Worker {
-    /// Sends a request to a backend and gives its answer as soon as the header section is there. `head.target` is
-    /// what the backend is asked for; `head.headers` go out as they are, in order, without those that frame the body
-    /// (`Content-Length`, `Transfer-Encoding`, `Connection`), which are added here. The body of the answer streams.
-    ///
-    /// # Errors
-    /// [`UpstreamError`]; `timeout` limits the wait for the answer's header section, and then each wait for more of
-    /// its body.
-    pub async fn forward(
-        self: &Rc<Self>,
-        upstream: &Upstream,
-        head: RequestHead,
-        body: Body,
-        timeout: Duration,
-    ) -> Result<(ResponseHead, Body), UpstreamError> {
-        let _ = (upstream, head, body, timeout);
-        Err(UpstreamError::Closed)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str, expected: Option<(&str, u16, &str, &str)>) {
+        let parsed = Upstream::parse(url).ok();
+        let parsed = parsed.as_ref().map(|(u, rest)| (&*u.host, u.port, &*u.authority, *rest));
+        assert_eq!(parsed, expected, "{url}");
+    }
+
+    #[test]
+    fn urls_become_backends() {
+        check("http://a.b/c?d", Some(("a.b", 80, "a.b", "/c?d")));
+        check("HTTPS://a:443?d", Some(("a", 443, "a", "?d")));
+        check("http://a:8080", Some(("a", 8080, "a:8080", "")));
+        check("http://[::1]:81/x", Some(("::1", 81, "[::1]:81", "/x")));
+        check("ftp://a/", None);
+        check("http:///x", None);
+        check("http://user@a/", None);
+        check("http://a:99999/", None);
+        check("a/b", None);
     }
 }

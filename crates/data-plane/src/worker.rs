@@ -2,11 +2,19 @@
 //!
 //! A request never leaves the worker that accepted it, so nothing here needs a lock or is `Send`.
 
+use std::cell::Cell;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::forward::{Pool, UpstreamTls};
 use crate::lambda::LambdaInvoker;
-use crate::published::Current;
+use crate::published::{Current, View};
 
 /// What all workers share: set up once, at start.
 pub struct Services {
@@ -14,12 +22,89 @@ pub struct Services {
     pub current: Current,
     /// Where Lambda functions run.
     pub lambda: Arc<dyn LambdaInvoker>,
+    /// TLS towards backends.
+    pub tls: UpstreamTls,
+}
+
+/// Answers what is not API traffic, on listeners that have such a thing: the control plane.
+pub trait Fallback: Send + Sync {
+    /// Answers a request whose body has been read whole.
+    fn handle(
+        &self,
+        request: http::Request<Bytes>,
+        connection: &ConnectionInfo,
+    ) -> Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
 }
 
 /// A worker's own state.
 pub struct Worker {
     /// What all workers share.
     pub services: Arc<Services>,
+    /// What is being served, as this worker sees it.
+    pub view: View,
+    pub(crate) pool: Pool,
+    pub(crate) drain: Drain,
+}
+
+impl Worker {
+    /// A worker without connections.
+    #[must_use]
+    pub fn new(services: Arc<Services>) -> Rc<Self> {
+        let view = View::new(Arc::clone(&services.current));
+        Rc::new(Self { services, view, pool: Pool::default(), drain: Drain::default() })
+    }
+}
+
+/// The way to a clean end: connections between two requests close at once, the others after their response.
+#[derive(Default)]
+pub(crate) struct Drain {
+    begun: Cell<bool>,
+    begin: Notify,
+    open: Cell<usize>,
+    all_closed: Notify,
+}
+
+impl Drain {
+    pub(crate) fn begin(&self) {
+        self.begun.set(true);
+        self.begin.notify_waiters();
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
+
+    /// Ready once draining has begun, if it had not when this was called.
+    pub(crate) fn begins(&self) -> tokio::sync::futures::Notified<'_> {
+        self.begin.notified()
+    }
+
+    /// Ready once no connection is open.
+    pub(crate) async fn finished(&self) {
+        while self.open.get() > 0 {
+            self.all_closed.notified().await;
+        }
+    }
+}
+
+/// Counts a connection as open for as long as it lives.
+pub(crate) struct OpenConnection(Rc<Worker>);
+
+impl OpenConnection {
+    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
+        worker.drain.open.update(|open| open + 1);
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.drain.open.update(|open| open.saturating_sub(1));
+        if self.0.drain.open.get() == 0 {
+            // A permit is kept if nobody waits yet, so the wake-up cannot be missed.
+            self.0.drain.all_closed.notify_one();
+        }
+    }
 }
 
 /// The connection a request came in on.
@@ -27,7 +112,7 @@ pub struct Worker {
 pub struct ConnectionInfo {
     /// The client's address.
     pub peer: SocketAddr,
-    /// The address it connected to.
+    /// The address of the listener.
     pub local: SocketAddr,
     /// Whether the connection is TLS.
     pub tls: bool,

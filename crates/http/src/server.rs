@@ -92,6 +92,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         !self.shared.borrow().transport.buffer.is_empty()
     }
 
+    /// Whether part of the last request's body has not been read.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        let inbound = self.shared.borrow();
+        !inbound.decoder.is_done() || !inbound.transport.buffer.is_empty()
+    }
+
     /// The next request. Dropping the future before it is ready loses nothing.
     ///
     /// # Errors

@@ -1,0 +1,163 @@
+//! A client's connection, from its first byte to its last: HTTP/1.1, or HTTP/2 where the client begins with that.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+use stagedoor_http::head::HeadError;
+use stagedoor_http::server::{Incoming, IncomingError, ServerConnection};
+use stagedoor_http::{Body, Headers, RequestHead, ResponseHead};
+use tokio::net::TcpStream;
+
+use crate::edge::{self, Edge};
+use crate::http2;
+use crate::pipeline;
+use crate::worker::{ConnectionInfo, Fallback, OpenConnection, Worker};
+
+/// How long a connection may be open without a request.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+/// How long a request's head may take from its first byte.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a connection is read from after its last response, so that the client can read that.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+/// The largest request body the fallback is given: a function's code of 50 MB in base64, and some.
+const FALLBACK_BODY_BYTES_MAX: u64 = 80 * 1024 * 1024;
+
+/// What a listener's connections have in common.
+pub(crate) struct Listening {
+    pub(crate) fallback: Option<Arc<dyn Fallback>>,
+}
+
+/// Serves one connection until it closes.
+pub(crate) async fn serve(worker: Rc<Worker>, listening: Rc<Listening>, stream: TcpStream, info: ConnectionInfo) {
+    if worker.drain.has_begun() {
+        return;
+    }
+    let _open = OpenConnection::new(&worker);
+    let mut connection = ServerConnection::new(stream);
+    let mut drained = pin!(worker.drain.begins());
+    // One timer for the connection's whole life: it is moved on when it fires, not for every request.
+    let mut timer = pin!(tokio::time::sleep(HEAD_TIME_MAX));
+    let mut waiting_since = Instant::now();
+    loop {
+        let mut next = pin!(connection.next());
+        let incoming = std::future::poll_fn(|context| {
+            if let Poll::Ready(incoming) = next.as_mut().poll(context) {
+                return Poll::Ready(Some(incoming));
+            }
+            if drained.as_mut().poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            timer.as_mut().poll(context).map(|()| None)
+        })
+        .await;
+        let Some(incoming) = incoming else {
+            // What has begun to arrive is waited for a little; what has not is not.
+            let wait_max = if connection.has_begun() { HEAD_TIME_MAX } else { IDLE_TIME_MAX };
+            if !timer.is_elapsed() || waiting_since.elapsed() >= wait_max {
+                return;
+            }
+            timer.as_mut().reset((waiting_since + wait_max).into());
+            continue;
+        };
+        let (head, body) = match incoming {
+            Ok(Incoming::Request(head, body)) => answer(&worker, &listening, &info, head, body).await,
+            Ok(Incoming::Http2) => {
+                if let Some((stream, read)) = connection.into_parts() {
+                    http2::serve(worker, listening, stream, read, info).await;
+                }
+                return;
+            }
+            Err(IncomingError::Head(error)) => refuse(&error),
+            Ok(Incoming::Closed) | Err(IncomingError::Io(_)) => return,
+        };
+        if worker.drain.has_begun() {
+            connection.close_after_response();
+        }
+        match connection.respond(head, body).await {
+            Ok(true) => waiting_since = Instant::now(),
+            Ok(false) => {
+                if connection.has_unread() {
+                    let _ = tokio::time::timeout(LINGER_TIME_MAX, connection.linger()).await;
+                }
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(peer = %info.peer, %error, "response not sent whole");
+                return;
+            }
+        }
+    }
+}
+
+/// Answers one request, whichever protocol it came by.
+pub(crate) async fn answer(
+    worker: &Rc<Worker>,
+    listening: &Listening,
+    info: &ConnectionInfo,
+    head: RequestHead,
+    body: Body,
+) -> (ResponseHead, Body) {
+    let published = worker.view.load();
+    match (edge::resolve(&published, &head), &listening.fallback) {
+        (Edge::Api(target), _) => pipeline::serve(worker, info, target, head, body).await,
+        (Edge::NotApiTraffic, Some(fallback)) => {
+            drop(published);
+            fall_back(&**fallback, info, head, body).await
+        }
+        (Edge::NotApiTraffic | Edge::Refused, _) => pipeline::refuse_unknown(),
+    }
+}
+
+async fn fall_back(
+    fallback: &dyn Fallback,
+    info: &ConnectionInfo,
+    head: RequestHead,
+    body: Body,
+) -> (ResponseHead, Body) {
+    let body = match body.collect(FALLBACK_BODY_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(stagedoor_http::BodyError::TooLarge { .. }) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long"),
+        Err(error) => return plain(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let Some(request) = to_http_request(head, body) else { return plain(StatusCode::BAD_REQUEST, "Bad Request") };
+    let (parts, body) = fallback.handle(request, info).await.into_parts();
+    let mut headers = Headers::with_capacity(parts.headers.len());
+    for (name, value) in &parts.headers {
+        headers.append(name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+    }
+    (ResponseHead { status: parts.status, headers }, body.into())
+}
+
+fn to_http_request(head: RequestHead, body: Bytes) -> Option<http::Request<Bytes>> {
+    let mut request = http::Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = http::Uri::try_from(&head.target[..]).ok()?;
+    for header in &head.headers {
+        let name = HeaderName::from_bytes(&header.name).ok()?;
+        request.headers_mut().append(name, HeaderValue::from_bytes(&header.value).ok()?);
+    }
+    Some(request)
+}
+
+/// The answer to bytes that are no request.
+fn refuse(error: &HeadError) -> (ResponseHead, Body) {
+    let status = match error {
+        HeadError::Malformed(_) => StatusCode::BAD_REQUEST,
+        HeadError::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        HeadError::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
+        HeadError::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+    };
+    plain(status, &error.to_string())
+}
+
+fn plain(status: StatusCode, message: &str) -> (ResponseHead, Body) {
+    let mut headers = Headers::new();
+    headers.append("Content-Type", "application/json");
+    (ResponseHead { status, headers }, serde_json::json!({ "message": message }).to_string().into())
+}

@@ -1,0 +1,273 @@
+//! This worker's connections to backends, and how a request is sent over one.
+//!
+//! A connection is taken from the pool, or made, for one request at a time, and comes back when the answer's body has
+//! ended. Nothing watches idle connections: whether one is still good is looked at when it is taken, which costs
+//! nothing as long as the event loop has seen no news of it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Method;
+use rustls::pki_types::ServerName;
+use stagedoor_http::client::{ClientConnection, Recycle, SendError};
+use stagedoor_http::{Body, BodyError, BodyStream, RequestHead, ResponseHead};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::tls;
+use crate::upstream::{Scheme, Upstream, UpstreamError};
+use crate::worker::Worker;
+
+/// Idle connections kept for one backend by one worker.
+const IDLE_MAX: usize = 256;
+/// How long an idle connection is kept. Below the usual limits of servers (60 s and more), so that they rarely close
+/// one under us.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
+
+/// Idle connections by backend.
+#[derive(Default)]
+pub(crate) struct Pool {
+    idle: RefCell<HashMap<Upstream, Vec<Idle>>>,
+}
+
+struct Idle {
+    connection: ClientConnection<Stream>,
+    since: Instant,
+}
+
+impl Pool {
+    /// The connection that was used last and is still good.
+    fn take(&self, upstream: &Upstream) -> Option<ClientConnection<Stream>> {
+        let mut pool = self.idle.borrow_mut();
+        let idle = pool.get_mut(upstream)?;
+        while let Some(mut last) = idle.pop() {
+            if last.since.elapsed() < IDLE_TIME_MAX && last.connection.is_usable() {
+                return Some(last.connection);
+            }
+        }
+        None
+    }
+
+    fn put(&self, upstream: &Upstream, connection: ClientConnection<Stream>) {
+        let idle = Idle { connection, since: Instant::now() };
+        let mut pool = self.idle.borrow_mut();
+        match pool.get_mut(upstream) {
+            Some(others) if others.len() < IDLE_MAX => others.push(idle),
+            Some(_) => {}
+            None => {
+                pool.insert(upstream.clone(), vec![idle]);
+            }
+        }
+    }
+
+    /// Closes connections that have been idle for too long. The worker calls it every few seconds.
+    pub(crate) fn sweep(&self) {
+        self.idle.borrow_mut().retain(|_, connections| {
+            connections.retain(|idle| idle.since.elapsed() < IDLE_TIME_MAX);
+            !connections.is_empty()
+        });
+    }
+}
+
+/// Brings a connection back to its pool, if that still exists.
+struct Return {
+    worker: Weak<Worker>,
+    upstream: Upstream,
+}
+
+impl Recycle<Stream> for Return {
+    fn recycle(&mut self, connection: ClientConnection<Stream>) {
+        if let Some(worker) = self.worker.upgrade() {
+            worker.pool.put(&self.upstream, connection);
+        }
+    }
+}
+
+impl Worker {
+    /// Sends a request to a backend and gives its answer as soon as the header section is there. `head.target` is
+    /// what the backend is asked for; `head.headers` go out as they are, in order, without those that frame the body
+    /// (`Content-Length`, `Transfer-Encoding`, `Connection`), which are written from the body itself. The body of the
+    /// answer streams.
+    ///
+    /// # Errors
+    /// [`UpstreamError`]; `timeout` limits the wait for the answer's header section, and then each wait for more of
+    /// its body.
+    pub async fn forward(
+        self: &Rc<Self>,
+        upstream: &Upstream,
+        head: RequestHead,
+        body: Body,
+        timeout: Duration,
+    ) -> Result<(ResponseHead, Body), UpstreamError> {
+        let answer = tokio::time::timeout(timeout, self.exchange(upstream, &head, body));
+        let (head, body) = answer.await.map_err(|_| UpstreamError::Timeout(timeout))??;
+        Ok((head, limit_waits(body, timeout)))
+    }
+
+    async fn exchange(
+        self: &Rc<Self>,
+        upstream: &Upstream,
+        head: &RequestHead,
+        mut body: Body,
+    ) -> Result<(ResponseHead, Body), UpstreamError> {
+        let give_back = || Return { worker: Rc::downgrade(self), upstream: upstream.clone() };
+        // A server may close an idle connection at the moment it is used again. What is safe to repeat is then sent
+        // once more, on a new connection.
+        if let Some(connection) = self.pool.take(upstream) {
+            let again = match &body {
+                Body::Empty if is_idempotent(&head.method) => Some(Body::Empty),
+                Body::Full(bytes) if is_idempotent(&head.method) => Some(Body::Full(bytes.clone())),
+                _ => None,
+            };
+            match (connection.send(head, body, give_back()).await, again) {
+                (Err(SendError::Closed), Some(again)) => body = again,
+                (result, _) => return result.map_err(refusal),
+            }
+        }
+        let connection = self.connect(upstream).await?;
+        connection.send(head, body, give_back()).await.map_err(refusal)
+    }
+
+    async fn connect(&self, upstream: &Upstream) -> Result<ClientConnection<Stream>, UpstreamError> {
+        let refused = |source| UpstreamError::Connect { authority: Arc::clone(&upstream.authority), source };
+        let tcp = TcpStream::connect((&*upstream.host, upstream.port)).await.map_err(refused)?;
+        tcp.set_nodelay(true).map_err(refused)?;
+        let stream = match upstream.scheme {
+            Scheme::Http => Stream::Plain(tcp),
+            Scheme::Https => {
+                let failed = |reason: String| UpstreamError::Tls { authority: Arc::clone(&upstream.authority), reason };
+                let name = ServerName::try_from(upstream.host.to_string()).map_err(|error| failed(error.to_string()))?;
+                let connector = self.services.tls.connector(upstream.verify_certificate).map_err(failed)?;
+                let tls = connector.connect(name, tcp).await.map_err(|error| failed(error.to_string()))?;
+                Stream::Tls(Box::new(tls))
+            }
+        };
+        Ok(ClientConnection::new(stream))
+    }
+}
+
+fn refusal(error: SendError) -> UpstreamError {
+    match error {
+        SendError::Closed | SendError::Io(_) => UpstreamError::Closed,
+        SendError::Head(error) => UpstreamError::Protocol(error.to_string()),
+        SendError::RequestBody(error) => UpstreamError::RequestBody(error),
+    }
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE)
+}
+
+/// TLS towards backends. The system's trust store is read when it is first needed: reading it takes longer than all
+/// the rest of a start.
+#[derive(Default)]
+pub struct UpstreamTls {
+    verified: OnceLock<Result<tokio_rustls::TlsConnector, String>>,
+    unverified: OnceLock<Result<tokio_rustls::TlsConnector, String>>,
+}
+
+impl UpstreamTls {
+    fn connector(&self, verify: bool) -> Result<tokio_rustls::TlsConnector, String> {
+        if verify {
+            self.verified.get_or_init(tls::verified_connector).clone()
+        } else {
+            self.unverified.get_or_init(tls::unverified_connector).clone()
+        }
+    }
+}
+
+/// A connection's bytes, encrypted or not.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// A body whose next piece is waited for only so long. A stream that never has to be waited for sets no timer.
+struct TimedBody {
+    body: Body,
+    wait_max: Duration,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+fn limit_waits(body: Body, wait_max: Duration) -> Body {
+    match body {
+        Body::Stream(_) => Body::Stream(Box::new(TimedBody { body, wait_max, timer: None })),
+        at_hand => at_hand,
+    }
+}
+
+impl BodyStream for TimedBody {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Poll::Ready(chunk) = self.body.poll_chunk(context) {
+            self.timer = None;
+            return Poll::Ready(chunk);
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.wait_max)));
+        timer.as_mut().poll(context).map(|()| Some(Err(BodyError::TimedOut)))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.body.remaining()
+    }
+}

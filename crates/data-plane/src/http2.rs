@@ -1,0 +1,188 @@
+//! HTTP/2 connections, by hyper: names are lower case in HTTP/2, so nothing is lost by going through `http`'s types.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http::{HeaderName, HeaderValue};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use stagedoor_http::encode::is_framing_field;
+use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, Version};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::connection::{self, Listening};
+use crate::worker::{ConnectionInfo, Worker};
+
+/// Requests that one connection may have under way.
+const CONCURRENT_STREAMS_MAX: u32 = 128;
+/// A head that is larger is refused by the protocol; the gateway's own limit is lower and has an answer.
+const HEAD_BYTES_MAX: u32 = 64 * 1024;
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    listening: Rc<Listening>,
+    stream: TcpStream,
+    read: Bytes,
+    info: ConnectionInfo,
+) {
+    let io = TokioIo::new(Rewound { read, stream });
+    let info = Rc::new(info);
+    let service = service_fn(|request| {
+        let (worker, listening, info) = (Rc::clone(&worker), Rc::clone(&listening), Rc::clone(&info));
+        async move { Ok::<_, Infallible>(answer(&worker, &listening, &info, request).await) }
+    });
+    let mut connection = pin!(
+        hyper::server::conn::http2::Builder::new(OnThisThread)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
+            .max_header_list_size(HEAD_BYTES_MAX)
+            .keep_alive_interval(PING_INTERVAL)
+            .adaptive_window(true)
+            .serve_connection(io, service)
+    );
+    let mut drained = pin!(worker.drain.begins());
+    let mut draining = worker.drain.has_begun();
+    if draining {
+        connection.as_mut().graceful_shutdown();
+    }
+    let result = std::future::poll_fn(|context| {
+        if !draining && drained.as_mut().poll(context).is_ready() {
+            draining = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(context)
+    })
+    .await;
+    if let Err(error) = result {
+        tracing::debug!(peer = %info.peer, %error, "HTTP/2 connection ended");
+    }
+}
+
+async fn answer(
+    worker: &Rc<Worker>,
+    listening: &Listening,
+    info: &ConnectionInfo,
+    request: http::Request<Incoming>,
+) -> http::Response<Body> {
+    let (parts, body) = request.into_parts();
+    let mut headers = Headers::with_capacity(parts.headers.len() + 1);
+    if let Some(authority) = parts.uri.authority() {
+        headers.append("Host", Bytes::copy_from_slice(authority.as_str().as_bytes()));
+    }
+    for (name, value) in &parts.headers {
+        if name != http::header::HOST || !headers.contains("host") {
+            headers.append(Bytes::copy_from_slice(name.as_str().as_bytes()), Bytes::copy_from_slice(value.as_bytes()));
+        }
+    }
+    let target = parts.uri.path_and_query().map_or_else(|| "/".into(), |target| target.as_str().to_owned());
+    let head = RequestHead { method: parts.method, target: target.into(), version: Version::Http2, headers };
+    let body = match body.is_end_stream() {
+        true => Body::Empty,
+        false => Body::Stream(Box::new(RequestBody(body))),
+    };
+    let is_head = head.method == http::Method::HEAD;
+    let (head, body) = connection::answer(worker, listening, info, head, body).await;
+    let mut response = http::Response::new(if is_head { Body::Empty } else { body });
+    *response.status_mut() = head.status;
+    for header in &head.headers {
+        let keep = !is_framing_field(header) || (is_head && header.is("content-length"));
+        if let (true, Ok(name), Ok(value)) =
+            (keep, HeaderName::from_bytes(&header.name), HeaderValue::from_bytes(&header.value))
+        {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+/// The body of a request, as a stream of ours.
+struct RequestBody(Incoming);
+
+impl BodyStream for RequestBody {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            return Poll::Ready(match std::task::ready!(Pin::new(&mut self.0).poll_frame(context)) {
+                None => None,
+                Some(Err(error)) => Some(Err(BodyError::Source(error.to_string()))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if data.has_remaining() => Some(Ok(data)),
+                    // Trailers, and empty frames.
+                    _ => continue,
+                },
+            });
+        }
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.0.size_hint().exact()
+    }
+}
+
+/// Runs hyper's tasks on the worker's own thread.
+#[derive(Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+/// A stream of which some bytes have been read already.
+struct Rewound {
+    read: Bytes,
+    stream: TcpStream,
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let length = self.read.len().min(buffer.remaining());
+        buffer.put_slice(&self.read.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

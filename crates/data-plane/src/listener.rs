@@ -1,0 +1,185 @@
+//! Workers and what they listen on.
+//!
+//! Each worker binds its own socket to each address (`SO_REUSEPORT`), so that the kernel spreads connections over the
+//! workers and no thread hands one to another.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use crate::connection::{self, Listening};
+use crate::worker::{ConnectionInfo, Fallback, Services, Worker};
+
+const BACKLOG: i32 = 4096;
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// How long accepting pauses when the process or the system is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An address to listen on.
+pub struct Listener {
+    /// The address; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Who answers what is not API traffic. Without one it is refused.
+    pub fallback: Option<Arc<dyn Fallback>>,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Running workers.
+pub struct Workers {
+    addresses: Vec<SocketAddr>,
+    drain: watch::Sender<Option<Duration>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Binds all addresses and starts `count` workers on them.
+///
+/// # Errors
+/// [`ListenError`] if an address is in use or not ours; nothing has been started then.
+pub fn start(services: &Arc<Services>, listeners: Vec<Listener>, count: usize) -> Result<Workers, ListenError> {
+    let mut addresses = Vec::with_capacity(listeners.len());
+    let mut sockets: Vec<Vec<_>> = (0..count.max(1)).map(|_| Vec::new()).collect();
+    for listener in listeners {
+        let mut address = listener.address;
+        let failed = |source| ListenError { address, source };
+        // A socket that shares its port would be let in beside another process that shares it too. One that does not
+        // share finds out whether the port is free.
+        if address.port() != 0 {
+            drop(bind(address, false).map_err(failed)?);
+        }
+        for worker in &mut sockets {
+            let socket = bind(address, true).map_err(failed)?;
+            address = socket.local_addr().map_err(failed)?;
+            worker.push((socket, address, listener.fallback.clone()));
+        }
+        addresses.push(address);
+    }
+    let (drain, draining) = watch::channel(None);
+    let mut threads = Vec::with_capacity(sockets.len());
+    for (number, sockets) in sockets.into_iter().enumerate() {
+        let (services, draining) = (Arc::clone(services), draining.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || run(services, sockets, draining))
+            .map_err(|source| ListenError { address: addresses.first().copied().unwrap_or_else(unbound), source })?;
+        threads.push(thread);
+    }
+    Ok(Workers { addresses, drain, threads })
+}
+
+fn unbound() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 0))
+}
+
+impl Workers {
+    /// The addresses that are listened on, in the order of the listeners given.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops accepting, lets requests in flight finish for at most `limit`, and ends the workers. Blocks until then.
+    pub fn drain(self, limit: Duration) {
+        self.drain.send_replace(Some(limit));
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker ended in a panic");
+            }
+        }
+    }
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    // Accepted connections inherit it, which saves a system call for each.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+type Bound = (StdListener, SocketAddr, Option<Arc<dyn Fallback>>);
+
+fn run(services: Arc<Services>, sockets: Vec<Bound>, mut draining: watch::Receiver<Option<Duration>>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "a worker could not start");
+            return;
+        }
+    };
+    let local = LocalSet::new();
+    local.block_on(&runtime, async move {
+        let worker = Worker::new(services);
+        let mut accepting = Vec::with_capacity(sockets.len());
+        for (socket, address, fallback) in sockets {
+            match TcpListener::from_std(socket) {
+                Ok(listener) => {
+                    let listening = Rc::new(Listening { fallback });
+                    let accept = accept(Rc::clone(&worker), listener, address, listening);
+                    accepting.push(tokio::task::spawn_local(accept));
+                }
+                Err(error) => tracing::error!(%error, %address, "a worker could not listen"),
+            }
+        }
+        let sweep = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+        let limit = draining.wait_for(Option::is_some).await.ok().and_then(|limit| *limit).unwrap_or_default();
+        for task in accepting {
+            task.abort();
+            let _ = task.await;
+        }
+        worker.drain.begin();
+        if tokio::time::timeout(limit, worker.drain.finished()).await.is_err() {
+            tracing::warn!("connections that did not finish within {limit:?} were closed");
+        }
+        sweep.abort();
+    });
+}
+
+async fn accept(worker: Rc<Worker>, listener: TcpListener, local: SocketAddr, listening: Rc<Listening>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let info = ConnectionInfo { peer, local, tls: false };
+                tokio::task::spawn_local(connection::serve(
+                    Rc::clone(&worker),
+                    Rc::clone(&listening),
+                    stream,
+                    info,
+                ));
+            }
+            // The client gave up before its turn came.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn sweep(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        worker.pool.sweep();
+    }
+}
