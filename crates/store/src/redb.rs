@@ -117,6 +117,8 @@ impl RedbStore {
                 }
             }
             Err(error) => {
+                // The engine refuses even to read from now on. If this fails too, the next use tries again.
+                self.reopen().ok();
                 for pending in batch {
                     *lock(&pending.outcome) = Some(Err(CommitError::Store(copy(&error))));
                 }
