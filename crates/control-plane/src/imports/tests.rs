@@ -1,0 +1,122 @@
+//! What definitions become, without a store. A golden pair is a document and the API that it makes.
+
+use std::cell::Cell;
+
+use stagedoor_shapes::snapshot::RestApiSnapshot;
+
+use super::*;
+
+/// Puts a document over an API, with ids that count.
+fn import(before: Option<RestApiSnapshot>, text: &str, options: &Options) -> Result<Applied, String> {
+    let count = Cell::new(0);
+    let new_id = |length: usize| {
+        count.set(count.get() + 1);
+        format!("{:0>length$}", count.get())
+    };
+    let surroundings = Surroundings { account: "000000000000", region: "us-east-1", new_id: &new_id };
+    let before = before.unwrap_or_else(|| blank("abcdefghij".to_owned(), "root000000".to_owned(), 0.0));
+    let document = Document::read(text).map_err(|findings| ImportError::Unreadable(findings).to_string())?;
+    apply(before, &document, options, &surroundings)
+        .map_err(|(errors, warnings)| ImportError::Refused { errors, warnings }.to_string())
+}
+
+fn golden(text: &str, expected: &str, options: &Options) {
+    let applied = import(None, text, options).unwrap();
+    let found = serde_json::json!({
+        "api": applied.api,
+        "documentation": applied.documentation,
+        "warnings": applied.warnings.iter().map(warning).collect::<Vec<_>>(),
+    });
+    if std::env::var_os("STAGEDOOR_GOLDEN").is_some() {
+        std::fs::write(expected, format!("{found:#}\n")).unwrap();
+    }
+    let expected: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(expected).unwrap()).unwrap();
+    assert_eq!(found, expected, "{found:#}");
+}
+
+/// To write the expected side anew, run with `STAGEDOOR_GOLDEN` set, and read what changed.
+#[test]
+fn everything() {
+    let expected = concat!(env!("CARGO_MANIFEST_DIR"), "/src/imports/golden/everything.json");
+    let options = Options { overwrite: true, base_path: BasePath::Split, ..Options::default() };
+    golden(include_str!("golden/everything.yaml"), expected, &options);
+}
+
+/// A small document: a title and paths.
+fn small(paths: &str) -> String {
+    format!("openapi: 3.0.1\ninfo: {{title: t}}\npaths: {{{paths}}}\n")
+}
+
+const MOCK: &str = "x-amazon-apigateway-integration: {type: mock}";
+
+fn paths(api: &RestApiSnapshot) -> Vec<String> {
+    let methods = |one: &stagedoor_shapes::apigateway::Resource| {
+        one.resource_methods.iter().flatten().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(",")
+    };
+    api.resources
+        .iter()
+        .map(|one| format!("{} {}", one.path.clone().unwrap_or_default(), methods(one)))
+        .collect()
+}
+
+#[test]
+fn merging_keeps_and_overwriting_removes() {
+    let first = small(&format!("/a: {{get: {{{MOCK}}}}}, /b: {{get: {{{MOCK}}}}}"));
+    let second = small(&format!("/b: {{post: {{{MOCK}}}}}"));
+    let api = import(None, &first, &Options::default()).unwrap().api;
+    let merged = import(Some(api.clone()), &second, &Options::default()).unwrap().api;
+    assert_eq!(paths(&merged), ["/ ", "/a GET", "/b GET,POST"]);
+    let replaced =
+        import(Some(api.clone()), &second, &Options { overwrite: true, ..Options::default() }).unwrap().api;
+    assert_eq!(paths(&replaced), ["/ ", "/b POST"]);
+    // The path is in both, so its id stays; what is cached under it does not.
+    let id = |api: &RestApiSnapshot| {
+        api.resources.iter().find(|one| one.path.as_deref() == Some("/b")).unwrap().clone()
+    };
+    assert_eq!(id(&api).id, id(&replaced).id);
+    let integration = id(&replaced).resource_methods.unwrap()["POST"].method_integration.clone().unwrap();
+    assert_ne!(integration.cache_namespace, id(&replaced).id);
+}
+
+#[test]
+fn what_cannot_be_made_refuses_the_import() {
+    let check = |paths: &str, expected: &str| {
+        let error = import(None, &small(paths), &Options::default()).map(|_| ()).unwrap_err();
+        assert_eq!(error, format!("Errors found during import:{expected}"), "{paths}");
+    };
+    check(
+        "/a: {get: {x-amazon-apigateway-integration: {type: mokc}}}",
+        "\n\tUnable to put integration on 'GET' for resource at path '/a': \"MOKC\" is none of [HTTP, AWS, MOCK, \
+         HTTP_PROXY, AWS_PROXY]",
+    );
+    check(
+        "/a: {get: {x-amazon-apigateway-integration: {type: mock, timeoutInMillis: 1}}}",
+        "\n\tUnable to put integration on 'GET' for resource at path '/a': Timeout should be between 50 ms and 29000 ms",
+    );
+    check(
+        "'/{a}/{b}': {}, '/{c}': {}",
+        "\n\tUnable to create resource at path '/{c}': A sibling ({a}) of this resource already has a variable path part \
+         -- only one is allowed",
+    );
+    check(
+        "'/{a+}/b': {}",
+        "\n\tUnable to create resource at path '/{a+}/b': Cannot create a child of a resource with a greedy path \
+         variable: {a+}",
+    );
+    check("/a: {get: {security: [{x: []}]}}", "\n\tthere is no security scheme 'x'");
+}
+
+#[test]
+fn parameters_of_the_operation() {
+    let parameters = |name: &str, value: &str| Some(BTreeMap::from([(name.to_owned(), value.to_owned())]));
+    let check = |name: &str, value: &str| options(parameters(name, value).as_ref(), false, None);
+    assert_eq!(check("basepath", "split").unwrap().base_path, BasePath::Split);
+    assert!(check("ignore", "documentation").unwrap().ignore_documentation);
+    assert_eq!(
+        check("endpointConfigurationTypes", "REGIONAL").unwrap().endpoint_types,
+        Some(vec!["REGIONAL".to_owned()])
+    );
+    assert!(check("basepath", "keep").is_err());
+    assert!(check("ignore", "models").is_err());
+}

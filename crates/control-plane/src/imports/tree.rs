@@ -1,0 +1,295 @@
+//! The tree of resources, and the methods on it.
+
+use std::collections::BTreeMap;
+
+use stagedoor_openapi::{BodyUse, DocPath, Operation, ParameterLocation, Requirement, Response, SchemaUse};
+use stagedoor_shapes::apigateway::{Authorizer, AuthorizerType, Method, MethodResponse, Resource};
+
+use super::apply::Import;
+
+/// What a method asks of its callers.
+#[derive(Default)]
+struct Access {
+    authorization_type: Option<&'static str>,
+    authorizer_id: Option<String>,
+    scopes: Vec<String>,
+    api_key: bool,
+}
+
+impl Import<'_> {
+    /// Makes the tree. An overwritten tree keeps the ids of paths that are in both: callers hold on to them.
+    pub(super) fn tree(&mut self) {
+        let before = self.api.resources.clone();
+        if self.options.overwrite {
+            self.api.resources.retain(|one| one.path.as_deref() == Some("/"));
+            for root in &mut self.api.resources {
+                root.resource_methods = None;
+            }
+        }
+        let definition = self.definition;
+        let prefix = self.prefix().to_owned();
+        for item in &definition.paths {
+            let path = format!("{prefix}{}", item.path);
+            let Some(index) = self.resource(&path, &item.at, &before) else { continue };
+            // A cached answer of the tree that was there must not be found through the new one: AWS gives an
+            // overwritten resource a new namespace, though it keeps its id.
+            let own = self.api.resources.get(index).and_then(|one| one.id.clone()).unwrap_or_default();
+            let known =
+                before.iter().any(|one| one.id.as_ref() == Some(&own) && one.resource_methods.is_some());
+            let namespace = if known && self.options.overwrite { (self.surroundings.new_id)(6) } else { own };
+            let path = self.api.resources.get(index).and_then(|one| one.path.clone()).unwrap_or_default();
+            for operation in &item.operations {
+                let Some(method) = self.method(&path, operation, &namespace) else { continue };
+                if let Some(resource) = self.api.resources.get_mut(index) {
+                    let methods = resource.resource_methods.get_or_insert_default();
+                    methods.insert(operation.method.clone(), method);
+                }
+            }
+        }
+    }
+
+    /// The resource at a path, made with all above it if it is not there. Gives its place in the list.
+    fn resource(&mut self, path: &str, at: &DocPath, before: &[Resource]) -> Option<usize> {
+        let mut index = self.api.resources.iter().position(|one| one.path.as_deref() == Some("/"))?;
+        let mut full = String::new();
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            full = format!("{full}/{part}");
+            let found = self.api.resources.iter().position(|one| one.path.as_deref() == Some(&full));
+            index = match found {
+                Some(index) => index,
+                None => self.new_resource(index, part, &full, at, before)?,
+            };
+        }
+        Some(index)
+    }
+
+    fn new_resource(
+        &mut self,
+        parent: usize,
+        part: &str,
+        path: &str,
+        at: &DocPath,
+        before: &[Resource],
+    ) -> Option<usize> {
+        let parent = self.api.resources.get(parent)?.clone();
+        if let Some(reason) = self.why_not(&parent, part) {
+            self.fail(at, format!("Unable to create resource at path '{path}': {reason}"));
+            return None;
+        }
+        let known =
+            before.iter().find(|one| one.path.as_deref() == Some(path)).and_then(|one| one.id.clone());
+        self.api.resources.push(Resource {
+            id: Some(known.unwrap_or_else(|| (self.surroundings.new_id)(6))),
+            parent_id: parent.id,
+            path_part: Some(part.to_owned()),
+            path: Some(path.to_owned()),
+            resource_methods: None,
+        });
+        Some(self.api.resources.len() - 1)
+    }
+
+    /// Why a resource cannot have a child of that name.
+    fn why_not(&self, parent: &Resource, part: &str) -> Option<String> {
+        let above = parent.path_part.as_deref().unwrap_or_default();
+        if above.ends_with("+}") {
+            return Some(format!("Cannot create a child of a resource with a greedy path variable: {above}"));
+        }
+        if !is_path_part(part) {
+            return Some(
+                "Resource's path part only allow a-zA-Z0-9._-: or a valid greedy path variable and curly braces at the \
+                 beginning and the end."
+                    .to_owned(),
+            );
+        }
+        let variable = |part: &str| part.starts_with('{');
+        let mut siblings =
+            self.api.resources.iter().filter(|one| one.parent_id == parent.id && parent.id.is_some());
+        let taken = siblings.find(|one| variable(part) && one.path_part.as_deref().is_some_and(variable))?;
+        let taken = taken.path_part.as_deref().unwrap_or_default();
+        Some(format!(
+            "A sibling ({taken}) of this resource already has a variable path part -- only one is allowed"
+        ))
+    }
+
+    fn method(&mut self, path: &str, operation: &Operation, namespace: &str) -> Option<Method> {
+        let access = self.access(operation);
+        let what = format!("Unable to create method '{}' on resource at path '{path}'", operation.method);
+        let request_validator_id = self.validator(operation, &what);
+        let mut method = Method {
+            http_method: Some(operation.method.clone()),
+            authorization_type: Some(access.authorization_type.unwrap_or("NONE").to_owned()),
+            authorizer_id: access.authorizer_id,
+            api_key_required: Some(access.api_key),
+            request_validator_id,
+            operation_name: operation.operation_id.clone(),
+            request_parameters: request_parameters(path, operation),
+            request_models: self.body_models(&operation.request_bodies),
+            method_responses: None,
+            method_integration: None,
+            authorization_scopes: (!access.scopes.is_empty()).then_some(access.scopes),
+        };
+        for response in &operation.responses {
+            let response = self.method_response(response);
+            let code = response.status_code.clone().unwrap_or_default();
+            method.method_responses.get_or_insert_default().insert(code, response);
+        }
+        if let Some(integration) = &operation.integration {
+            method.method_integration = self.integration(path, operation, integration, namespace);
+        }
+        Some(method)
+    }
+
+    fn validator(&mut self, operation: &Operation, what: &str) -> Option<String> {
+        let definition = self.definition;
+        let name = operation.request_validator.as_ref().or(definition.request_validator.as_ref())?;
+        let found = self.api.request_validators.iter().find(|one| one.name.as_ref() == Some(name)).cloned();
+        if found.is_none() {
+            let own = operation.request_validator.is_some();
+            let place = if own { operation.at.clone() } else { DocPath::root() };
+            let at = place.child("x-amazon-apigateway-request-validator");
+            self.fail(&at, format!("{what}: there is no request validator '{name}'"));
+        }
+        found.and_then(|one| one.id)
+    }
+
+    fn method_response(&mut self, response: &Response) -> MethodResponse {
+        let headers = response.headers.iter().map(|name| (format!("method.response.header.{name}"), false));
+        let headers: BTreeMap<_, _> = headers.collect();
+        MethodResponse {
+            status_code: Some(response.status_code.clone()),
+            response_parameters: (!headers.is_empty()).then_some(headers),
+            response_models: self.body_models(&response.bodies),
+        }
+    }
+
+    /// Models by media type. A schema that has no name gets one, and so becomes a model.
+    fn body_models(&mut self, bodies: &[BodyUse]) -> Option<BTreeMap<String, String>> {
+        let mut models = BTreeMap::new();
+        for body in bodies {
+            let name = match &body.schema {
+                SchemaUse::Model(name) => name.clone(),
+                SchemaUse::Inline(schema) => {
+                    let name = inline_name(schema);
+                    self.put_model(&name, schema, None);
+                    name
+                }
+            };
+            models.insert(body.content_type.clone(), name);
+        }
+        (!models.is_empty()).then_some(models)
+    }
+
+    /// Who may call a method: its own extension, its own security, or the document's.
+    fn access(&mut self, operation: &Operation) -> Access {
+        let definition = self.definition;
+        let mut access = Access::default();
+        for requirement in
+            operation.security.as_ref().or(definition.security.as_ref()).into_iter().flatten().flatten()
+        {
+            self.require(requirement, &mut access);
+        }
+        if let Some(kind) = &operation.auth {
+            access.authorizer_id = None;
+            access.scopes.clear();
+            access.authorization_type = match kind.to_ascii_uppercase().as_str() {
+                "NONE" => None,
+                "AWS_IAM" => Some("AWS_IAM"),
+                _ => {
+                    let at = operation.at.child("x-amazon-apigateway-auth").child("type");
+                    self.fail(&at, format!("an authorization type is NONE or AWS_IAM, not '{kind}'"));
+                    None
+                }
+            };
+        }
+        access
+    }
+
+    fn require(&mut self, requirement: &Requirement, access: &mut Access) {
+        let definition = self.definition;
+        let name = &requirement.scheme;
+        let Some(scheme) = definition.security_schemes.get(name) else {
+            let kept = self.api.authorizers.iter().find(|one| one.name.as_ref() == Some(name)).cloned();
+            match kept {
+                Some(authorizer) => self.authorize(requirement, &authorizer, access),
+                None => self.fail(&requirement.at, format!("there is no security scheme '{name}'")),
+            }
+            return;
+        };
+        let is = |text: &Option<String>, wanted: &str| {
+            text.as_deref().is_some_and(|one| one.eq_ignore_ascii_case(wanted))
+        };
+        if scheme.authorizer.is_some() {
+            let found = self.api.authorizers.iter().find(|one| one.name.as_ref() == Some(name)).cloned();
+            if let Some(authorizer) = found {
+                self.authorize(requirement, &authorizer, access);
+            }
+        } else if is(&scheme.auth_type, "awsSigv4") {
+            access.authorization_type = Some("AWS_IAM");
+        } else if is(&scheme.kind, "apiKey")
+            && is(&scheme.location, "header")
+            && is(&scheme.name, "x-api-key")
+        {
+            access.api_key = true;
+        } else {
+            let message = format!(
+                "the security scheme '{name}' is neither an authorizer, nor IAM, nor an API key in the header x-api-key, \
+                 and asks nothing of a caller"
+            );
+            self.warn(&requirement.at, message);
+        }
+    }
+
+    fn authorize(&mut self, requirement: &Requirement, authorizer: &Authorizer, access: &mut Access) {
+        if access.authorizer_id.is_some() {
+            let message = format!("a method has one authorizer; '{}' is left out", requirement.scheme);
+            self.warn(&requirement.at, message);
+            return;
+        }
+        access.authorizer_id.clone_from(&authorizer.id);
+        if authorizer.type_ == Some(AuthorizerType::CognitoUserPools) {
+            access.authorization_type = Some("COGNITO_USER_POOLS");
+            access.scopes.clone_from(&requirement.scopes);
+        } else {
+            access.authorization_type = Some("CUSTOM");
+        }
+    }
+}
+
+/// Parameters that the method declares, and the variables of its path, which AWS adds by itself.
+fn request_parameters(path: &str, operation: &Operation) -> Option<BTreeMap<String, bool>> {
+    let mut parameters = BTreeMap::new();
+    for part in path.split('/') {
+        if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            parameters.insert(format!("method.request.path.{}", name.trim_end_matches('+')), true);
+        }
+    }
+    for parameter in &operation.parameters {
+        let place = match parameter.location {
+            ParameterLocation::Path => "path",
+            ParameterLocation::Query => "querystring",
+            ParameterLocation::Header => "header",
+        };
+        parameters.insert(format!("method.request.{place}.{}", parameter.name), parameter.required);
+    }
+    (!parameters.is_empty()).then_some(parameters)
+}
+
+/// The name of a model made of a schema that has none. It depends on the schema alone, so that importing a document
+/// again changes nothing; AWS takes a random one of the same form.
+fn inline_name(schema: &serde_json::Value) -> String {
+    // FNV-1a: the same on every machine and with every compiler.
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let hash = schema.to_string().bytes().fold(0x811c_9dc5, step);
+    format!("MODEL{:06x}", hash & 0xff_ffff)
+}
+
+/// Whether a text may be one part of a resource's path.
+fn is_path_part(part: &str) -> bool {
+    let plain = |text: &str| {
+        !text.is_empty() && text.chars().all(|one| one.is_ascii_alphanumeric() || "._-:".contains(one))
+    };
+    match part.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) {
+        Some(inner) => plain(inner.strip_suffix('+').unwrap_or(inner)),
+        None => plain(part),
+    }
+}
