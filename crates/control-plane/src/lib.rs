@@ -1,6 +1,7 @@
 //! API Gateway's rules, one file per noun, over a transactional store.
 
 mod control_plane;
+pub mod deployed;
 pub mod error;
 mod ids;
 pub mod imports;

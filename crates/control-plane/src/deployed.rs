@@ -1,0 +1,96 @@
+//! What is deployed, for those who serve it: stages with the snapshots they point at, and which APIs have changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stagedoor_shapes::apigateway::{RestApi, Stage};
+use stagedoor_shapes::snapshot::RestApiSnapshot;
+
+use crate::keys::{self, Kind};
+use crate::store::{Revision, Snapshot};
+use crate::{ApiError, ControlPlane};
+
+/// A stage and what it serves.
+#[derive(Clone, Debug)]
+pub struct DeployedStage {
+    /// The stage.
+    pub stage: Stage,
+    /// What its deployment froze.
+    pub snapshot: RestApiSnapshot,
+}
+
+/// An API with its stages. A stage counts as changed when its own revision or that of its snapshot has changed.
+#[derive(Clone, Debug, Default)]
+pub struct DeployedApi {
+    /// Whether `{api-id}.execute-api` addresses are switched off.
+    pub endpoint_disabled: bool,
+    /// Stages by name, with the newest revision of what they are made of.
+    pub stages: BTreeMap<String, (Revision, DeployedStage)>,
+}
+
+impl ControlPlane {
+    /// The APIs that have changed after a revision, `None` meaning all of them, and the revision that this shows.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] if the store cannot be read.
+    pub fn apis_changed_since(
+        &self,
+        revision: Revision,
+    ) -> Result<(Revision, Option<BTreeSet<String>>), ApiError> {
+        // Read first: a change that comes in between is then reported twice rather than never.
+        let now = self.store().snapshot()?.revision();
+        let changes = self.store().changes_since(revision)?;
+        let apis = changes
+            .map(|changes| changes.iter().filter_map(|(key, _)| api_of(key)).map(str::to_owned).collect());
+        Ok((now, apis))
+    }
+
+    /// The ids of all REST APIs.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] if the store cannot be read.
+    pub fn api_ids(&self) -> Result<BTreeSet<String>, ApiError> {
+        self.read(|tx| {
+            Ok(tx.top_level::<RestApi>(keys::APIS)?.into_iter().filter_map(|api| api.id).collect())
+        })
+    }
+
+    /// An API as it is to be served; `None` if there is none with this id.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] if the store cannot be read or holds something unreadable.
+    pub fn deployed_api(&self, api: &str) -> Result<Option<DeployedApi>, ApiError> {
+        let view = self.store().snapshot()?;
+        let Some((_, rest_api)) = read::<RestApi>(&*view, &keys::api(api))? else { return Ok(None) };
+        let mut deployed = DeployedApi {
+            endpoint_disabled: rest_api.disable_execute_api_endpoint.unwrap_or_default(),
+            stages: BTreeMap::new(),
+        };
+        for (key, entry) in view.scan(&keys::all(api, Kind::Stage), None, usize::MAX)? {
+            let stage: Stage = decode(&key, &entry.value)?;
+            let Some(deployment) = &stage.deployment_id else { continue };
+            let key = keys::one(api, Kind::Snapshot, deployment);
+            let Some((revision, snapshot)) = read::<RestApiSnapshot>(&*view, &key)? else { continue };
+            let name = stage.stage_name.clone().unwrap_or_default();
+            deployed.stages.insert(name, (entry.revision.max(revision), DeployedStage { stage, snapshot }));
+        }
+        Ok(Some(deployed))
+    }
+}
+
+/// The API that a key belongs to.
+fn api_of(key: &str) -> Option<&str> {
+    key.strip_prefix(keys::APIS)?.split('/').next()
+}
+
+fn read<T: serde::de::DeserializeOwned>(
+    view: &dyn Snapshot,
+    key: &str,
+) -> Result<Option<(Revision, T)>, ApiError> {
+    let found = view.get(key)?;
+    found.map(|found| Ok((found.revision, decode(key, &found.value)?))).transpose()
+}
+
+fn decode<T: serde::de::DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::Internal(format!("the store's value under {key} is damaged: {error}")))
+}
