@@ -1,0 +1,168 @@
+//! The control plane itself: what its operations share.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use stagedoor_shapes::apigateway::Stage;
+use stagedoor_shapes::snapshot::RestApiSnapshot;
+
+use crate::ApiError;
+use crate::store::{CommitError, Revision, Store};
+use crate::tx::Tx;
+
+/// Finds out whether an API can be served. The data plane's compiler stands behind it.
+pub trait DeploymentCheck: Send + Sync {
+    /// Compiles a snapshot as it would be served, in a stage or in any.
+    ///
+    /// # Errors
+    /// Everything that cannot work, one sentence each, naming the resource and method.
+    fn check(&self, snapshot: &RestApiSnapshot, stage: Option<&Stage>) -> Result<(), Vec<String>>;
+}
+
+/// A check that finds nothing, for tests and tools that serve no traffic.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoCheck;
+
+impl DeploymentCheck for NoCheck {
+    fn check(&self, _: &RestApiSnapshot, _: Option<&Stage>) -> Result<(), Vec<String>> {
+        Ok(())
+    }
+}
+
+/// What an operation needs to know about where it runs.
+#[derive(Clone)]
+pub struct Settings {
+    /// The account in ARNs and messages.
+    pub account_id: String,
+    /// The region in ARNs.
+    pub region: String,
+    /// Asked before anything is deployed.
+    pub deployment_check: Arc<dyn DeploymentCheck>,
+    /// The time, in seconds since 1970.
+    pub now: fn() -> f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            account_id: "000000000000".to_owned(),
+            region: "us-east-1".to_owned(),
+            deployment_check: Arc::new(NoCheck),
+            now: || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Settings")
+            .field("account_id", &self.account_id)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
+}
+
+/// API Gateway's operations over a store. Each is a method named like the operation, in its noun's file.
+///
+/// Inputs have passed the constraints of AWS's model; the rules that go beyond them are checked here. A member that
+/// the model requires and that is missing all the same is treated as empty.
+pub struct ControlPlane {
+    store: Arc<dyn Store>,
+    pub(crate) settings: Settings,
+    /// Held by an operation that has lost a race, so that no operation loses for ever.
+    retrying: Mutex<()>,
+}
+
+impl fmt::Debug for ControlPlane {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ControlPlane").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// How often an operation is run before it answers that others were faster. With the turn that retries take, each
+/// attempt can only lose to operations that have not lost yet.
+const ATTEMPTS_MAX: u32 = 100;
+
+impl ControlPlane {
+    /// A control plane over a store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
+        Self { store, settings, retrying: Mutex::default() }
+    }
+
+    /// The store that holds the definitions.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Runs an operation that may write, and runs it again if what it read was changed meanwhile. The closure must
+    /// have no effect but its answer and its writes.
+    pub(crate) fn transact<T>(&self, operation: impl Fn(&Tx) -> Result<T, ApiError>) -> Result<T, ApiError> {
+        let mut turn = None;
+        for _ in 0..ATTEMPTS_MAX {
+            let tx = Tx::new(self.store.snapshot()?);
+            let answer = operation(&tx)?;
+            let transaction = tx.finish();
+            if transaction.writes.is_empty() {
+                return Ok(answer);
+            }
+            match self.store.commit(&transaction) {
+                Ok(_) => return Ok(answer),
+                Err(CommitError::Conflict) => {
+                    turn.get_or_insert_with(|| self.retrying.lock().unwrap_or_else(PoisonError::into_inner));
+                }
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(CommitError::Conflict.into())
+    }
+
+    /// Runs an operation that only reads.
+    pub(crate) fn read<T>(&self, operation: impl FnOnce(&Tx) -> Result<T, ApiError>) -> Result<T, ApiError> {
+        operation(&Tx::new(self.store.snapshot()?))
+    }
+
+    /// The time, in seconds since 1970, to the millisecond. What is answered is cut to whole seconds (see
+    /// [`whole_seconds`]); the rest keeps the order in which things were made.
+    pub(crate) fn now(&self) -> f64 {
+        ((self.settings.now)() * 1000.0).round() / 1000.0
+    }
+
+    /// AWS's answer to an API that is not there.
+    pub(crate) fn no_such_api(&self, id: &str) -> ApiError {
+        ApiError::NotFound(format!("Invalid API identifier specified {}:{id}", self.settings.account_id))
+    }
+
+    /// The newest revision of the definitions.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] if the store cannot be read.
+    pub fn revision(&self) -> Result<Revision, ApiError> {
+        Ok(self.store.snapshot()?.revision())
+    }
+}
+
+/// A date as AWS answers it.
+pub(crate) fn whole_seconds(date: Option<f64>) -> Option<f64> {
+    date.map(f64::floor)
+}
+
+/// A required member of an input. The wire has checked that it is there.
+pub(crate) fn required(member: &Option<String>) -> &str {
+    member.as_deref().unwrap_or_default()
+}
+
+pub(crate) fn bad_request<T>(message: impl Into<String>) -> Result<T, ApiError> {
+    Err(ApiError::BadRequest(message.into()))
+}
+
+pub(crate) fn not_found<T>(message: impl Into<String>) -> Result<T, ApiError> {
+    Err(ApiError::NotFound(message.into()))
+}
+
+pub(crate) fn conflict<T>(message: impl Into<String>) -> Result<T, ApiError> {
+    Err(ApiError::Conflict(message.into()))
+}

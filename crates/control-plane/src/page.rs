@@ -1,0 +1,75 @@
+//! Lists in pages, as `position` and `limit` ask for them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::ApiError;
+use crate::control_plane::bad_request;
+
+const LIMIT_DEFAULT: usize = 25;
+const LIMIT_MAX: usize = 500;
+
+/// One page: the items, and where the next page begins if there is one.
+pub(crate) type Page<T> = (Option<Vec<T>>, Option<String>);
+
+/// Cuts a page out of a list that is sorted by its keys. A position names the last key of the page before, so that
+/// what is made or deleted in between neither repeats nor skips anything else.
+pub(crate) fn page<T>(
+    items: impl IntoIterator<Item = (String, T)>,
+    position: Option<&str>,
+    limit: Option<i32>,
+) -> Result<Page<T>, ApiError> {
+    let limit = match limit {
+        None => LIMIT_DEFAULT,
+        Some(limit) if limit >= 1 => usize::try_from(limit).unwrap_or(LIMIT_MAX).min(LIMIT_MAX),
+        Some(_) => return bad_request("Invalid limit specified: it must be at least 1"),
+    };
+    let after = position.filter(|position| !position.is_empty()).map(decode).transpose()?;
+    let mut rest = items.into_iter().skip_while(|(key, _)| after.as_ref().is_some_and(|after| key <= after)).peekable();
+    let mut found = Vec::new();
+    let mut last = String::new();
+    while found.len() < limit
+        && let Some((key, item)) = rest.next()
+    {
+        found.push(item);
+        last = key;
+    }
+    let next = rest.peek().map(|_| STANDARD.encode(&last));
+    Ok((Some(found), next))
+}
+
+fn decode(position: &str) -> Result<String, ApiError> {
+    let key = STANDARD.decode(position).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    key.ok_or_else(|| ApiError::BadRequest("Invalid position specified".to_owned()))
+}
+
+/// A key by which things sort in the order in which they were made.
+pub(crate) fn by_date(date: Option<f64>, id: &str) -> String {
+    // Milliseconds in a fixed width sort as text as they do as numbers.
+    format!("{:016}{id}", (date.unwrap_or_default() * 1000.0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_cover_a_list_once() {
+        let list = || (10..40).map(|number: i32| (number.to_string(), number));
+        let mut seen = Vec::new();
+        let mut position = None;
+        loop {
+            let (items, next) = page(list(), position.as_deref(), Some(7)).unwrap();
+            seen.extend(items.unwrap());
+            match next {
+                Some(next) => position = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(seen, (10..40).collect::<Vec<_>>());
+        assert_eq!(page(list(), None, None).unwrap().0.unwrap().len(), 25);
+        assert_eq!(page(list(), None, Some(30)).unwrap().1, None);
+        assert!(page(list(), None, Some(0)).is_err());
+        assert!(page(list(), Some("?"), None).is_err());
+    }
+}
