@@ -6,6 +6,7 @@
 #![allow(clippy::indexing_slicing)]
 
 mod codegen;
+mod conformance;
 mod models;
 mod names;
 
@@ -20,6 +21,7 @@ usage: cargo xtask TASK
 
   models DIR            refresh models/ from DIR, the `data` folder of an installed botocore
   codegen [--check]     write crates/shapes/src from models/ (--check: only compare)
+  conformance [--check] write docs/conformance.md from models/ and the dispatch table
 ";
 
 /// Why a task failed, in words for the one who ran it.
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         ["models", data] => models::refresh(Path::new(data)),
         ["codegen"] => codegen::run(false),
         ["codegen", "--check"] => codegen::run(true),
+        ["conformance"] => conformance::run(false),
+        ["conformance", "--check"] => conformance::run(true),
         ["--help" | "-h" | "help"] => {
             print!("{HELP}");
             Ok(())

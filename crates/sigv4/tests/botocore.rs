@@ -1,4 +1,5 @@
-//! AWS's own Python SDK signs; this crate has to agree. Needs `python3` with botocore, which `scripts/test` installs.
+//! AWS's own Python SDK signs; this crate has to agree. Needs Python with botocore: the one that
+//! `scripts/test` installs in `.venv`, or else `python3`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test may fail loudly.
 
@@ -16,9 +17,10 @@ fn text(value: &Value) -> &str {
 
 #[test]
 fn botocore_and_this_crate_sign_alike() {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let installed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/python");
+    let python = if std::path::Path::new(installed).exists() { installed } else { "python3" };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/botocore_sign.py");
-    let output = Command::new(&python).args([script, "AKIDEXAMPLE", SECRET]).output().unwrap();
+    let output = Command::new(python).args([script, "AKIDEXAMPLE", SECRET]).output().unwrap();
     assert!(output.status.success(), "{python}: {}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
     let mut verified = 0;
