@@ -99,15 +99,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         !inbound.decoder.is_done() || !inbound.transport.buffer.is_empty()
     }
 
-    /// The next request. Dropping the future before it is ready loses nothing.
+    /// The next request.
     ///
     /// # Errors
     /// [`IncomingError::Head`] asks for an answer with [`Self::respond`], which then closes the connection.
-    pub async fn next(&mut self) -> Result<Incoming, IncomingError> {
-        poll_fn(|context| self.poll_next(context)).await
-    }
-
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming, IncomingError>> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming, IncomingError>> {
         let mut inbound = self.shared.borrow_mut();
         loop {
             let buffer = &mut inbound.transport.buffer;
