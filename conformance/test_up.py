@@ -1,0 +1,310 @@
+"""`stagedoor up`: the example of the README, and a project that is edited while it is called."""
+
+import json
+import re
+import shlex
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from harness import ROOT, body_json, eventually
+
+EXAMPLE = ROOT / "examples/orders"
+STAGES = ("dev", "staging", "prod")
+METHODS = {  # of examples/orders, as the README lists them
+    ("GET", "/users"), ("GET", "/users/{userId}"), ("PUT", "/users/{userId}"), ("DELETE", "/users/{userId}"),
+    ("GET", "/users/{userId}/orders"), ("POST", "/orders"), ("GET", "/orders/{orderId}"), ("GET", "/health"),
+}  # fmt: skip
+
+DEFINITION = """openapi: 3.0.1
+info: {title: edited, version: "1"}
+x-stagedoor-functions:
+  node: {runtime: nodejs, handler: node.handler}
+  python: {runtime: python, handler: python.handler}
+x-stagedoor-stages:
+  dev: {}
+paths:
+  /node:
+    get:
+      responses: {"200": {description: ok}}
+      x-amazon-apigateway-integration:
+        type: aws_proxy
+        httpMethod: POST
+        uri: arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/arn:aws:lambda:${AWS::Region}:${AWS::AccountId}:function:node/invocations
+  /python:
+    get:
+      responses: {"200": {description: ok}}
+      x-amazon-apigateway-integration:
+        type: aws_proxy
+        httpMethod: POST
+        uri: arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/arn:aws:lambda:${AWS::Region}:${AWS::AccountId}:function:python/invocations
+  /mock:
+    get:
+      responses: {"200": {description: ok}}
+      x-amazon-apigateway-integration:
+        type: mock
+        requestTemplates: {application/json: '{"statusCode": 200}'}
+        responses: {default: {statusCode: "200", responseTemplates: {application/json: "version 0"}}}
+"""
+HANDLERS = {
+    "node": ("node.mjs", "export const handler = async () => ({statusCode: 200, body: 'version %s'});\n"),
+    "python": ("python.py", 'def handler(event, context):\n    return {"statusCode": 200, "body": "version %s"}\n'),
+}
+BROKEN = {"node": "export const handler = async () => ({statusCode: 200,\n", "python": "def handler(event, context:\n"}
+
+
+@pytest.fixture
+def example(new_gateway, tmp_path):
+    project = tmp_path / "orders"
+    shutil.copytree(EXAMPLE, project)
+    gateway = new_gateway(str(project), command="up").start()
+    gateway.project = project
+    gateway.api = gateway.client().get_rest_apis()["items"][0]["id"]
+    return gateway
+
+
+@pytest.fixture
+def project(new_gateway, tmp_path):
+    """A running gateway with `folder`, and `get(path)` that calls the API."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "openapi.yaml").write_text(DEFINITION)
+    for name, text in HANDLERS.values():
+        (folder / name).write_text(text % 0)
+    gateway = new_gateway(str(folder), command="up").start()
+    gateway.folder, gateway.api = folder, gateway.client().get_rest_apis()["items"][0]["id"]
+    gateway.get = lambda path: gateway.call("GET", gateway.api, "dev", path)
+    return gateway
+
+
+def printed_commands(gateway):
+    """The curl lines that `up` printed, as argument lists."""
+    lines = (re.sub(r"\x1b\[[0-9;]*m", "", line) for line in gateway.log().splitlines())
+    return [shlex.split(line[line.index("curl ") :]) for line in lines if "curl " in line]
+
+
+def test_every_printed_url_works_on_three_stages(example):
+    commands = eventually(lambda: printed_commands(example), 5, "curl lines")
+    tried = set()
+    for command in commands:
+        # DELETE comes last for each user: what it deletes, others ask for.
+        url = next(part for part in command if "://" in part)
+        printed_stage = url.split("/")[3]
+        assert printed_stage in STAGES and f":{example.traffic_port}/" in url, url
+        method = command[command.index("-X") + 1] if "-X" in command else "POST" if "-d" in command else "GET"
+        for stage in STAGES:
+            there = [part.replace(f"/{printed_stage}/", f"/{stage}/", 1) if "://" in part else part for part in command]
+            done = subprocess.run(
+                [*there, "-sS", "-w", "\n%{http_code}"], capture_output=True, text=True, timeout=30, check=True
+            )
+            status = int(done.stdout.rsplit("\n", 1)[1])
+            # An order's id depends on what was ordered before; everything else is there.
+            assert 200 <= status < 300, (there, done.stdout)
+        tried.add((method, re.sub(r"\?.*", "", "/" + url.split("/", 4)[4])))
+    assert len(tried) >= len(METHODS), tried
+
+
+def test_the_whole_example(example):
+    def call(method, path, stage="dev", **options):
+        return example.call(method, example.api, stage, path, **options)
+
+    for stage in STAGES:
+        health = body_json(call("GET", "/health", stage))
+        assert (health["status"], health["stage"]) == ("ok", stage)
+        assert {user["id"] for user in body_json(call("GET", "/users", stage))} >= {"ada"}
+    assert call("GET", "/users/grace").status_code == 404
+    assert body_json(call("PUT", "/users/grace", data='{"name": "Grace"}')) == {"id": "grace", "name": "Grace"}
+    assert call("PUT", "/users/grace", data="no JSON").status_code == 400
+    assert body_json(call("GET", "/users/grace", "prod"))["name"] == "Grace"
+    ordered = {"userId": "grace", "item": "desk"}
+    assert body_json(call("POST", "/orders", json=ordered))["total"] == 180
+    order = body_json(call("POST", "/orders", "staging", json=ordered))
+    assert order["total"] == 162  # the stage's discount
+    assert body_json(call("GET", f"/orders/{order['id']}")) == order
+    assert len(body_json(call("GET", "/users/grace/orders"))) == 2
+    assert (call("DELETE", "/users/grace").status_code, call("GET", "/users/grace").status_code) == (204, 404)
+    assert call("PATCH", "/users/grace").status_code == 403
+
+
+def seconds_until(gateway, path, text):
+    begun = time.monotonic()
+    eventually(lambda: gateway.get(path).text == text, 10, f"{path} saying {text!r}")
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("language", sorted(HANDLERS))
+def test_handler_edits_show_in_under_a_second(project, language):
+    name, text = HANDLERS[language]
+    assert project.get("/" + language).text == "version 0"
+    took = []
+    for version in range(1, 6):
+        (project.folder / name).write_text(text % version)
+        took.append(seconds_until(project, "/" + language, f"version {version}"))
+    assert statistics.median(took) < 1, took
+
+
+def test_definition_edits_show_in_under_a_second(project):
+    took = []
+    for version in range(1, 6):
+        text = (project.folder / "openapi.yaml").read_text()
+        (project.folder / "openapi.yaml").write_text(text.replace(f"version {version - 1}", f"version {version}"))
+        took.append(seconds_until(project, "/mock", f"version {version}"))
+    assert statistics.median(took) < 1, took
+
+
+def test_a_new_path_and_a_removed_one(project):
+    text = (project.folder / "openapi.yaml").read_text()
+    (project.folder / "openapi.yaml").write_text(text.replace("  /mock:", "  /renamed:"))
+    seconds_until(project, "/renamed", "version 0")
+    assert project.get("/mock").status_code == 403
+
+
+def test_an_editor_that_replaces_the_file(project):
+    """Many editors write another file and rename it over the old one."""
+    name, text = HANDLERS["python"]
+    for version in range(1, 4):
+        beside = project.folder / ".swap~"
+        beside.write_text(text % version)
+        beside.rename(project.folder / name)
+        seconds_until(project, "/python", f"version {version}")
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ("openapi: 3.0.1\ninfo: {title: x\npaths: {}\n", []),
+        ("a: b: c\n", []),
+        ("", []),
+        (DEFINITION.replace("type: mock", "type: mokc"), ["mokc"]),
+        (DEFINITION.replace("function:node/", "function:absent/"), ["absent"]),
+        (DEFINITION.replace("node.handler", "nothere.handler"), ["nothere"]),
+        (DEFINITION.replace("version 0", "#if(1) never closed"), ["/mock"]),
+    ],
+    ids=["unclosed", "no-yaml", "empty", "unknown-type", "unknown-function", "missing-handler", "bad-template"],
+)
+def test_a_broken_definition_keeps_the_last_good_one(project, wrong, words):
+    project.get("/mock")
+    before = len(project.log())
+    (project.folder / "openapi.yaml").write_text(wrong)
+    told = eventually(lambda: "openapi.yaml" in project.log()[before:] and project.log()[before:], 5, "a report")
+    if wrong:
+        assert re.search(r"openapi\.yaml:\d+(:\d+)?", told), told
+    for word in words:
+        assert word in told, told
+    for path in "/mock", "/node", "/python":
+        assert project.get(path).text == "version 0"
+    # And when it is mended, the mended one is served.
+    (project.folder / "openapi.yaml").write_text(DEFINITION.replace("version 0", "version 1"))
+    seconds_until(project, "/mock", "version 1")
+
+
+@pytest.mark.parametrize("language", sorted(HANDLERS))
+def test_a_broken_handler_keeps_the_last_good_one(project, language):
+    name, text = HANDLERS[language]
+    assert project.get("/" + language).text == "version 0"
+    before = len(project.log())
+    (project.folder / name).write_text(BROKEN[language])
+    told = eventually(
+        lambda: re.search(rf"{name}:\d+", project.log()[before:]) and project.log()[before:], 10, "a report"
+    )
+    assert "SyntaxError" in told, told
+    for _ in range(20):
+        assert project.get("/" + language).text == "version 0"
+    (project.folder / name).write_text(text % 1)
+    seconds_until(project, "/" + language, "version 1")
+
+
+@pytest.mark.parametrize("language", sorted(HANDLERS))
+def test_edits_under_load_fail_no_request(project, language):
+    name, text = HANDLERS[language]
+    seconds_until(project, "/" + language, "version 0")
+    stop, answers, failures = threading.Event(), [], []
+
+    def loop():
+        with requests.Session() as session:
+            session.headers["Host"] = f"{project.api}.execute-api.localhost"
+            while not stop.is_set():
+                try:
+                    answer = session.get(f"{project.traffic}/dev/{language}", timeout=20)
+                    if answer.status_code != 200 or not answer.text.startswith("version "):
+                        failures.append((answer.status_code, answer.text))
+                    else:
+                        answers.append(answer.text)
+                except requests.RequestException as error:
+                    failures.append(error)
+
+    threads = [threading.Thread(target=loop) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for version in range(1, 9):
+            (project.folder / name).write_text(text % version)
+            eventually(lambda: f"version {version}" in answers, 10)
+        (project.folder / name).write_text(BROKEN[language])
+        count = len(answers)
+        eventually(lambda: len(answers) > count + 200, 20)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures[:5]
+    assert len(answers) > 200
+
+
+class TestStart:
+    """What is wrong before anything was served ends `up` with exit code 5 and says where it is."""
+
+    def failing(self, new_gateway, tmp_path, definition, **files):
+        (tmp_path / "openapi.yaml").write_text(definition)
+        for name, text in files.items():
+            (tmp_path / name.replace("_", ".")).write_text(text)
+        return new_gateway(str(tmp_path), command="up").run_to_end()
+
+    def test_no_definition(self, new_gateway, tmp_path):
+        code, _, stderr = new_gateway(str(tmp_path), command="up").run_to_end()
+        assert code == 5 and str(tmp_path) in stderr, stderr
+
+    def test_malformed(self, new_gateway, tmp_path):
+        code, _, stderr = self.failing(new_gateway, tmp_path, "openapi: 3.0.1\npaths:\n  /a: [\n")
+        assert code == 5 and re.search(r"openapi\.yaml:\d+", stderr), stderr
+
+    def test_missing_handler(self, new_gateway, tmp_path):
+        code, _, stderr = self.failing(new_gateway, tmp_path, DEFINITION)
+        assert code == 5 and "openapi.yaml" in stderr and "node" in stderr, stderr
+
+    def test_unknown_extension(self, new_gateway, tmp_path):
+        text = DEFINITION.replace("  /mock:\n", "  /mock:\n    x-amazon-apigateway-nonsense: 1\n")
+        files = {name.replace(".", "_"): source % 0 for name, source in HANDLERS.values()}
+        (tmp_path / "openapi.yaml").write_text(text)
+        for name, source in files.items():
+            (tmp_path / name.replace("_", ".")).write_text(source)
+        gateway = new_gateway(str(tmp_path), command="up").start()
+        told = eventually(lambda: "x-amazon-apigateway-nonsense" in gateway.log() and gateway.log(), 5)
+        assert re.search(r"openapi\.yaml:\d+", told), told
+
+
+def test_restart_keeps_the_api_id(example):
+    """Links that somebody saved go on working."""
+    assert example.terminate() == 0
+    example.start()
+    apis = example.client().get_rest_apis()["items"]
+    assert [api["id"] for api in apis] == [example.api]
+    assert example.call("GET", example.api, "dev", "/health").status_code == 200
+
+
+def test_up_takes_a_file_too(new_gateway, tmp_path):
+    path = Path(tmp_path) / "mine.json"
+    mock = {"type": "mock", "requestTemplates": {"application/json": '{"statusCode": 200}'},
+            "responses": {"default": {"statusCode": "200", "responseTemplates": {"application/json": "mine"}}}}  # fmt: skip
+    method = {"responses": {"200": {"description": "ok"}}, "x-amazon-apigateway-integration": mock}
+    document = {"openapi": "3.0.1", "info": {"title": "mine", "version": "1"}, "paths": {"/a": {"get": method}},
+                "x-stagedoor-stages": {"dev": {}}}  # fmt: skip
+    path.write_text(json.dumps(document))
+    gateway = new_gateway(str(path), command="up").start()
+    api = gateway.client().get_rest_apis()["items"][0]["id"]
+    assert gateway.call("GET", api, "dev", "/a").text == "mine"
