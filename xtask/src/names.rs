@@ -10,7 +10,9 @@ pub(crate) fn snake(name: &str) -> String {
             continue;
         }
         let before = at.checked_sub(1).and_then(|i| chars.get(i)).copied().unwrap_or('_');
-        let next_is_lower = chars.get(at + 1).is_some_and(char::is_ascii_lowercase);
+        // A lone `s` behind capitals is a plural, as in `providerARNs`.
+        let rest = chars.get(at + 1..).unwrap_or_default();
+        let next_is_lower = rest.first().is_some_and(char::is_ascii_lowercase) && rest != ['s'];
         let starts_word = c.is_ascii_uppercase()
             && (before.is_ascii_lowercase()
                 || before.is_ascii_digit()
@@ -94,6 +96,7 @@ mod tests {
                 ("restApiId", "rest_api_id"),
                 ("ACMManaged", "acm_managed"),
                 ("type", "type_"),
+                ("providerARNs", "provider_arns"),
                 ("resource-arn", "resource_arn"),
                 ("TimeoutInMillis", "timeout_in_millis"),
             ],

@@ -46,6 +46,7 @@ string_enum! {
         Token = "TOKEN",
         Request = "REQUEST",
         CognitoUserPools = "COGNITO_USER_POOLS",
+        Jwt = "JWT",
     }
 }
 
@@ -173,6 +174,23 @@ string_enum! {
 }
 
 string_enum! {
+    pub enum JwtClaimFormat {
+        SingleString = "SINGLE_STRING",
+    }
+}
+
+string_enum! {
+    pub enum JwtSigningAlgorithm {
+        Rs256 = "RS256",
+        Rs384 = "RS384",
+        Rs512 = "RS512",
+        Es256 = "ES256",
+        Es384 = "ES384",
+        Es512 = "ES512",
+    }
+}
+
+string_enum! {
     pub enum LocationStatusType {
         Documented = "DOCUMENTED",
         Undocumented = "UNDOCUMENTED",
@@ -236,6 +254,8 @@ string_enum! {
         SecurityPolicyTls13_1_2PfsPq2025_09 = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09",
         SecurityPolicyTls13_1_2FipsPq2025_09 = "SecurityPolicy_TLS13_1_2_FIPS_PQ_2025_09",
         SecurityPolicyTls13_1_2FipsPfsPq2025_09 = "SecurityPolicy_TLS13_1_2_FIPS_PFS_PQ_2025_09",
+        SecurityPolicyTls13_1_2Ext2Pq2025_09 = "SecurityPolicy_TLS13_1_2_Ext2_PQ_2025_09",
+        SecurityPolicyTls13_1_2Ext2FipsPq2025_09 = "SecurityPolicy_TLS13_1_2_Ext2_FIPS_PQ_2025_09",
         SecurityPolicyTls13_1_2Pq2025_09 = "SecurityPolicy_TLS13_1_2_PQ_2025_09",
         SecurityPolicyTls13_1_2_2021_06 = "SecurityPolicy_TLS13_1_2_2021_06",
         SecurityPolicyTls13_2025Edge = "SecurityPolicy_TLS13_2025_EDGE",
@@ -349,7 +369,7 @@ pub struct Authorizer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub type_: Option<AuthorizerType>,
     #[serde(rename = "providerARNs", skip_serializing_if = "Option::is_none")]
-    pub provider_ar_ns: Option<Vec<String>>,
+    pub provider_arns: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -362,6 +382,8 @@ pub struct Authorizer {
     pub identity_validation_expression: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorizer_result_ttl_in_seconds: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_configuration: Option<JwtConfiguration>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -463,7 +485,7 @@ pub struct CreateAuthorizerRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub type_: Option<AuthorizerType>,
     #[serde(rename = "providerARNs", skip_serializing_if = "Option::is_none")]
-    pub provider_ar_ns: Option<Vec<String>>,
+    pub provider_arns: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -476,6 +498,8 @@ pub struct CreateAuthorizerRequest {
     pub identity_validation_expression: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorizer_result_ttl_in_seconds: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_configuration: Option<JwtConfigurationInput>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -1763,6 +1787,61 @@ pub struct IntegrationResponse {
     pub response_templates: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_handling: Option<ContentHandlingStrategy>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtAdditionalClaim {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<JwtClaimFormat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub required: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_values: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtConfiguration {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuers: Option<Vec<JwtIssuer>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_algorithms: Option<Vec<JwtSigningAlgorithm>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtConfigurationInput {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuers: Option<Vec<JwtIssuerInput>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_algorithms: Option<Vec<JwtSigningAlgorithm>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtIssuer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audiences: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub additional_claims: Option<Vec<JwtAdditionalClaim>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtIssuerInput {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audiences: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub additional_claims: Option<Vec<JwtAdditionalClaim>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -195,6 +195,7 @@ static AUTHORIZER: Structure = Structure::new("Authorizer", &[
     Member::new("identitySource", "identitySource", "identitySource", Body, false, Shape::String(Constraint::NONE)),
     Member::new("identityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("authorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", Body, false, Shape::Integer(Constraint::NONE)),
+    Member::new("jwtConfiguration", "jwtConfiguration", "jwtConfiguration", Body, false, Shape::Structure(&JWT_CONFIGURATION)),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -264,6 +265,7 @@ static CREATE_AUTHORIZER_REQUEST: Structure = Structure::new("CreateAuthorizerRe
     Member::new("identitySource", "identitySource", "identitySource", Body, false, Shape::String(Constraint::NONE)),
     Member::new("identityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("authorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", Body, false, Shape::Integer(Constraint::NONE)),
+    Member::new("jwtConfiguration", "jwtConfiguration", "jwtConfiguration", Body, false, Shape::Structure(&JWT_CONFIGURATION_INPUT)),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1070,6 +1072,41 @@ static INTEGRATION_RESPONSE: Structure = Structure::new("IntegrationResponse", &
     Member::new("responseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
     Member::new("responseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
     Member::new("contentHandling", "contentHandling", "contentHandling", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
+]);
+
+#[rustfmt::skip] // One member a line.
+static JWT_ADDITIONAL_CLAIM: Structure = Structure::new("JwtAdditionalClaim", &[
+    Member::new("claimName", "claimName", "claimName", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("format", "format", "format", Body, true, Shape::String(Constraint { values: super::JwtClaimFormat::NAMES, ..Constraint::NONE })),
+    Member::new("required", "required", "required", Body, false, Shape::Boolean),
+    Member::new("expectedValues", "expectedValues", "expectedValues", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
+]);
+
+#[rustfmt::skip] // One member a line.
+static JWT_CONFIGURATION: Structure = Structure::new("JwtConfiguration", &[
+    Member::new("issuers", "issuers", "issuers", Body, false, Shape::List(&Shape::Structure(&JWT_ISSUER))),
+    Member::new("defaultAlgorithms", "defaultAlgorithms", "defaultAlgorithms", Body, false, Shape::List(&Shape::String(Constraint { values: super::JwtSigningAlgorithm::NAMES, ..Constraint::NONE }))),
+]);
+
+#[rustfmt::skip] // One member a line.
+static JWT_CONFIGURATION_INPUT: Structure = Structure::new("JwtConfigurationInput", &[
+    Member::new("issuers", "issuers", "issuers", Body, true, Shape::List(&Shape::Structure(&JWT_ISSUER_INPUT))),
+    Member::new("defaultAlgorithms", "defaultAlgorithms", "defaultAlgorithms", Body, true, Shape::List(&Shape::String(Constraint { values: super::JwtSigningAlgorithm::NAMES, ..Constraint::NONE }))),
+]);
+
+#[rustfmt::skip] // One member a line.
+static JWT_ISSUER: Structure = Structure::new("JwtIssuer", &[
+    Member::new("issuer", "issuer", "issuer", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("audiences", "audiences", "audiences", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
+    Member::new("additionalClaims", "additionalClaims", "additionalClaims", Body, false, Shape::List(&Shape::Structure(&JWT_ADDITIONAL_CLAIM))),
+    Member::new("jwksUri", "jwksUri", "jwksUri", Body, false, Shape::String(Constraint::NONE)),
+]);
+
+#[rustfmt::skip] // One member a line.
+static JWT_ISSUER_INPUT: Structure = Structure::new("JwtIssuerInput", &[
+    Member::new("issuer", "issuer", "issuer", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("audiences", "audiences", "audiences", Body, true, Shape::List(&Shape::String(Constraint::NONE))),
+    Member::new("additionalClaims", "additionalClaims", "additionalClaims", Body, false, Shape::List(&Shape::Structure(&JWT_ADDITIONAL_CLAIM))),
 ]);
 
 #[rustfmt::skip] // One member a line.
