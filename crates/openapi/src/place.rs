@@ -83,18 +83,30 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The place at a path below this one, if there is one.
+    #[must_use]
+    pub fn find(&self, path: &DocPath) -> Option<Self> {
+        let (place, missing) = self.walk(path);
+        (!missing).then_some(place)
+    }
+
     /// Where a path below this place stands, or the nearest part of it that is there.
     #[must_use]
     pub fn locate(&self, path: &DocPath) -> Position {
+        self.walk(path).0.at()
+    }
+
+    /// Goes along a path as far as it leads, and says whether a part of it is missing.
+    fn walk(&self, path: &DocPath) -> (Self, bool) {
         let mut place = self.clone();
         for part in path.parts() {
             let next = match part.parse::<usize>() {
                 Ok(index) if place.is_list() => place.items().nth(index),
                 _ => place.get(part),
             };
-            let Some(next) = next else { break };
+            let Some(next) = next else { return (place, true) };
             place = next;
         }
-        place.at()
+        (place, false)
     }
 }

@@ -341,12 +341,24 @@ impl Import<'_> {
             return None;
         };
         let kind: AuthorizerType = self.upper(Some(kind), &extension.at.child("type"), &what)?;
+        if kind == AuthorizerType::Jwt {
+            self.fail(
+                &extension.at.child("type"),
+                format!("{what}: an import makes no JWT authorizer for a REST API"),
+            );
+            return None;
+        }
         let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         // The scheme itself names the header that a token is in.
         let header = || scheme.name.as_ref().map(|name| format!("method.request.header.{name}"));
         let identity_source = match kind {
             AuthorizerType::Request => given(&extension.identity_source),
-            AuthorizerType::Token | AuthorizerType::CognitoUserPools => {
+            AuthorizerType::Jwt => {
+                let at = extension.at.child("type");
+                self.fail(&at, format!("{what}: JWT authorizers of REST APIs are not implemented"));
+                return None;
+            }
+            AuthorizerType::Token | AuthorizerType::CognitoUserPools | AuthorizerType::Jwt => {
                 given(&extension.identity_source).or_else(header)
             }
         };
@@ -372,13 +384,15 @@ impl Import<'_> {
             id: Some(id),
             name: Some(name.to_owned()),
             type_: Some(kind),
-            provider_ar_ns: (!arns.is_empty()).then_some(arns),
+            jwt_configuration: None,
+            provider_arns: (!arns.is_empty()).then_some(arns),
             auth_type: scheme.auth_type.clone(),
             authorizer_uri: given(&extension.uri).map(|text| self.fill(&text)),
             authorizer_credentials: given(&extension.credentials).map(|text| self.fill(&text)),
             identity_source,
             identity_validation_expression: given(&extension.identity_validation_expression),
             authorizer_result_ttl_in_seconds: ttl.flatten(),
+            ..Authorizer::default()
         })
     }
 
