@@ -353,11 +353,6 @@ impl Import<'_> {
         let header = || scheme.name.as_ref().map(|name| format!("method.request.header.{name}"));
         let identity_source = match kind {
             AuthorizerType::Request => given(&extension.identity_source),
-            AuthorizerType::Jwt => {
-                let at = extension.at.child("type");
-                self.fail(&at, format!("{what}: JWT authorizers of REST APIs are not implemented"));
-                return None;
-            }
             AuthorizerType::Token | AuthorizerType::CognitoUserPools | AuthorizerType::Jwt => {
                 given(&extension.identity_source).or_else(header)
             }
@@ -384,7 +379,6 @@ impl Import<'_> {
             id: Some(id),
             name: Some(name.to_owned()),
             type_: Some(kind),
-            jwt_configuration: None,
             provider_arns: (!arns.is_empty()).then_some(arns),
             auth_type: scheme.auth_type.clone(),
             authorizer_uri: given(&extension.uri).map(|text| self.fill(&text)),
