@@ -92,21 +92,24 @@ def test_every_printed_url_works_on_three_stages(example):
     commands = eventually(lambda: printed_commands(example), 5, "curl lines")
     tried = set()
     for command in commands:
-        # DELETE comes last for each user: what it deletes, others ask for.
         url = next(part for part in command if "://" in part)
-        printed_stage = url.split("/")[3]
-        assert printed_stage in STAGES and f":{example.traffic_port}/" in url, url
         method = command[command.index("-X") + 1] if "-X" in command else "POST" if "-d" in command else "GET"
-        for stage in STAGES:
-            there = [part.replace(f"/{printed_stage}/", f"/{stage}/", 1) if "://" in part else part for part in command]
-            done = subprocess.run(
-                [*there, "-sS", "-w", "\n%{http_code}"], capture_output=True, text=True, timeout=30, check=True
-            )
-            status = int(done.stdout.rsplit("\n", 1)[1])
-            # An order's id depends on what was ordered before; everything else is there.
-            assert 200 <= status < 300, (there, done.stdout)
-        tried.add((method, re.sub(r"\?.*", "", "/" + url.split("/", 4)[4])))
-    assert len(tried) >= len(METHODS), tried
+        _, _, host, stage, path = url.split("/", 4)
+        assert host == f"{example.api}.execute-api.localhost:{example.traffic_port}", url
+        done = subprocess.run(
+            [*command, "-sS", "-w", "\n%{http_code}"], capture_output=True, text=True, timeout=30, check=True
+        )
+        body, status = done.stdout.rsplit("\n", 1)
+        # A made-up id may be unknown to the handler, and a made-up body too little: that is the handler's own answer.
+        own = "Missing Authentication Token" not in body and "Internal server error" not in body
+        assert own and status in ("200", "201", "204", "400", "404"), (command, done.stdout)
+        if path in ("users", "health"):
+            assert status == "200", (command, done.stdout)
+        tried.add((stage, method, path.split("/")[0], path.count("/")))
+    expected = {
+        (stage, method, path.split("/")[1], path.count("/") - 1) for stage in STAGES for method, path in METHODS
+    }
+    assert tried == expected
 
 
 def test_the_whole_example(example):
