@@ -1,1 +1,25 @@
-//! (being built)
+//! Serves the traffic of deployed APIs.
+//!
+//! A snapshot and a stage are compiled to a [`plan::Plan`]; the plans being served are swapped as one
+//! ([`published::Published`]); a worker finds the plan for a request ([`edge`]) and runs it ([`pipeline`]). Everything
+//! on the way of a request belongs to one thread: no lock, no store, no parsing of definitions.
+
+mod connection;
+pub mod context;
+pub mod edge;
+pub mod exchange;
+mod forward;
+pub mod gateway_response;
+mod http2;
+pub mod ids;
+pub mod lambda;
+pub mod listener;
+pub mod phase;
+pub mod phases;
+pub mod pipeline;
+pub mod plan;
+pub mod published;
+pub mod tls;
+pub mod upstream;
+pub mod vtl;
+pub mod worker;

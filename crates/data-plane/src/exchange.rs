@@ -1,0 +1,285 @@
+//! One request on its way through the pipeline, with everything the phases learn about it.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+use stagedoor_http::{Body, BodyError, Headers, RequestHead, ResponseHead};
+
+use crate::gateway_response::Fault;
+use crate::ids;
+use crate::phases::transformation::{IntegrationAnswer, IntegrationRequest};
+use crate::plan::{MAX_PAYLOAD_BYTES, MethodPlan, Plan, ResourcePlan, Route};
+use crate::vtl::TemplateScope;
+use crate::worker::{ConnectionInfo, Worker};
+
+/// One request and its answer.
+pub struct Exchange<'a> {
+    /// The worker that serves it.
+    pub worker: &'a Rc<Worker>,
+    /// The connection it came in on.
+    pub connection: &'a ConnectionInfo,
+    /// The stage it is for.
+    pub plan: &'a Plan,
+    /// The resource and method, once they are found.
+    pub route: Option<Route<'a>>,
+    /// The request. An integration that streams takes its headers with it, see [`Plan::keeps_request_headers`].
+    pub head: RequestHead,
+    /// Where in the target the path below the stage stands, still encoded.
+    pub path: Range<usize>,
+    /// The request's body.
+    pub body: RequestBody,
+    /// `$context.requestId`.
+    pub request_id: Bytes,
+    /// `$context.extendedRequestId`.
+    pub extended_request_id: Bytes,
+    /// When the request came in, for latencies.
+    pub started: Instant,
+    /// When the request came in, by the clock on the wall.
+    pub received_at: SystemTime,
+    /// What goes to the integration, where it is not the client's own request.
+    pub integration_request: IntegrationRequest,
+    /// What came back from the integration, until it is turned into the response.
+    pub integration_answer: Option<IntegrationAnswer>,
+    /// What goes to the client.
+    pub response: Option<(ResponseHead, Body)>,
+    /// What went wrong, once something has.
+    pub fault: Option<Fault>,
+    /// What mapping templates see and leave behind for each other.
+    pub templates: Option<TemplateScope>,
+    trace_id: OnceCell<String>,
+    query: OnceCell<Vec<(String, String)>>,
+}
+
+/// A request's body, read or unread.
+pub enum RequestBody {
+    /// Still arriving.
+    Unread(Body),
+    /// At hand.
+    Whole(Bytes),
+}
+
+impl<'a> Exchange<'a> {
+    /// Begins a request.
+    #[must_use]
+    pub fn new(
+        worker: &'a Rc<Worker>,
+        connection: &'a ConnectionInfo,
+        plan: &'a Plan,
+        path: Range<usize>,
+        head: RequestHead,
+        body: Body,
+    ) -> Self {
+        Self {
+            worker,
+            connection,
+            plan,
+            route: None,
+            head,
+            path,
+            body: RequestBody::Unread(body),
+            request_id: ids::request_id(),
+            extended_request_id: ids::extended_request_id(),
+            started: Instant::now(),
+            received_at: SystemTime::now(),
+            integration_request: IntegrationRequest::default(),
+            integration_answer: None,
+            response: None,
+            fault: None,
+            templates: None,
+            trace_id: OnceCell::new(),
+            query: OnceCell::new(),
+        }
+    }
+
+    /// The path below the stage, still encoded: `/users/1`, or nothing for the stage itself.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.head.path().get(self.path.clone()).unwrap_or_default()
+    }
+
+    /// `$context.path`: the path with the stage before it.
+    #[must_use]
+    pub fn path_with_stage(&self) -> String {
+        format!("/{}{}", self.plan.stage, self.path())
+    }
+
+    /// The method's plan, once it is found.
+    #[must_use]
+    pub fn method(&self) -> Option<&'a MethodPlan> {
+        self.route.as_ref().map(|route| route.method)
+    }
+
+    /// The resource's plan, once it is found.
+    #[must_use]
+    pub fn resource(&self) -> Option<&'a ResourcePlan> {
+        self.route.as_ref().map(|route| route.resource)
+    }
+
+    /// The path parameters by name, still encoded: AWS hands them on as they stand in the path.
+    pub fn path_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let path = self.path();
+        self.route.iter().flat_map(move |route| {
+            let names = route.resource.parameters.iter().map(|name| &**name);
+            names.zip(route.captures.iter().map(|range| path.get(range.clone()).unwrap_or_default()))
+        })
+    }
+
+    /// One path parameter, still encoded.
+    #[must_use]
+    pub fn path_parameter(&self, name: &str) -> Option<&str> {
+        self.path_parameters().find(|(candidate, _)| *candidate == name).map(|(_, value)| value)
+    }
+
+    /// The query's parameters in order, decoded. `;` separates parameters as `&` does.
+    #[must_use]
+    pub fn query(&self) -> &[(String, String)] {
+        self.query.get_or_init(|| parse_query(self.head.query().unwrap_or_default()))
+    }
+
+    /// One query parameter; of several values, the last.
+    #[must_use]
+    pub fn query_parameter(&self, name: &str) -> Option<&str> {
+        self.query().iter().rev().find(|(candidate, _)| candidate == name).map(|(_, value)| value.as_str())
+    }
+
+    /// One request header; of several values, the last.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.head.headers.iter().rfind(|header| header.is(name)).map(stagedoor_http::Header::value_str)
+    }
+
+    /// The media type of the request's body: its `Content-Type` without parameters, `application/json` if it has none.
+    #[must_use]
+    pub fn content_type(&self) -> Cow<'_, str> {
+        media_type(self.head.headers.get_str("content-type"))
+    }
+
+    /// The first media type that the client accepts, without parameters, `application/json` if it names none.
+    /// AWS looks at no other.
+    #[must_use]
+    pub fn accepted_type(&self) -> Cow<'_, str> {
+        media_type(self.head.headers.get_str("accept").and_then(|list| list.split(',').next()))
+    }
+
+    /// The value of `X-Amzn-Trace-Id` to hand on: the client's, or a new one.
+    #[must_use]
+    pub fn trace_id(&self) -> &str {
+        self.trace_id.get_or_init(|| match self.head.headers.get_str("x-amzn-trace-id") {
+            Some(sent) if sent.contains("Root=") => sent.to_owned(),
+            _ => {
+                let since = self.received_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                ids::trace_id(since.as_secs())
+            }
+        })
+    }
+
+    /// The body in one piece; it is read on the first call.
+    ///
+    /// # Errors
+    /// A [`Fault`] if it is too large or breaks off.
+    pub async fn whole_body(&mut self) -> Result<Bytes, Fault> {
+        if let RequestBody::Unread(body) = &mut self.body {
+            let body = std::mem::take(body);
+            let bytes = body.collect(MAX_PAYLOAD_BYTES).await.map_err(|error| match error {
+                BodyError::TooLarge { .. } => Fault::request_too_large(),
+                error => Fault::client_gone(error),
+            })?;
+            self.body = RequestBody::Whole(bytes);
+        }
+        Ok(self.read_body())
+    }
+
+    /// The body, if a phase has read it; empty otherwise.
+    #[must_use]
+    pub fn read_body(&self) -> Bytes {
+        match &self.body {
+            RequestBody::Whole(bytes) => bytes.clone(),
+            RequestBody::Unread(_) => Bytes::new(),
+        }
+    }
+
+    /// The body for an integration that hands it on.
+    #[must_use]
+    pub fn take_body(&mut self) -> Body {
+        match std::mem::replace(&mut self.body, RequestBody::Whole(Bytes::new())) {
+            RequestBody::Unread(body) => body,
+            RequestBody::Whole(bytes) => bytes.into(),
+        }
+    }
+
+    /// The request's headers for an integration that hands them on.
+    #[must_use]
+    pub fn take_headers(&mut self) -> Headers {
+        if self.plan.keeps_request_headers {
+            self.head.headers.clone()
+        } else {
+            std::mem::take(&mut self.head.headers)
+        }
+    }
+}
+
+fn media_type(header: Option<&str>) -> Cow<'_, str> {
+    let essence = header.and_then(|value| value.split(';').next()).map(str::trim).unwrap_or_default();
+    if essence.is_empty() {
+        Cow::Borrowed("application/json")
+    } else if essence.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(essence.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(essence)
+    }
+}
+
+fn parse_query(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        let spaced =
+            if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+        percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    };
+    query
+        .split(['&', ';'])
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name), decode(value))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries() {
+        let check = |query: &str, expected: &[(&str, &str)]| {
+            let found = parse_query(query);
+            let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(found, expected, "{query}");
+        };
+        check("", &[]);
+        check("a=1&a=2", &[("a", "1"), ("a", "2")]);
+        check("a=1;b=2&&c", &[("a", "1"), ("b", "2"), ("c", "")]);
+        check(
+            "email=test%2Balias@x.org&plus=a+b&w=foo%20bar",
+            &[("email", "test+alias@x.org"), ("plus", "a b"), ("w", "foo bar")],
+        );
+        check(
+            "when=2023-06-12T18:05:10+00:00&e==&%zz=%ff",
+            &[("when", "2023-06-12T18:05:10 00:00"), ("e", "="), ("%zz", "\u{fffd}")],
+        );
+    }
+
+    #[test]
+    fn media_types() {
+        let check = |header: Option<&str>, expected: &str| assert_eq!(media_type(header), expected);
+        check(None, "application/json");
+        check(Some(""), "application/json");
+        check(Some("Application/XML; charset=utf-8"), "application/xml");
+        check(Some("*/*;q=0.8"), "*/*");
+    }
+}

@@ -1,0 +1,297 @@
+//! What the client sees when a request fails: the one place where an error becomes a response.
+//!
+//! AWS has 21 kinds of failure. An API can change the status, headers and body of each; a kind it did not change
+//! falls back to `DEFAULT_4XX` or `DEFAULT_5XX`, and those to AWS's own answer. All of that is resolved at deployment.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::StatusCode;
+use stagedoor_http::{Body, Headers, ResponseHead};
+use stagedoor_shapes::apigateway::{GatewayResponse, GatewayResponseType as Kind};
+
+use crate::exchange::Exchange;
+use crate::plan::PlanError;
+use crate::plan::substitution::Substitution;
+
+/// Why a request has no proper answer.
+#[derive(Debug)]
+pub struct Fault {
+    /// Which gateway response answers it.
+    pub kind: Kind,
+    /// `$context.error.message`, what the client is told.
+    pub message: Cow<'static, str>,
+    /// `$context.error.validationErrorString`.
+    pub validation_error: Option<String>,
+    /// What is told to the log alone.
+    pub reason: String,
+    /// The status where it is not the one of the kind, such as 502 for a malformed answer of a function.
+    status: Option<StatusCode>,
+}
+
+impl Fault {
+    fn new(kind: Kind, reason: impl Into<String>) -> Self {
+        let message = Cow::Borrowed(defaults(kind).message);
+        Self { kind, message, validation_error: None, reason: reason.into(), status: None }
+    }
+
+    /// No resource or method fits the request.
+    #[must_use]
+    pub fn missing_authentication_token() -> Self {
+        Self::new(Kind::MissingAuthenticationToken, "no method of this name at this path")
+    }
+
+    /// The API's own configuration makes the request impossible. AWS answers 500.
+    #[must_use]
+    pub fn configuration(reason: impl Into<String>) -> Self {
+        Self::new(Kind::ApiConfigurationError, reason)
+    }
+
+    /// The integration answered something that is no answer. AWS answers 502.
+    #[must_use]
+    pub fn malformed_answer(reason: impl Into<String>) -> Self {
+        Self { status: Some(StatusCode::BAD_GATEWAY), ..Self::new(Kind::Default5xx, reason) }
+    }
+
+    /// Something failed in a way that AWS answers with a plain 500.
+    #[must_use]
+    pub fn internal(reason: impl Into<String>) -> Self {
+        Self::new(Kind::Default5xx, reason)
+    }
+
+    /// The integration could not be reached, or broke off.
+    #[must_use]
+    pub fn integration_failure(reason: impl Into<String>) -> Self {
+        Self::new(Kind::IntegrationFailure, reason)
+    }
+
+    /// The integration did not answer in time.
+    #[must_use]
+    pub fn integration_timeout(reason: impl Into<String>) -> Self {
+        Self::new(Kind::IntegrationTimeout, reason)
+    }
+
+    /// No mapping template for the request's media type, and it may not pass unmapped.
+    #[must_use]
+    pub fn unsupported_media_type() -> Self {
+        Self::new(Kind::UnsupportedMediaType, "no mapping template for the media type of the request")
+    }
+
+    /// The request's body is over 10 MB.
+    #[must_use]
+    pub fn request_too_large() -> Self {
+        Self::new(Kind::RequestTooLarge, "the body is larger than 10,485,760 bytes")
+    }
+
+    /// The client broke off while its request was read. Nobody is left to read the answer.
+    #[must_use]
+    pub fn client_gone(reason: impl std::fmt::Display) -> Self {
+        Self { status: Some(StatusCode::BAD_REQUEST), ..Self::new(Kind::Default4xx, reason.to_string()) }
+    }
+
+    /// Required parameters are missing or blank.
+    #[must_use]
+    pub fn missing_parameters(names: &[&str]) -> Self {
+        let message = format!("Missing required request parameters: [{}]", names.join(", "));
+        let reason = message.clone();
+        Self { message: Cow::Owned(message), ..Self::new(Kind::BadRequestParameters, reason) }
+    }
+
+    /// The body does not fit its model.
+    #[must_use]
+    pub fn invalid_body(detail: String) -> Self {
+        let reason = detail.clone();
+        Self { validation_error: Some(detail), ..Self::new(Kind::BadRequestBody, reason) }
+    }
+
+    /// The API or stage is not served. There is no plan then, and so nothing that could change the answer.
+    #[must_use]
+    pub fn forbidden_response(request_id: Bytes, extended_request_id: Bytes) -> (ResponseHead, Body) {
+        let mut headers = Headers::with_capacity(6);
+        headers.append("x-amzn-RequestId", request_id);
+        headers.append("x-amzn-ErrorType", "ForbiddenException");
+        headers.append("x-amz-apigw-id", extended_request_id);
+        headers.append("Content-Type", "application/json");
+        (ResponseHead { status: StatusCode::FORBIDDEN, headers }, r#"{"message":"Forbidden"}"#.into())
+    }
+}
+
+/// AWS's own answer for a kind of failure.
+struct Defaults {
+    status: StatusCode,
+    message: &'static str,
+    /// The value of `x-amzn-ErrorType`.
+    error_type: &'static str,
+}
+
+/// The table of them. `x-amzn-ErrorType` was seen on AWS for most; the names for expired tokens, signatures, size,
+/// WAF and `RESOURCE_NOT_FOUND` are not verified.
+fn defaults(kind: Kind) -> Defaults {
+    let (status, message, error_type) = match kind {
+        Kind::Default4xx => (400, "Bad Request", "BadRequestException"),
+        Kind::Default5xx => (500, "Internal server error", "InternalServerErrorException"),
+        Kind::ResourceNotFound => (404, "Not Found", "NotFoundException"),
+        Kind::Unauthorized => (401, "Unauthorized", "UnauthorizedException"),
+        Kind::InvalidApiKey => (403, "Forbidden", "ForbiddenException"),
+        Kind::AccessDenied => {
+            (403, "User is not authorized to access this resource", "AccessDeniedException")
+        }
+        Kind::AuthorizerFailure => (500, "Internal server error", "AuthorizerFailureException"),
+        Kind::AuthorizerConfigurationError => {
+            (500, "Internal server error", "AuthorizerConfigurationException")
+        }
+        Kind::InvalidSignature => (
+            403,
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
+             Access Key and signing method. Consult the service documentation for details.",
+            "InvalidSignatureException",
+        ),
+        Kind::ExpiredToken => {
+            (403, "The security token included in the request is expired", "ExpiredTokenException")
+        }
+        Kind::MissingAuthenticationToken => {
+            (403, "Missing Authentication Token", "MissingAuthenticationTokenException")
+        }
+        Kind::IntegrationFailure => {
+            (504, "Network error communicating with endpoint", "InternalServerErrorException")
+        }
+        Kind::IntegrationTimeout => (504, "Endpoint request timed out", "InternalServerErrorException"),
+        Kind::ApiConfigurationError => (500, "Internal server error", "InternalServerErrorException"),
+        Kind::UnsupportedMediaType => (415, "Unsupported Media Type", "BadRequestException"),
+        Kind::BadRequestParameters => (400, "Bad Request", "BadRequestException"),
+        Kind::BadRequestBody => (400, "Invalid request body", "BadRequestException"),
+        Kind::RequestTooLarge => (413, "Request Too Long", "RequestTooLargeException"),
+        Kind::Throttled => (429, "Too Many Requests", "TooManyRequestsException"),
+        Kind::QuotaExceeded => (429, "Limit Exceeded", "LimitExceededException"),
+        Kind::WafFiltered => (403, "Forbidden", "ForbiddenException"),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Defaults { status, message, error_type }
+}
+
+/// An API's gateway responses, with all inheritance resolved.
+#[derive(Debug)]
+pub struct GatewayResponses {
+    by_kind: Vec<(Kind, Answer)>,
+}
+
+#[derive(Debug, Default)]
+struct Answer {
+    status: Option<StatusCode>,
+    headers: Vec<(Bytes, Substitution)>,
+    /// Media type and text, the one for `application/json` first. Empty: AWS's own text.
+    templates: Vec<(Bytes, Substitution)>,
+}
+
+impl GatewayResponses {
+    /// Resolves what an API changed.
+    pub fn compile(
+        changed: &[GatewayResponse],
+        variables: &BTreeMap<String, String>,
+        errors: &mut Vec<PlanError>,
+    ) -> Self {
+        let find = |kind: Kind| changed.iter().find(|response| response.response_type == Some(kind));
+        let by_kind = Kind::VALUES
+            .iter()
+            .filter_map(|&kind| {
+                let fallback =
+                    if defaults(kind).status.is_client_error() { Kind::Default4xx } else { Kind::Default5xx };
+                // AWS does not let this one be changed, neither by itself nor through DEFAULT_4XX.
+                if kind == Kind::RequestTooLarge {
+                    return None;
+                }
+                let fallback = find(fallback);
+                let response = find(kind).or(fallback)?;
+                let status = response.status_code.as_ref().or_else(|| fallback?.status_code.as_ref());
+                Some((kind, Answer::compile(kind, response, status, variables, errors)))
+            })
+            .collect();
+        Self { by_kind }
+    }
+
+    /// Whether any of them shows a header of the request.
+    #[must_use]
+    pub fn uses_request_headers(&self) -> bool {
+        self.by_kind.iter().any(|(_, answer)| {
+            let mut parts = answer.headers.iter().chain(&answer.templates);
+            parts.any(|(_, text)| text.uses_request_headers())
+        })
+    }
+
+    /// The response for what went wrong with this request.
+    #[must_use]
+    pub fn respond(&self, exchange: &Exchange<'_>) -> (ResponseHead, Body) {
+        let kind = exchange.fault.as_ref().map_or(Kind::Default5xx, |fault| fault.kind);
+        let own_status = exchange.fault.as_ref().and_then(|fault| fault.status);
+        let answer = self.by_kind.iter().find(|(candidate, _)| *candidate == kind).map(|(_, answer)| answer);
+        let defaults = defaults(kind);
+        let status = answer.and_then(|answer| answer.status).or(own_status).unwrap_or(defaults.status);
+
+        let mut headers = Headers::with_capacity(8);
+        headers.append("x-amzn-RequestId", exchange.request_id.clone());
+        headers.append("x-amzn-ErrorType", defaults.error_type);
+        headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
+        let template = answer.and_then(|answer| answer.template(&exchange.accepted_type()));
+        let body = match template {
+            Some((media_type, text)) => {
+                headers.append("Content-Type", media_type.clone());
+                text.render(exchange)
+            }
+            None => {
+                headers.append("Content-Type", "application/json");
+                let message = exchange.fault.as_ref().map_or(defaults.message, |fault| &fault.message);
+                let quoted = serde_json::to_string(message).unwrap_or_default();
+                format!(r#"{{"message":{quoted}}}"#)
+            }
+        };
+        for (name, value) in answer.map(|answer| answer.headers.as_slice()).unwrap_or_default() {
+            let value = value.render(exchange);
+            if stagedoor_http::is_valid_value(value.as_bytes()) {
+                headers.set(name.clone(), value);
+            }
+        }
+        (ResponseHead { status, headers }, body.into())
+    }
+}
+
+impl Answer {
+    fn compile(
+        kind: Kind,
+        response: &GatewayResponse,
+        status: Option<&String>,
+        variables: &BTreeMap<String, String>,
+        errors: &mut Vec<PlanError>,
+    ) -> Self {
+        let place = || format!("gateway response {kind}");
+        let mut answer = Self::default();
+        if let Some(text) = status {
+            match text.parse() {
+                Ok(status) => answer.status = Some(status),
+                Err(_) => errors.push(PlanError::new(place(), format!("{text:?} is no status code"))),
+            }
+        }
+        for (target, source) in response.response_parameters.iter().flatten() {
+            let Some(name) = target.strip_prefix("gatewayresponse.header.") else {
+                errors.push(PlanError::new(place(), format!("{target} is no response header")));
+                continue;
+            };
+            match Substitution::mapping(source, variables) {
+                Ok(source) => answer.headers.push((Bytes::from(name.to_owned()), source)),
+                Err(message) => errors.push(PlanError::new(place(), message)),
+            }
+        }
+        for (media_type, text) in response.response_templates.iter().flatten() {
+            let text = Substitution::template(text, variables);
+            answer.templates.push((Bytes::from(media_type.clone()), text));
+        }
+        answer.templates.sort_by_key(|(media_type, _)| media_type != "application/json");
+        answer
+    }
+
+    fn template(&self, accepted: &str) -> Option<&(Bytes, Substitution)> {
+        let matching =
+            self.templates.iter().find(|(media_type, _)| media_type.as_ref() == accepted.as_bytes());
+        matching.or_else(|| self.templates.first())
+    }
+}

@@ -1,0 +1,55 @@
+//! How Lambda functions are called. The functions themselves run elsewhere; the gateway connects the two.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// One call of a function.
+#[derive(Clone, Debug)]
+pub struct LambdaCall {
+    /// The function's ARN, with a version or alias where the integration names one.
+    pub function_arn: Arc<str>,
+    /// The event.
+    pub payload: Bytes,
+    /// Whether the caller does not wait for the function's answer (`X-Amz-Invocation-Type: Event`).
+    pub asynchronous: bool,
+    /// The `X-Amzn-Trace-Id` of the request, for the function's environment.
+    pub trace_id: Option<String>,
+}
+
+/// What a function gave back.
+#[derive(Clone, Debug)]
+pub struct LambdaAnswer {
+    /// The function's result, or the description of its error.
+    pub payload: Bytes,
+    /// `Handled` or `Unhandled` if the function failed.
+    pub function_error: Option<String>,
+}
+
+/// Why a function could not be called at all.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LambdaError {
+    /// No function has this ARN.
+    #[error("no function is known as {0}")]
+    NotFound(Arc<str>),
+    /// All of its instances are busy and no more may be started.
+    #[error("the function's concurrency is used up")]
+    TooManyRequests,
+    /// The event is larger than functions take (6 MB, or 256 KB for asynchronous calls).
+    #[error("the event is too large: {0} bytes")]
+    PayloadTooLarge(usize),
+    /// Anything else on the way to the function.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The answer to come.
+pub type LambdaFuture = Pin<Box<dyn Future<Output = Result<LambdaAnswer, LambdaError>> + Send>>;
+
+/// Calls functions.
+pub trait LambdaInvoker: Send + Sync {
+    /// Calls one. Dropping the future gives up waiting.
+    fn invoke(&self, call: LambdaCall) -> LambdaFuture;
+}

@@ -1,0 +1,35 @@
+//! The phases of the pipeline. Their order is written in [`crate::pipeline`].
+
+use crate::pipeline;
+use crate::plan::integration::Integration;
+
+/// A step that a request goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Required parameters and the body's model.
+    Validation,
+    /// From the method request to the integration request: mappings and templates.
+    RequestTransformation,
+    /// The call of the integration.
+    Integration,
+    /// From the integration response to the method response: choice, mappings and templates.
+    ResponseTransformation,
+}
+
+impl Phase {
+    /// The phases that a method's requests go through, in the pipeline's order. What a method does not use costs its
+    /// requests nothing.
+    #[must_use]
+    pub fn needed(validates: bool, integration: &Integration) -> Vec<Self> {
+        let transforms = match integration {
+            Integration::Mock(_) | Integration::Http(_) | Integration::Lambda(_) => true,
+            Integration::HttpProxy(_) | Integration::LambdaProxy(_) | Integration::Broken(_) => false,
+        };
+        let needed = |phase: &Self| match phase {
+            Self::Validation => validates,
+            Self::RequestTransformation | Self::ResponseTransformation => transforms,
+            Self::Integration => true,
+        };
+        pipeline::REST.iter().copied().filter(needed).collect()
+    }
+}

@@ -1,0 +1,164 @@
+//! Which headers an integration may see, and which of its headers a client may see.
+//!
+//! The tables are AWS's, recorded. They differ by the kind of integration.
+
+use stagedoor_http::Headers;
+
+/// Whether a client's header never reaches an integration.
+#[must_use]
+pub fn is_dropped_from_requests(name: &[u8]) -> bool {
+    one_of(
+        name,
+        &[
+            "connection",
+            "content-length",
+            "content-md5",
+            "expect",
+            "max-forwards",
+            "proxy-authenticate",
+            "server",
+            "te",
+            "transfer-encoding",
+            "trailer",
+            "upgrade",
+            "www-authenticate",
+            // Hop by hop too, and older than the table.
+            "keep-alive",
+            "proxy-connection",
+        ],
+    )
+}
+
+/// Whether a header that was mapped for an HTTP backend is not sent to it all the same.
+#[must_use]
+pub fn is_dropped_from_mapped_requests(name: &[u8]) -> bool {
+    one_of(name, &["connection", "expect", "proxy-authenticate", "te", "via"])
+}
+
+/// Whether mapping a request parameter onto this header makes AWS answer every call with 500.
+#[must_use]
+pub fn is_illegal_target(name: &[u8], for_aws_service: bool) -> bool {
+    one_of(name, &["content-length", "transfer-encoding"])
+        || (for_aws_service
+            && one_of(name, &["authorization", "connection", "expect", "proxy-authenticate", "te"]))
+}
+
+/// Whether a header of a proxy integration's answer goes to the client as `x-amzn-Remapped-{name}`.
+#[must_use]
+pub fn is_remapped_by_proxy(name: &[u8]) -> bool {
+    one_of(name, &["connection", "content-length", "date", "server"])
+}
+
+/// Whether a header that a non-proxy integration response maps goes to the client as `x-amzn-Remapped-{name}`.
+#[must_use]
+pub fn is_remapped(name: &[u8]) -> bool {
+    is_remapped_by_proxy(name)
+        || one_of(
+            name,
+            &[
+                "authorization",
+                "content-md5",
+                "expect",
+                "host",
+                "max-forwards",
+                "proxy-authenticate",
+                "trailer",
+                "upgrade",
+                "user-agent",
+                "www-authenticate",
+            ],
+        )
+}
+
+/// The name under which a client sees a header of its own name that API Gateway writes itself.
+#[must_use]
+pub fn remapped_name(name: &[u8]) -> bytes::Bytes {
+    [b"x-amzn-Remapped-", name].concat().into()
+}
+
+/// The names CloudFront writes in its own spelling, in front of an edge-optimised API.
+const CANONICAL: &[&str] = &[
+    "Accept",
+    "Accept-Charset",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Authorization",
+    "Cache-Control",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Length",
+    "Content-Type",
+    "Cookie",
+    "Date",
+    "Host",
+    "If-Match",
+    "If-Modified-Since",
+    "If-None-Match",
+    "If-Range",
+    "If-Unmodified-Since",
+    "Origin",
+    "Pragma",
+    "Range",
+    "Referer",
+    "User-Agent",
+    "Via",
+    "X-Amzn-Trace-Id",
+    "X-Forwarded-For",
+    "X-Forwarded-Port",
+    "X-Forwarded-Proto",
+];
+
+/// The spelling in which an edge-optimised API hands a header name on, where it differs from the one sent.
+#[must_use]
+pub fn canonical_name(name: &[u8]) -> Option<&'static str> {
+    let known = CANONICAL.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name))?;
+    (known.as_bytes() != name).then_some(known)
+}
+
+/// Writes the names of well-known headers as CloudFront does.
+#[must_use]
+pub fn canonicalize(headers: Headers) -> Headers {
+    if headers.iter().all(|header| canonical_name(&header.name).is_none()) {
+        return headers;
+    }
+    headers
+        .into_iter()
+        .map(|mut header| {
+            if let Some(name) = canonical_name(&header.name) {
+                header.name = bytes::Bytes::from_static(name.as_bytes());
+            }
+            header
+        })
+        .collect()
+}
+
+fn one_of(name: &[u8], table: &[&str]) -> bool {
+    // Lengths differ far more often than letters.
+    table.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_ignore_case() {
+        assert!(is_dropped_from_requests(b"Content-MD5"));
+        assert!(!is_dropped_from_requests(b"Content-Type"));
+        assert!(is_illegal_target(b"Transfer-Encoding", false));
+        assert!(is_illegal_target(b"TE", true) && !is_illegal_target(b"TE", false));
+        assert!(is_remapped(b"WWW-Authenticate") && !is_remapped_by_proxy(b"WWW-Authenticate"));
+        assert_eq!(remapped_name(b"Date"), "x-amzn-Remapped-Date");
+    }
+
+    #[test]
+    fn known_names_are_respelled_and_others_kept() {
+        let check = |name: &str, expected: &str| {
+            assert_eq!(canonical_name(name.as_bytes()).unwrap_or(name), expected);
+        };
+        check("aUThorization", "Authorization");
+        check("user-Agent", "User-Agent");
+        check("Host", "Host");
+        check("tEsT-HEADeR", "tEsT-HEADeR");
+    }
+}

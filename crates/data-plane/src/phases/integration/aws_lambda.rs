@@ -1,0 +1,43 @@
+//! `AWS` with a Lambda function: templates make the event, and templates make the response of its result.
+
+use bytes::Bytes;
+use stagedoor_http::Headers;
+
+use super::call_function;
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+use crate::phases::transformation::IntegrationAnswer;
+use crate::plan::integration::LambdaIntegration;
+
+/// Calls the function.
+///
+/// # Errors
+/// 504 if it does not answer in time, 500 if it cannot be called.
+pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &LambdaIntegration) -> Result<(), Fault> {
+    let mut payload = std::mem::take(&mut exchange.integration_request.body);
+    if payload.is_empty() {
+        payload = Bytes::from_static(b"{}");
+    }
+    if serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_err() {
+        // Lambda refuses an event that is no JSON with 400 before the function sees it.
+        return Err(Fault::configuration("the event for the function is no JSON"));
+    }
+    let invocation_type = exchange.integration_request.headers.get_str("x-amz-invocation-type");
+    let asynchronous = invocation_type.is_some_and(|value| value.eq_ignore_ascii_case("Event"));
+    let answer = call_function(exchange, &integration.function, payload, asynchronous).await?;
+    let selector = answer.function_error.as_ref().and_then(|_| error_message(&answer.payload));
+    let mut headers = Headers::new();
+    headers.append("Content-Type", "application/json");
+    exchange.integration_answer = Some(IntegrationAnswer { selector, headers, body: answer.payload });
+    Ok(())
+}
+
+/// What selection patterns are compared with when the function failed.
+fn error_message(payload: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Failure {
+        error_message: Option<String>,
+    }
+    serde_json::from_slice::<Failure>(payload).ok()?.error_message
+}

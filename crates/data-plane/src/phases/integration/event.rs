@@ -1,0 +1,222 @@
+//! The event a Lambda function gets for a request (payload format 1.0), written without a tree in between.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use stagedoor_http::{Header, Headers};
+use stagedoor_shapes::apigateway::EndpointType;
+
+use crate::context::{common_log_time, epoch_millis};
+use crate::exchange::Exchange;
+use crate::phases::headers::{canonicalize, is_dropped_from_requests};
+
+/// Writes the event for a request whose body is `body`.
+pub(super) fn write(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
+    let mut event = Writer(Vec::with_capacity(2048 + body.len() * 4 / 3));
+    let headers = headers(exchange);
+    let headers: Vec<&Header> = headers.iter().collect();
+    let named: Vec<_> = headers.iter().map(|header| (header.name_str(), header.value_str())).collect();
+    let query: Vec<_> =
+        exchange.query().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let path = exchange.path().trim_start_matches('/');
+
+    event.begin();
+    event.text("resource", exchange.resource().map_or("", |resource| &resource.path));
+    event.text("path", &format!("/{path}"));
+    event.text("httpMethod", exchange.head.method.as_str());
+    event.last_values("headers", &named, str::eq_ignore_ascii_case);
+    event.all_values("multiValueHeaders", &named, str::eq_ignore_ascii_case);
+    event.last_values("queryStringParameters", &query, |a, b| a == b);
+    event.all_values("multiValueQueryStringParameters", &query, |a, b| a == b);
+    let path_parameters: Vec<_> = exchange.path_parameters().collect();
+    event.last_values("pathParameters", &path_parameters, |a, b| a == b);
+    let variables: Vec<_> =
+        exchange.plan.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    event.last_values("stageVariables", &variables, |a, b| a == b);
+    event.name("requestContext");
+    request_context(&mut event, exchange);
+    let is_binary = !body.is_empty() && exchange.plan.binary_media_types.contains(&exchange.content_type());
+    match (body, is_binary) {
+        ([], _) => event.null("body"),
+        (body, true) => event.text("body", &STANDARD.encode(body)),
+        (body, false) => event.text("body", &String::from_utf8_lossy(body)),
+    }
+    event.raw("isBase64Encoded", if is_binary { "true" } else { "false" });
+    event.end();
+    event.0.into()
+}
+
+fn request_context(event: &mut Writer, exchange: &Exchange<'_>) {
+    let plan = exchange.plan;
+    let domain = exchange.domain_name().unwrap_or_default();
+    event.begin();
+    event.text("resourceId", exchange.resource().map_or("", |resource| &resource.id));
+    event.text("resourcePath", exchange.resource().map_or("", |resource| &resource.path));
+    event.text("httpMethod", exchange.head.method.as_str());
+    event.text("extendedRequestId", &String::from_utf8_lossy(&exchange.extended_request_id));
+    event.text("requestTime", &common_log_time(exchange.received_at));
+    event.text("path", &exchange.path_with_stage());
+    event.text("accountId", &plan.account_id);
+    event.text("protocol", exchange.head.version.as_str());
+    event.text("stage", &plan.stage);
+    event.text("domainPrefix", domain.split('.').next().unwrap_or_default());
+    event.raw("requestTimeEpoch", &epoch_millis(exchange.received_at).to_string());
+    event.text("requestId", &String::from_utf8_lossy(&exchange.request_id));
+    event.name("identity");
+    event.begin();
+    for name in ["cognitoIdentityPoolId", "accountId", "cognitoIdentityId", "caller"] {
+        event.null(name);
+    }
+    event.text("sourceIp", &exchange.connection.peer.ip().to_canonical().to_string());
+    let unknown = [
+        "principalOrgId",
+        "accessKey",
+        "cognitoAuthenticationType",
+        "cognitoAuthenticationProvider",
+        "userArn",
+    ];
+    for name in unknown {
+        event.null(name);
+    }
+    match exchange.header("user-agent") {
+        Some(agent) => event.text("userAgent", &agent),
+        None => event.null("userAgent"),
+    }
+    event.null("user");
+    event.end();
+    event.text("domainName", domain);
+    event.text("deploymentId", &plan.deployment_id);
+    event.text("apiId", &plan.api_id);
+    event.end();
+}
+
+/// The client's headers as a function sees them.
+fn headers(exchange: &Exchange<'_>) -> Headers {
+    let mut headers = exchange.head.headers.clone();
+    headers.retain(|header| !is_dropped_from_requests(&header.name));
+    if exchange.plan.endpoint_type == EndpointType::Edge {
+        headers = canonicalize(headers);
+    }
+    let peer = exchange.connection.peer.ip().to_canonical().to_string();
+    let forwarded: Vec<_> =
+        headers.get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value)).collect();
+    let forwarded = if forwarded.is_empty() { peer } else { format!("{}, {peer}", forwarded.join(", ")) };
+    headers.set("X-Amzn-Trace-Id", exchange.trace_id().to_owned());
+    headers.set("X-Forwarded-For", forwarded);
+    headers.set("X-Forwarded-Port", super::forwarded_port(exchange));
+    headers.set("X-Forwarded-Proto", if exchange.connection.tls { "https" } else { "http" });
+    headers
+}
+
+/// Writes JSON objects member by member.
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn begin(&mut self) {
+        self.0.push(b'{');
+    }
+
+    fn end(&mut self) {
+        self.0.push(b'}');
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.last().is_some_and(|&last| last != b'{') {
+            self.0.push(b',');
+        }
+        self.string(name);
+        self.0.push(b':');
+    }
+
+    fn string(&mut self, text: &str) {
+        // Writing to memory does not fail, and every text can be written.
+        let _ = serde_json::to_writer(&mut self.0, text);
+    }
+
+    fn raw(&mut self, name: &str, json: &str) {
+        self.name(name);
+        self.0.extend_from_slice(json.as_bytes());
+    }
+
+    fn null(&mut self, name: &str) {
+        self.raw(name, "null");
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.string(text);
+    }
+
+    /// An object with the last value of each name, `null` for none at all.
+    fn last_values<V: AsRef<str>>(&mut self, name: &str, pairs: &[(&str, V)], same: fn(&str, &str) -> bool) {
+        self.grouped(name, pairs, same, |writer, values| {
+            if let Some(last) = values.next_back() {
+                writer.string(last);
+            }
+        });
+    }
+
+    /// An object with all values of each name, `null` for none at all.
+    fn all_values<V: AsRef<str>>(&mut self, name: &str, pairs: &[(&str, V)], same: fn(&str, &str) -> bool) {
+        self.grouped(name, pairs, same, |writer, values| {
+            let mut separator = b'[';
+            for value in values {
+                writer.0.push(separator);
+                writer.string(value);
+                separator = b',';
+            }
+            writer.0.push(b']');
+        });
+    }
+
+    fn grouped<V: AsRef<str>>(
+        &mut self,
+        name: &str,
+        pairs: &[(&str, V)],
+        same: fn(&str, &str) -> bool,
+        write: impl Fn(&mut Self, &mut dyn DoubleEndedIterator<Item = &str>),
+    ) {
+        if pairs.is_empty() {
+            return self.null(name);
+        }
+        self.name(name);
+        self.begin();
+        for (index, (name, _)) in pairs.iter().enumerate() {
+            if pairs.iter().take(index).any(|(earlier, _)| same(earlier, name)) {
+                continue;
+            }
+            self.name(name);
+            let values = pairs.iter().filter(|(candidate, _)| same(candidate, name));
+            write(self, &mut values.map(|(_, value)| value.as_ref()));
+        }
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_grouped() {
+        let check = |pairs: &[(&str, &str)], same: fn(&str, &str) -> bool, expected: &str| {
+            let mut writer = Writer(Vec::new());
+            writer.begin();
+            writer.last_values("l", pairs, same);
+            writer.all_values("a", pairs, same);
+            writer.end();
+            assert_eq!(String::from_utf8(writer.0).unwrap(), expected);
+        };
+        check(&[], |a, b| a == b, r#"{"l":null,"a":null}"#);
+        check(
+            &[("x", "1"), ("y", "\"\n"), ("x", "2"), ("X", "3")],
+            |a, b| a == b,
+            r#"{"l":{"x":"2","y":"\"\n","X":"3"},"a":{"x":["1","2"],"y":["\"\n"],"X":["3"]}}"#,
+        );
+        check(
+            &[("Accept", "1"), ("ACCEPT", "2")],
+            str::eq_ignore_ascii_case,
+            r#"{"l":{"Accept":"2"},"a":{"Accept":["1","2"]}}"#,
+        );
+    }
+}

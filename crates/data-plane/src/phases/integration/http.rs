@@ -1,0 +1,62 @@
+//! `HTTP`: a backend that sees what mappings and templates make of the request, and nothing of it beside.
+
+use bytes::Bytes;
+use stagedoor_http::{RequestHead, Version};
+
+use super::upstream_fault;
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+use crate::phases::headers::is_dropped_from_mapped_requests;
+use crate::phases::transformation::{IntegrationAnswer, encode_query};
+use crate::plan::MAX_PAYLOAD_BYTES;
+use crate::plan::integration::HttpIntegration;
+
+/// Calls the backend and reads its whole answer.
+///
+/// # Errors
+/// 504 if it cannot be reached or does not answer in time.
+pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegration) -> Result<(), Fault> {
+    let endpoint = &integration.endpoint;
+    let mut outgoing = std::mem::take(&mut exchange.integration_request);
+    let query = encode_query(outgoing.query.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let target = endpoint.uri.target(exchange, &outgoing.path, Some(&query));
+
+    let mut headers = std::mem::take(&mut outgoing.headers);
+    headers.retain(|header| !is_dropped_from_mapped_requests(&header.name));
+    let content_type = outgoing.media_type.take().unwrap_or_else(|| {
+        exchange.head.headers.get("content-type").cloned().unwrap_or(Bytes::from_static(b"application/json"))
+    });
+    let defaults: [(&'static str, Bytes); 6] = [
+        ("Host", Bytes::copy_from_slice(endpoint.uri.upstream.authority.as_bytes())),
+        ("Accept", Bytes::from_static(b"application/json")),
+        ("Content-Type", content_type),
+        ("User-Agent", exchange.plan.user_agent.clone()),
+        ("X-Amzn-Apigateway-Api-Id", exchange.plan.api_id_header.clone()),
+        ("X-Amzn-Trace-Id", Bytes::copy_from_slice(exchange.trace_id().as_bytes())),
+    ];
+    for (name, value) in defaults {
+        if !headers.contains(name) {
+            headers.append(name, value);
+        }
+    }
+    let head = RequestHead {
+        method: endpoint.method.clone().unwrap_or_else(|| exchange.head.method.clone()),
+        target: target.into(),
+        version: Version::Http11,
+        headers,
+    };
+    let body = std::mem::take(&mut outgoing.body);
+    exchange.integration_request = outgoing;
+    let answered = exchange.worker.forward(&endpoint.uri.upstream, head, body.into(), endpoint.timeout).await;
+    let (head, body) = answered.map_err(upstream_fault)?;
+    let body = body.collect(MAX_PAYLOAD_BYTES).await.map_err(|error| match error {
+        stagedoor_http::BodyError::TimedOut => Fault::integration_timeout(error.to_string()),
+        stagedoor_http::BodyError::TooLarge { .. } => {
+            Fault::configuration("the integration's answer is larger than 10,485,760 bytes")
+        }
+        error => Fault::integration_failure(error.to_string()),
+    })?;
+    let selector = Some(head.status.as_str().to_owned());
+    exchange.integration_answer = Some(IntegrationAnswer { selector, headers: head.headers, body });
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! `HTTP_PROXY`: the client's request goes to the backend and the backend's answer to the client, both as they
+//! arrive. This is the hottest path there is: headers are filtered in place and bodies are never touched.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
+use stagedoor_shapes::apigateway::EndpointType;
+
+use super::{forwarded_port, upstream_fault};
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+use crate::phases::content_handling;
+use crate::phases::headers::{
+    canonicalize, is_dropped_from_mapped_requests, is_dropped_from_requests, is_remapped_by_proxy,
+    remapped_name,
+};
+use crate::phases::transformation::{append_valid, encode_query, mapped_query};
+use crate::plan::MAX_PAYLOAD_BYTES;
+use crate::plan::integration::{HttpEndpoint, HttpProxyIntegration};
+
+/// Forwards the request.
+///
+/// # Errors
+/// 504 if the backend cannot be reached or does not answer in time; 413 if the body turns out to be over 10 MB.
+pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegration) -> Result<(), Fault> {
+    let endpoint = &proxy.endpoint;
+    if proxy.needs_body || proxy.content_handling.is_some() {
+        let body = exchange.whole_body().await?;
+        let is_binary = exchange.plan.binary_media_types.contains(&exchange.content_type());
+        let body = content_handling::request(body, is_binary, proxy.content_handling)?;
+        exchange.body = crate::exchange::RequestBody::Whole(body);
+    }
+    let target = target(exchange, proxy);
+    let mapped = mapped_headers(exchange, proxy);
+    let body = limit(exchange.take_body());
+    let head = RequestHead {
+        method: endpoint.method.clone().unwrap_or_else(|| exchange.head.method.clone()),
+        target: target.into(),
+        version: Version::Http11,
+        headers: request_headers(exchange, endpoint, mapped),
+    };
+    let answered = exchange.worker.forward(&endpoint.uri.upstream, head, body, endpoint.timeout).await;
+    let (mut head, body) = answered.map_err(upstream_fault)?;
+    let mut body = body;
+    if !proxy.streams {
+        if body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES) {
+            return Err(Fault::configuration("the integration's answer is larger than 10,485,760 bytes"));
+        }
+        body = limit(body);
+    }
+    respond(exchange, &mut head);
+    exchange.response = Some((head, body));
+    Ok(())
+}
+
+fn target(exchange: &Exchange<'_>, proxy: &HttpProxyIntegration) -> Vec<u8> {
+    let uri = &proxy.endpoint.uri;
+    if proxy.query.is_empty() {
+        return uri.target(exchange, &[], exchange.head.query());
+    }
+    // A mapped parameter takes the place of the client's own of that name.
+    let mapped = mapped_query(&proxy.query, exchange);
+    let own = exchange.query().iter().filter(|(name, _)| mapped.iter().all(|(taken, _)| taken != name));
+    let query = encode_query(own.chain(&mapped).map(|(name, value)| (name.as_str(), value.as_str())));
+    uri.target(exchange, &[], Some(&query))
+}
+
+fn mapped_headers(exchange: &Exchange<'_>, proxy: &HttpProxyIntegration) -> Headers {
+    let mut mapped = Headers::new();
+    for (name, source) in &proxy.headers {
+        if !is_dropped_from_mapped_requests(name) {
+            for value in source.values(exchange) {
+                append_valid(&mut mapped, name, &value);
+            }
+        }
+    }
+    mapped
+}
+
+fn request_headers(exchange: &mut Exchange<'_>, endpoint: &HttpEndpoint, mapped: Headers) -> Headers {
+    let trace_id = Bytes::copy_from_slice(exchange.trace_id().as_bytes());
+    let peer = exchange.connection.peer.ip().to_canonical();
+    let port = forwarded_port(exchange);
+    let mut forwarded_for = Vec::with_capacity(64);
+    for value in exchange.head.headers.get_all("x-forwarded-for") {
+        forwarded_for.extend_from_slice(value);
+        forwarded_for.extend_from_slice(b", ");
+    }
+    forwarded_for.extend_from_slice(peer.to_string().as_bytes());
+
+    let mut headers = exchange.take_headers();
+    headers.retain(|header| !is_dropped_from_requests(&header.name) && !is_replaced(&header.name));
+    if exchange.plan.endpoint_type == EndpointType::Edge {
+        headers = canonicalize(headers);
+    }
+    headers.append("Host", Bytes::copy_from_slice(endpoint.uri.upstream.authority.as_bytes()));
+    headers.append("X-Forwarded-For", forwarded_for);
+    headers.append("X-Forwarded-Port", port);
+    headers.append("X-Forwarded-Proto", if exchange.connection.tls { "https" } else { "http" });
+    headers.append("X-Amzn-Trace-Id", trace_id);
+    headers.append("X-Amzn-Apigateway-Api-Id", exchange.plan.api_id_header.clone());
+    for header in &mapped {
+        headers.remove(header.name_str());
+    }
+    headers.extend(mapped);
+    headers
+}
+
+/// Whether the gateway writes this header itself.
+fn is_replaced(name: &[u8]) -> bool {
+    const REPLACED: [&str; 6] = [
+        "host",
+        "x-forwarded-for",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-amzn-trace-id",
+        "x-amzn-apigateway-api-id",
+    ];
+    REPLACED.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+}
+
+fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {
+    let answered = std::mem::take(&mut head.headers);
+    let mut headers = Headers::with_capacity(answered.len() + 2);
+    headers.append("x-amzn-RequestId", exchange.request_id.clone());
+    headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
+    headers.extend(answered.into_iter().filter_map(|mut header| {
+        if is_dropped_from_responses(&header.name) {
+            return None;
+        }
+        if is_remapped_by_proxy(&header.name) {
+            header.name = remapped_name(&header.name);
+        }
+        Some(header)
+    }));
+    head.headers = headers;
+}
+
+fn is_dropped_from_responses(name: &[u8]) -> bool {
+    const DROPPED: [&str; 6] =
+        ["transfer-encoding", "via", "keep-alive", "x-amzn-requestid", "x-amz-apigw-id", "trailer"];
+    DROPPED.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// A body of unknown length may not grow beyond AWS's limit either.
+fn limit(body: Body) -> Body {
+    match body {
+        Body::Stream(stream) if stream.remaining().is_none() => {
+            Body::Stream(Box::new(Limited { stream, left: MAX_PAYLOAD_BYTES }))
+        }
+        body => body,
+    }
+}
+
+struct Limited {
+    stream: Box<dyn BodyStream>,
+    /// Bytes that may still come.
+    left: u64,
+}
+
+impl BodyStream for Limited {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let chunk = std::task::ready!(self.stream.poll_chunk(context));
+        if let Some(Ok(bytes)) = &chunk {
+            match self.left.checked_sub(bytes.len() as u64) {
+                Some(left) => self.left = left,
+                None => return Poll::Ready(Some(Err(BodyError::TooLarge { limit: MAX_PAYLOAD_BYTES }))),
+            }
+        }
+        Poll::Ready(chunk)
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.stream.remaining()
+    }
+}

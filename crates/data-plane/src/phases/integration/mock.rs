@@ -1,0 +1,62 @@
+//! `MOCK`: the request's template says which status to pretend, and the response's templates do the rest.
+
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+use crate::phases::transformation::IntegrationAnswer;
+use crate::plan::integration::MockIntegration;
+
+/// Reads the status out of what the request's template made.
+///
+/// # Errors
+/// 500 if there is no `statusCode`.
+pub(super) fn run(exchange: &mut Exchange<'_>, _mock: &MockIntegration) -> Result<(), Fault> {
+    let body = std::mem::take(&mut exchange.integration_request.body);
+    let status = status_code(&body).ok_or_else(|| {
+        Fault::configuration("Execution failed due to configuration error: Unable to parse statusCode")
+    })?;
+    // Templates of the response see the request's body as it came.
+    exchange.integration_answer = Some(IntegrationAnswer {
+        selector: Some(status.to_string()),
+        body: exchange.read_body(),
+        ..IntegrationAnswer::default()
+    });
+    Ok(())
+}
+
+/// The `statusCode` of an object that need not be strict JSON: AWS takes names without quotes and a comma too many.
+fn status_code(body: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(body).ok()?;
+    let inside = text.trim().strip_prefix('{')?;
+    let mut rest = inside;
+    loop {
+        let at = rest.find("statusCode")?;
+        rest = rest.get(at + "statusCode".len()..)?;
+        let value = rest.trim_start_matches(['"', '\'']).trim_start();
+        let Some(value) = value.strip_prefix(':') else { continue };
+        let value = value.trim_start().trim_start_matches(['"', '\'']);
+        let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+        return value.get(..end)?.parse().ok().filter(|status| (100..1000).contains(status));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_codes() {
+        let check = |body: &str, expected: Option<u16>| {
+            assert_eq!(status_code(body.as_bytes()), expected, "{body}");
+        };
+        check(r#"{"statusCode": 200}"#, Some(200));
+        check("\n{\n  \"statusCode\": 201\n}\n", Some(201));
+        check("{statusCode: 404}", Some(404));
+        check(r#"{'statusCode': "500",}"#, Some(500));
+        check(r#"{"a": "statusCode", "statusCode":302}"#, Some(302));
+        check(r#"{"statusCode": "x"}"#, None);
+        check(r#"{"statusCode": 99}"#, None);
+        check(r#"{"status": 200}"#, None);
+        check("statusCode: 200", None);
+        check("", None);
+    }
+}

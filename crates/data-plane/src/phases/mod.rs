@@ -1,0 +1,8 @@
+//! What happens to a request, one step a file.
+
+pub mod content_handling;
+pub mod headers;
+pub mod integration;
+pub mod routing;
+pub mod transformation;
+pub mod validation;

@@ -1,0 +1,29 @@
+//! Finds the resource and method of a request.
+
+use http::Method;
+
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+
+/// The methods a REST API can have; a request can ask for one of them in a header.
+const METHODS: [Method; 7] =
+    [Method::DELETE, Method::GET, Method::HEAD, Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT];
+
+/// Applies `X-HTTP-Method-Override`, then looks the method up.
+///
+/// # Errors
+/// AWS answers 403 `Missing Authentication Token` for a path or method that is not there, never 404 or 405.
+pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
+    if let Some(name) = exchange.head.headers.get("x-http-method-override") {
+        let wanted = METHODS.iter().find(|method| method.as_str().as_bytes().eq_ignore_ascii_case(name));
+        if let Some(method) = wanted {
+            exchange.head.method = method.clone();
+        }
+    }
+    if !METHODS.contains(&exchange.head.method) {
+        return Err(Fault::missing_authentication_token());
+    }
+    let route = exchange.plan.route(&exchange.head.method, exchange.path());
+    exchange.route = Some(route.ok_or_else(Fault::missing_authentication_token)?);
+    Ok(())
+}

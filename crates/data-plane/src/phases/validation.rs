@@ -1,0 +1,36 @@
+//! Request validation: parameters first, then the body, as AWS does.
+
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+use crate::plan::validation::Parameter;
+
+/// Checks a request against its method's validator.
+///
+/// # Errors
+/// 400: one message that names every missing parameter, or one that tells nothing about the body (the detail is in
+/// `$context.error.validationErrorString`).
+pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
+    let Some(validation) = exchange.method().and_then(|method| method.validation.as_ref()) else {
+        return Ok(());
+    };
+    let is_missing = |parameter: &&Parameter| {
+        let blank = |value: Option<&str>| value.is_none_or(|value| value.trim().is_empty());
+        match parameter {
+            Parameter::Header(name) => blank(exchange.header(name).as_deref()),
+            Parameter::Path(name) => blank(exchange.path_parameter(name)),
+            Parameter::Query(name) => blank(exchange.query_parameter(name)),
+        }
+    };
+    let missing: Vec<_> = validation.required.iter().filter(is_missing).map(Parameter::name).collect();
+    if !missing.is_empty() {
+        return Err(Fault::missing_parameters(&missing));
+    }
+    if validation.models.is_empty() {
+        return Ok(());
+    }
+    let body = exchange.whole_body().await?;
+    match validation.check_body(&exchange.content_type(), &body) {
+        Some(detail) => Err(Fault::invalid_body(detail)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,81 @@
+//! The way of a request through a stage.
+//!
+//! The order of the phases is written here and nowhere else. A method is compiled to the phases it needs, and each
+//! phase either lets the request go on or ends it with a [`Fault`], which becomes a response in one place.
+
+use std::rc::Rc;
+
+use stagedoor_http::{Body, RequestHead, ResponseHead};
+
+use crate::edge::Target;
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+use crate::ids;
+use crate::phase::Phase;
+use crate::phases;
+use crate::plan::MAX_PAYLOAD_BYTES;
+use crate::worker::{ConnectionInfo, Worker};
+
+/// The phases of a REST API's request, after its method was found:
+///
+/// 1. validation, before anything is spent on a request that must fail;
+/// 2. the request's transformation, which may read the body that validation has already read;
+/// 3. the integration;
+/// 4. the transformation of its answer, which sees what the request's templates left behind.
+pub const REST: &[Phase] =
+    &[Phase::Validation, Phase::RequestTransformation, Phase::Integration, Phase::ResponseTransformation];
+
+/// The answer to a request that is for no API, or for an API or stage that is not served.
+#[must_use]
+pub fn refuse_unknown() -> (ResponseHead, Body) {
+    Fault::forbidden_response(ids::request_id(), ids::extended_request_id())
+}
+
+/// Serves a request of a stage.
+pub async fn serve(
+    worker: &Rc<Worker>,
+    connection: &ConnectionInfo,
+    target: Target<'_>,
+    head: RequestHead,
+    body: Body,
+) -> (ResponseHead, Body) {
+    let mut exchange = Exchange::new(worker, connection, target.plan, target.path, head, body);
+    let (head, body) = match run(&mut exchange).await {
+        Ok(response) => response,
+        Err(fault) => {
+            tracing::debug!(reason = %fault.reason, kind = fault.kind.as_str(), "the request failed");
+            exchange.fault = Some(fault);
+            exchange.plan.gateway_responses.respond(&exchange)
+        }
+    };
+    // The one place where a request ends: the access log, metrics and traces are written from the exchange here.
+    tracing::info!(
+        api = &*exchange.plan.api_id,
+        stage = &*exchange.plan.stage,
+        method = exchange.head.method.as_str(),
+        path = exchange.path(),
+        status = head.status.as_u16(),
+        request_id = std::str::from_utf8(&exchange.request_id).unwrap_or_default(),
+        latency_ms = u64::try_from(exchange.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    );
+    (head, body)
+}
+
+async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
+    if let crate::exchange::RequestBody::Unread(body) = &exchange.body
+        && body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES)
+    {
+        return Err(Fault::request_too_large());
+    }
+    phases::routing::run(exchange)?;
+    let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
+    for phase in &method.phases {
+        match phase {
+            Phase::Validation => phases::validation::run(exchange).await?,
+            Phase::RequestTransformation => phases::transformation::request(exchange).await?,
+            Phase::Integration => phases::integration::run(exchange).await?,
+            Phase::ResponseTransformation => phases::transformation::response(exchange)?,
+        }
+    }
+    exchange.response.take().ok_or_else(|| Fault::internal("no phase made a response"))
+}

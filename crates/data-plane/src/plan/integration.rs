@@ -1,0 +1,349 @@
+//! Integrations, compiled.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use regex::Regex;
+use stagedoor_shapes::apigateway::{
+    ContentHandlingStrategy as ContentHandling, Integration as Shape, IntegrationResponse,
+    ResponseTransferMode,
+};
+
+use super::PlanError;
+use super::mapping::Source;
+use super::uri::UriTemplate;
+use crate::vtl::Template;
+
+/// What answers a method's requests.
+#[derive(Debug)]
+pub enum Integration {
+    /// Nothing but the response's own templates.
+    Mock(Box<MockIntegration>),
+    /// An HTTP backend behind templates and mappings.
+    Http(Box<HttpIntegration>),
+    /// An HTTP backend that sees the client's request as it is.
+    HttpProxy(Box<HttpProxyIntegration>),
+    /// A Lambda function behind templates and mappings.
+    Lambda(Box<LambdaIntegration>),
+    /// A Lambda function that sees the whole request as an event.
+    LambdaProxy(LambdaFunction),
+    /// Deployed, and failing with 500 when called, as on AWS. The sentence goes to the log.
+    Broken(&'static str),
+}
+
+/// `MOCK`.
+#[derive(Debug)]
+pub struct MockIntegration {
+    /// What chooses the response.
+    pub request: RequestTransformation,
+    /// The responses.
+    pub responses: ResponseTransformation,
+}
+
+/// `HTTP`.
+#[derive(Debug)]
+pub struct HttpIntegration {
+    /// The backend.
+    pub endpoint: HttpEndpoint,
+    /// What it is sent.
+    pub request: RequestTransformation,
+    /// What becomes of its answer.
+    pub responses: ResponseTransformation,
+}
+
+/// `AWS` with a Lambda function.
+#[derive(Debug)]
+pub struct LambdaIntegration {
+    /// The function.
+    pub function: LambdaFunction,
+    /// What it is sent.
+    pub request: RequestTransformation,
+    /// What becomes of its answer.
+    pub responses: ResponseTransformation,
+}
+
+/// `HTTP_PROXY`.
+#[derive(Debug)]
+pub struct HttpProxyIntegration {
+    /// The backend.
+    pub endpoint: HttpEndpoint,
+    /// Headers set beside the client's.
+    pub headers: Vec<(Bytes, Source)>,
+    /// Query parameters sent beside the client's.
+    pub query: Vec<(Box<str>, Source)>,
+    /// Whether a mapping reads the body.
+    pub needs_body: bool,
+    /// Whether the body is converted on its way in.
+    pub content_handling: Option<ContentHandling>,
+    /// Whether answers over 10 MB pass (`responseTransferMode: STREAM`).
+    pub streams: bool,
+}
+
+/// An HTTP backend.
+#[derive(Debug)]
+pub struct HttpEndpoint {
+    /// Its address and the target's pieces.
+    pub uri: UriTemplate,
+    /// The method it is asked with; the client's if there is none.
+    pub method: Option<Method>,
+    /// How long its answer may take to begin.
+    pub timeout: Duration,
+}
+
+/// A Lambda function.
+#[derive(Debug)]
+pub struct LambdaFunction {
+    /// Its ARN, with version or alias.
+    pub arn: Arc<str>,
+    /// How long its answer may take.
+    pub timeout: Duration,
+}
+
+/// What happens to a body that no template fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passthrough {
+    /// It passes as it is.
+    WhenNoMatch,
+    /// It passes if there is no template at all.
+    WhenNoTemplates,
+    /// It is refused.
+    Never,
+}
+
+/// From the method request to the integration request.
+#[derive(Debug)]
+pub struct RequestTransformation {
+    /// The integration's headers.
+    pub headers: Vec<(Bytes, Source)>,
+    /// The integration's query.
+    pub query: Vec<(Box<str>, Source)>,
+    /// Templates by media type.
+    pub templates: Vec<(Bytes, Template)>,
+    /// What happens where none fits.
+    pub passthrough: Passthrough,
+    /// Whether the body is converted first.
+    pub content_handling: Option<ContentHandling>,
+}
+
+/// From the integration response to the method response.
+#[derive(Debug)]
+pub struct ResponseTransformation {
+    /// The responses with a pattern, in the order of their status codes: AWS's own order is not documented, and this
+    /// one agrees with what was recorded.
+    pub choices: Vec<(Regex, ResponseChoice)>,
+    /// The response when no pattern fits.
+    pub default: Option<ResponseChoice>,
+}
+
+/// One integration response.
+#[derive(Debug)]
+pub struct ResponseChoice {
+    /// The status the client sees.
+    pub status: StatusCode,
+    /// The headers the client sees.
+    pub headers: Vec<(Bytes, Source)>,
+    /// Templates by media type, the one for `application/json` first.
+    pub templates: Vec<(Bytes, Template)>,
+    /// Whether the body is converted.
+    pub content_handling: Option<ContentHandling>,
+}
+
+fn owned_headers(headers: &[(&str, Source)]) -> Vec<(Bytes, Source)> {
+    headers.iter().map(|(name, source)| (Bytes::from((*name).to_owned()), source.clone())).collect()
+}
+
+fn owned_query(query: &[(&str, Source)]) -> Vec<(Box<str>, Source)> {
+    query.iter().map(|(name, source)| ((*name).into(), source.clone())).collect()
+}
+
+impl HttpProxyIntegration {
+    pub(super) fn new(
+        endpoint: HttpEndpoint,
+        headers: &[(&str, Source)],
+        query: &[(&str, Source)],
+        needs_body: bool,
+        shape: &Shape,
+    ) -> Self {
+        Self {
+            endpoint,
+            headers: owned_headers(headers),
+            query: owned_query(query),
+            needs_body,
+            content_handling: shape.content_handling,
+            streams: shape.response_transfer_mode == Some(ResponseTransferMode::Stream),
+        }
+    }
+}
+
+impl RequestTransformation {
+    pub(super) fn compile(
+        shape: &Shape,
+        headers: &[(&str, Source)],
+        query: &[(&str, Source)],
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> Self {
+        let passthrough = match shape.passthrough_behavior.as_deref() {
+            None | Some("WHEN_NO_MATCH" | "") => Passthrough::WhenNoMatch,
+            Some("WHEN_NO_TEMPLATES") => Passthrough::WhenNoTemplates,
+            Some("NEVER") => Passthrough::Never,
+            Some(other) => {
+                let message = format!(
+                    "passthroughBehavior {other:?} is none of WHEN_NO_MATCH, WHEN_NO_TEMPLATES and NEVER"
+                );
+                errors.push(PlanError::new(place, message));
+                Passthrough::Never
+            }
+        };
+        Self {
+            headers: owned_headers(headers),
+            query: owned_query(query),
+            templates: templates(shape.request_templates.as_ref(), place, "request template", errors),
+            passthrough,
+            content_handling: shape.content_handling,
+        }
+    }
+
+    /// Whether the client's body has to be read: not for a request that a constant template replaces.
+    #[must_use]
+    pub fn needs_body(&self) -> bool {
+        let constant = self.templates.iter().all(|(_, template)| template.is_constant());
+        !constant
+            || self.headers.iter().any(|(_, source)| source.needs_body())
+            || self.query.iter().any(|(_, source)| source.needs_body())
+    }
+}
+
+impl ResponseTransformation {
+    pub(super) fn compile(
+        shape: &Shape,
+        variables: &BTreeMap<String, String>,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> Self {
+        let mut transformation = Self { choices: Vec::new(), default: None };
+        for (status, response) in shape.integration_responses.iter().flatten() {
+            let place = format!("{place}, integration response {status}");
+            let Some(choice) = ResponseChoice::compile(status, response, variables, &place, errors) else {
+                continue;
+            };
+            match response.selection_pattern.as_deref() {
+                None | Some("") => _ = transformation.default.get_or_insert(choice),
+                Some(pattern) => match java_pattern(pattern) {
+                    Ok(pattern) => transformation.choices.push((pattern, choice)),
+                    Err(message) => errors.push(PlanError::new(place, message)),
+                },
+            }
+        }
+        transformation
+    }
+
+    /// The response for a status or an error message.
+    #[must_use]
+    pub fn choose(&self, selector: Option<&str>) -> Option<&ResponseChoice> {
+        let fitting = selector.and_then(|selector| {
+            self.choices.iter().find(|(pattern, _)| pattern.is_match(selector)).map(|(_, choice)| choice)
+        });
+        fitting.or(self.default.as_ref())
+    }
+}
+
+impl ResponseChoice {
+    fn compile(
+        status: &str,
+        response: &IntegrationResponse,
+        variables: &BTreeMap<String, String>,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> Option<Self> {
+        let code = response.status_code.as_deref().unwrap_or(status);
+        let Ok(status) = code.parse::<StatusCode>() else {
+            errors.push(PlanError::new(place, format!("{code:?} is no status code")));
+            return None;
+        };
+        let mut headers = Vec::new();
+        for (target, expression) in response.response_parameters.iter().flatten() {
+            match (target.strip_prefix("method.response.header."), Source::parse(expression, variables)) {
+                (Some(name), Ok(source)) if stagedoor_http::is_valid_name(name.as_bytes()) => {
+                    headers.push((Bytes::from(name.to_owned()), source));
+                }
+                (_, Err(message)) => errors.push(PlanError::new(place, message)),
+                _ => {
+                    let message =
+                        format!("Invalid mapping expression specified: {target} is no response header");
+                    errors.push(PlanError::new(place, message));
+                }
+            }
+        }
+        let templates = templates(response.response_templates.as_ref(), place, "response template", errors);
+        Some(Self { status, headers, templates, content_handling: response.content_handling })
+    }
+
+    /// The template for what the client accepts, and its media type. One that names nothing AWS knows gets the one for
+    /// `application/json`, or else the first (developer guide; which of several AWS takes first is not verified).
+    #[must_use]
+    pub fn template(&self, accepted: &str) -> Option<&(Bytes, Template)> {
+        let matching =
+            self.templates.iter().find(|(media_type, _)| media_type.as_ref() == accepted.as_bytes());
+        matching.or_else(|| self.templates.first())
+    }
+}
+
+fn templates(
+    templates: Option<&BTreeMap<String, String>>,
+    place: &str,
+    what: &str,
+    errors: &mut Vec<PlanError>,
+) -> Vec<(Bytes, Template)> {
+    let mut compiled = Vec::new();
+    for (media_type, text) in templates.into_iter().flatten() {
+        match Template::parse(text) {
+            Ok(template) => compiled.push((Bytes::from(media_type.to_ascii_lowercase()), template)),
+            Err(message) => errors.push(PlanError::new(format!("{place}, {what} {media_type}"), message)),
+        }
+    }
+    compiled.sort_by_key(|(media_type, _)| media_type != "application/json");
+    compiled
+}
+
+/// A pattern as Java's `matches` takes it: it must fit the whole text.
+///
+/// Ours runs in linear time and so has no look-around and no back-references; a pattern with those is refused rather
+/// than understood differently.
+fn java_pattern(pattern: &str) -> Result<Regex, String> {
+    // Java writes possessive quantifiers and \Z where there is no such thing here; they change nothing for a match of
+    // the whole text that these patterns ask for.
+    let pattern: Cow<'_, str> = match pattern.contains("\\Z") {
+        true => Cow::Owned(pattern.replace("\\Z", "\\z")),
+        false => Cow::Borrowed(pattern),
+    };
+    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+        let detail = error.to_string();
+        let detail = detail.lines().last().unwrap_or_default();
+        format!("the selection pattern {pattern:?} cannot be used: {detail}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_whole_texts() {
+        let check = |pattern: &str, text: &str, expected: bool| {
+            assert_eq!(java_pattern(pattern).unwrap().is_match(text), expected, "{pattern} {text}");
+        };
+        check("4\\d{2}", "404", true);
+        check("4\\d{2}", "4040", false);
+        check(".*four hundred.*", "Error: four hundred", true);
+        check(".*four.*", "four\nlines", false);
+        check("(\\n|.)+", "four\nlines", true);
+        check("a|b", "ab", false);
+        assert!(java_pattern("(?!x)y").is_err());
+        assert!(java_pattern("(").is_err());
+    }
+}

@@ -1,0 +1,287 @@
+//! Compiles one method: what it checks, and which integration it calls.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::Method as HttpMethod;
+use stagedoor_shapes::apigateway::{
+    ConnectionType, Integration as IntegrationShape, IntegrationType, Method, ResponseTransferMode,
+};
+use stagedoor_shapes::snapshot::RestApiSnapshot;
+
+use super::integration::{
+    HttpEndpoint, HttpIntegration, HttpProxyIntegration, Integration, LambdaFunction, LambdaIntegration,
+    MockIntegration, RequestTransformation, ResponseTransformation,
+};
+use super::mapping::Source;
+use super::uri::{UriTemplate, lambda_function, replace_stage_variables};
+use super::validation::Validation;
+use super::{CompileSettings, PlanError};
+use crate::phase::Phase;
+use crate::phases::headers::is_illegal_target;
+
+/// AWS's longest time for an integration unless a quota was raised, in milliseconds, and the time when none is set.
+const DEFAULT_TIMEOUT_MS: i32 = 29_000;
+
+/// A method, compiled.
+#[derive(Debug)]
+pub struct MethodPlan {
+    /// The phases its requests go through, in order.
+    pub phases: Vec<Phase>,
+    /// What its requests must have.
+    pub validation: Option<Validation>,
+    /// What answers its requests.
+    pub integration: Integration,
+}
+
+/// What methods are compiled with.
+pub(super) struct Scope<'a> {
+    pub(super) snapshot: &'a RestApiSnapshot,
+    pub(super) variables: &'a BTreeMap<String, String>,
+    pub(super) settings: &'a CompileSettings,
+}
+
+/// Where requests' mapped values go, parsed.
+#[derive(Default)]
+struct Mappings<'m> {
+    path: BTreeMap<&'m str, Source>,
+    query: Vec<(&'m str, Source)>,
+    headers: Vec<(&'m str, Source)>,
+}
+
+impl Scope<'_> {
+    /// Compiles a method; nothing, and errors, if it cannot be served.
+    pub(super) fn compile(
+        &self,
+        path: &str,
+        name: &str,
+        method: &Method,
+        errors: &mut Vec<PlanError>,
+    ) -> Option<MethodPlan> {
+        let place = format!("{name} {path}");
+        let before = errors.len();
+        let authorization = method.authorization_type.as_deref().unwrap_or("NONE");
+        if authorization != "NONE" {
+            let message = format!(
+                "authorization type {authorization} is not supported yet; the method would be open. Set it to NONE \
+                 to serve it"
+            );
+            errors.push(PlanError::new(&place, message));
+        }
+        if method.api_key_required == Some(true) {
+            let message = "API keys are not supported yet; the method would be open. Set apiKeyRequired to false to \
+                           serve it";
+            errors.push(PlanError::new(&place, message));
+        }
+        let validation = Validation::compile(method, self.snapshot, &place, errors);
+        let Some(integration) = &method.method_integration else {
+            errors.push(PlanError::new(place, "No integration defined for method"));
+            return None;
+        };
+        let integration = self.integration(integration, &place, errors);
+        if errors.len() > before {
+            return None;
+        }
+        let integration = integration?;
+        let phases = Phase::needed(validation.is_some(), &integration);
+        Some(MethodPlan { phases, validation, integration })
+    }
+
+    fn integration(
+        &self,
+        shape: &IntegrationShape,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> Option<Integration> {
+        let Some(kind) = shape.type_ else {
+            errors.push(PlanError::new(place, "the integration has no type"));
+            return None;
+        };
+        self.refuse_what_is_not_built(kind, shape, place, errors);
+        let mappings = self.mappings(shape, place, errors);
+        let for_aws_service = matches!(kind, IntegrationType::Aws | IntegrationType::AwsProxy);
+        if mappings.headers.iter().any(|(name, _)| is_illegal_target(name.as_bytes(), for_aws_service)) {
+            return Some(Integration::Broken(
+                "a request parameter is mapped onto a header that must not be set",
+            ));
+        }
+        match kind {
+            IntegrationType::Mock => Some(Integration::Mock(Box::new(MockIntegration {
+                request: self.request(shape, &mappings, place, errors),
+                responses: self.responses(shape, place, errors),
+            }))),
+            IntegrationType::Http => {
+                let endpoint = self.endpoint(shape, &mappings, place, errors)?;
+                let request = self.request(shape, &mappings, place, errors);
+                let responses = self.responses(shape, place, errors);
+                Some(endpoint.map_or_else(Integration::Broken, |endpoint| {
+                    Integration::Http(Box::new(HttpIntegration { endpoint, request, responses }))
+                }))
+            }
+            IntegrationType::HttpProxy => {
+                let endpoint = self.endpoint(shape, &mappings, place, errors)?;
+                let sources = mappings.headers.iter().chain(&mappings.query).map(|(_, source)| source);
+                let needs_body = sources.chain(mappings.path.values()).any(Source::needs_body);
+                Some(endpoint.map_or_else(Integration::Broken, |endpoint| {
+                    let (headers, query) = (&mappings.headers, &mappings.query);
+                    let proxy = HttpProxyIntegration::new(endpoint, headers, query, needs_body, shape);
+                    Integration::HttpProxy(Box::new(proxy))
+                }))
+            }
+            IntegrationType::AwsProxy => {
+                let function = self.function(shape, place, errors)?;
+                Some(function.map_or_else(Integration::Broken, Integration::LambdaProxy))
+            }
+            IntegrationType::Aws => {
+                let function = self.function(shape, place, errors)?;
+                let request = self.request(shape, &mappings, place, errors);
+                let responses = self.responses(shape, place, errors);
+                Some(function.map_or_else(Integration::Broken, |function| {
+                    Integration::Lambda(Box::new(LambdaIntegration { function, request, responses }))
+                }))
+            }
+        }
+    }
+
+    fn refuse_what_is_not_built(
+        &self,
+        kind: IntegrationType,
+        shape: &IntegrationShape,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) {
+        if shape.connection_type == Some(ConnectionType::VpcLink) {
+            errors
+                .push(PlanError::new(place, "VPC links are not supported yet; use connectionType INTERNET"));
+        }
+        let unverified = shape.tls_config.as_ref().and_then(|tls| tls.insecure_skip_verification);
+        if unverified == Some(true) {
+            errors.push(PlanError::new(
+                place,
+                "tlsConfig.insecureSkipVerification is not supported yet; remove it",
+            ));
+        }
+        let streams = shape.response_transfer_mode == Some(ResponseTransferMode::Stream);
+        if streams && kind != IntegrationType::HttpProxy {
+            let message =
+                format!("responseTransferMode STREAM is not supported for {kind} yet; use BUFFERED");
+            errors.push(PlanError::new(place, message));
+        }
+    }
+
+    fn mappings<'m>(
+        &self,
+        shape: &'m IntegrationShape,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> Mappings<'m> {
+        let mut mappings = Mappings::default();
+        for (target, expression) in shape.request_parameters.iter().flatten() {
+            let source = match Source::parse(expression, self.variables) {
+                Ok(source) => source,
+                Err(message) => {
+                    errors.push(PlanError::new(place, message));
+                    continue;
+                }
+            };
+            let parts = target.strip_prefix("integration.request.").and_then(|rest| rest.split_once('.'));
+            match parts {
+                Some(("path", name)) => _ = mappings.path.insert(name, source),
+                Some(("querystring", name)) => mappings.query.push((name, source)),
+                Some(("header", name)) if stagedoor_http::is_valid_name(name.as_bytes()) => {
+                    mappings.headers.push((name, source));
+                }
+                _ => {
+                    let message =
+                        format!("Invalid mapping expression specified: {target} is no part of a request");
+                    errors.push(PlanError::new(place, message));
+                }
+            }
+        }
+        mappings
+    }
+
+    fn request(
+        &self,
+        shape: &IntegrationShape,
+        mappings: &Mappings<'_>,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> RequestTransformation {
+        RequestTransformation::compile(shape, &mappings.headers, &mappings.query, place, errors)
+    }
+
+    fn responses(
+        &self,
+        shape: &IntegrationShape,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> ResponseTransformation {
+        ResponseTransformation::compile(shape, self.variables, place, errors)
+    }
+
+    /// The HTTP backend; an inner error is one that AWS tells when the method is called.
+    fn endpoint(
+        &self,
+        shape: &IntegrationShape,
+        mappings: &Mappings<'_>,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> Option<Result<HttpEndpoint, &'static str>> {
+        let (uri, missing) =
+            replace_stage_variables(shape.uri.as_deref().unwrap_or_default(), self.variables);
+        let uri = match UriTemplate::parse(&uri, &mappings.path) {
+            Ok(uri) => uri,
+            Err(_) if missing => {
+                return Some(Err("Invalid endpoint address: the stage lacks a variable that the URI names"));
+            }
+            Err(message) => {
+                errors.push(PlanError::new(place, message));
+                return None;
+            }
+        };
+        let method = match shape.http_method.as_deref() {
+            None | Some("ANY" | "") => None,
+            Some(name) => match HttpMethod::from_bytes(name.as_bytes()) {
+                Ok(method) => Some(method),
+                Err(_) => {
+                    errors.push(PlanError::new(place, format!("{name:?} is no HTTP method")));
+                    return None;
+                }
+            },
+        };
+        Some(Ok(HttpEndpoint { uri, method, timeout: timeout(shape) }))
+    }
+
+    /// The Lambda function; an inner error is one that AWS tells when the method is called.
+    fn function(
+        &self,
+        shape: &IntegrationShape,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> Option<Result<LambdaFunction, &'static str>> {
+        let (uri, missing) =
+            replace_stage_variables(shape.uri.as_deref().unwrap_or_default(), self.variables);
+        if missing {
+            return Some(Err("the stage lacks a variable that the function's ARN names"));
+        }
+        let arn = match lambda_function(&uri) {
+            Ok(arn) => arn,
+            Err(message) => {
+                errors.push(PlanError::new(place, message));
+                return None;
+            }
+        };
+        // Lambda's Invoke is a POST; AWS deploys anything else and fails when it is called (recorded).
+        if shape.http_method.as_deref().is_some_and(|method| method != "POST") {
+            return Some(Err("a Lambda function is invoked with POST; set integrationHttpMethod to POST"));
+        }
+        let _ = self.settings;
+        Some(Ok(LambdaFunction { arn, timeout: timeout(shape) }))
+    }
+}
+
+fn timeout(shape: &IntegrationShape) -> Duration {
+    let milliseconds = shape.timeout_in_millis.filter(|&value| value > 0).unwrap_or(DEFAULT_TIMEOUT_MS);
+    Duration::from_millis(milliseconds.unsigned_abs().into())
+}

@@ -1,0 +1,243 @@
+//! Plans: a snapshot and a stage, compiled so that a request only looks things up.
+//!
+//! What cannot work is found here and refuses the deployment, with one exception that AWS makes too: an integration
+//! whose stage variables are missing deploys, and answers 500.
+
+pub mod integration;
+pub mod mapping;
+pub mod media_types;
+mod method;
+pub mod router;
+pub mod substitution;
+pub mod uri;
+pub mod validation;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::Method;
+use stagedoor_shapes::apigateway::{EndpointType, RestApi, Stage};
+use stagedoor_shapes::snapshot::RestApiSnapshot;
+
+use crate::gateway_response::GatewayResponses;
+use media_types::MediaTypes;
+pub use method::MethodPlan;
+use router::{Captures, Router};
+
+/// The largest body that AWS takes from a client or an integration, in bytes.
+pub const MAX_PAYLOAD_BYTES: u64 = 10 * 1024 * 1024;
+
+/// Something in a definition that cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{where_}: {message}")]
+pub struct PlanError {
+    /// The place, such as `GET /users, request template application/json`.
+    pub where_: String,
+    /// What is wrong, and what to do about it.
+    pub message: String,
+}
+
+impl PlanError {
+    pub(crate) fn new(where_: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { where_: where_.into(), message: message.into() }
+    }
+}
+
+/// What a plan depends on beside the definition.
+#[derive(Clone, Debug)]
+pub struct CompileSettings {
+    /// The account that owns the API, twelve digits.
+    pub account_id: String,
+    /// The region it is in.
+    pub region: String,
+}
+
+/// A stage, compiled.
+#[derive(Debug)]
+pub struct Plan {
+    /// The API's id.
+    pub api_id: Box<str>,
+    /// The same, as a header value.
+    pub api_id_header: Bytes,
+    /// How the gateway names itself to HTTP backends: `AmazonAPIGateway_{id}`.
+    pub user_agent: Bytes,
+    /// The stage's name.
+    pub stage: Box<str>,
+    /// The deployment the stage points at.
+    pub deployment_id: Box<str>,
+    /// The account that owns the API.
+    pub account_id: Box<str>,
+    /// The region it is in.
+    pub region: Box<str>,
+    /// How clients reach it, which decides the spelling of header names.
+    pub endpoint_type: EndpointType,
+    /// What is handed on as bytes.
+    pub binary_media_types: MediaTypes,
+    /// The stage's variables.
+    pub variables: BTreeMap<String, String>,
+    /// How failures are answered.
+    pub gateway_responses: GatewayResponses,
+    /// Whether the request's headers are needed after the integration took them.
+    pub keeps_request_headers: bool,
+    router: Router<usize>,
+    resources: Vec<ResourcePlan>,
+}
+
+/// A resource, compiled.
+#[derive(Debug)]
+pub struct ResourcePlan {
+    /// `$context.resourceId`.
+    pub id: Box<str>,
+    /// `$context.resourcePath`, such as `/users/{userId}`.
+    pub path: Box<str>,
+    /// The names of the path's parameters, in order.
+    pub parameters: Vec<Box<str>>,
+    methods: Vec<(Method, MethodPlan)>,
+    any: Option<MethodPlan>,
+}
+
+/// The method that serves a request.
+#[derive(Debug)]
+pub struct Route<'a> {
+    /// Its resource.
+    pub resource: &'a ResourcePlan,
+    /// The method.
+    pub method: &'a MethodPlan,
+    /// Where the values of the resource's parameters stand in the path below the stage.
+    pub captures: Captures,
+}
+
+impl ResourcePlan {
+    fn method(&self, method: &Method) -> Option<&MethodPlan> {
+        let own = self.methods.iter().find(|(candidate, _)| candidate == method).map(|(_, plan)| plan);
+        own.or(self.any.as_ref())
+    }
+}
+
+impl Plan {
+    /// Finds the method for a request, by its path below the stage.
+    #[must_use]
+    pub fn route(&self, method: &Method, path: &str) -> Option<Route<'_>> {
+        let accept = |index: usize| {
+            let resource = self.resources.get(index)?;
+            resource.method(method).map(|method| (resource, method))
+        };
+        let ((resource, method), captures) = self.router.find(path, accept)?;
+        Some(Route { resource, method, captures })
+    }
+}
+
+/// Compiles a stage of a REST API.
+///
+/// # Errors
+/// Everything that cannot be served, not just the first.
+pub fn compile(
+    snapshot: &RestApiSnapshot,
+    stage: &Stage,
+    settings: &CompileSettings,
+) -> Result<Plan, Vec<PlanError>> {
+    let mut errors = Vec::new();
+    let api = &snapshot.rest_api;
+    let variables = stage.variables.clone().unwrap_or_default();
+    refuse_what_is_not_built(api, stage, &mut errors);
+
+    let gateway_responses = GatewayResponses::compile(&snapshot.gateway_responses, &variables, &mut errors);
+    let binary_media_types = MediaTypes::new(api.binary_media_types.as_deref().unwrap_or_default());
+    let scope = method::Scope { snapshot, variables: &variables, settings };
+    let mut router = Router::default();
+    let mut resources = Vec::with_capacity(snapshot.resources.len());
+    for resource in &snapshot.resources {
+        let path = resource.path.as_deref().unwrap_or("/");
+        let parameters = router.add(path, resources.len()).unwrap_or_else(|message| {
+            errors.push(PlanError::new(path, message));
+            Vec::new()
+        });
+        let (mut methods, mut any) = (Vec::new(), None);
+        for (name, method) in resource.resource_methods.iter().flatten() {
+            let Some(plan) = scope.compile(path, name, method, &mut errors) else { continue };
+            match Method::from_bytes(name.as_bytes()) {
+                _ if name == "ANY" => any = Some(plan),
+                Ok(name) => methods.push((name, plan)),
+                Err(_) => errors.push(PlanError::new(path, format!("{name:?} is no HTTP method"))),
+            }
+        }
+        let id = resource.id.as_deref().unwrap_or_default().into();
+        resources.push(ResourcePlan { id, path: path.into(), parameters, methods, any });
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let types = api.endpoint_configuration.as_ref().and_then(|configuration| configuration.types.as_ref());
+    let api_id = api.id.as_deref().unwrap_or_default();
+    Ok(Plan {
+        api_id: api_id.into(),
+        api_id_header: Bytes::from(api_id.to_owned()),
+        user_agent: Bytes::from(format!("AmazonAPIGateway_{api_id}")),
+        stage: stage.stage_name.as_deref().unwrap_or_default().into(),
+        deployment_id: stage.deployment_id.as_deref().unwrap_or_default().into(),
+        account_id: settings.account_id.as_str().into(),
+        region: settings.region.as_str().into(),
+        endpoint_type: types.and_then(|types| types.first().copied()).unwrap_or(EndpointType::Edge),
+        binary_media_types,
+        keeps_request_headers: gateway_responses.uses_request_headers(),
+        variables,
+        gateway_responses,
+        router,
+        resources,
+    })
+}
+
+/// Settings of an API or a stage that would change who may call it or what a call does, and that nothing here
+/// enforces yet: serving such a stage as if they were not set would leave it open.
+fn refuse_what_is_not_built(api: &RestApi, stage: &Stage, errors: &mut Vec<PlanError>) {
+    let mut refuse = |set: bool, where_: &str, message: &str| {
+        if set {
+            errors.push(PlanError::new(where_, message));
+        }
+    };
+    let is_set = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    refuse(is_set(&api.policy), "policy", "resource policies are not supported yet; remove the policy");
+    refuse(
+        api.minimum_compression_size.is_some(),
+        "minimumCompressionSize",
+        "compression is not supported yet; remove minimumCompressionSize",
+    );
+    let name = format!("stage {}", stage.stage_name.as_deref().unwrap_or_default());
+    refuse(
+        is_set(&stage.client_certificate_id),
+        &name,
+        "client certificates are not supported yet; remove clientCertificateId",
+    );
+    refuse(is_set(&stage.web_acl_arn), &name, "web ACLs are not supported yet; remove the association");
+    let canary = stage.canary_settings.as_ref().and_then(|canary| canary.percent_traffic);
+    refuse(
+        canary.is_some_and(|percent| percent > 0.0),
+        &name,
+        "canary deployments are not supported yet; remove canarySettings",
+    );
+    for (key, setting) in stage.method_settings.iter().flatten() {
+        let place = format!("{name}, method setting {key}");
+        let cached = setting.caching_enabled == Some(true) && stage.cache_cluster_enabled == Some(true);
+        refuse(cached, &place, "caching is not supported yet; turn cachingEnabled off");
+        // AWS fills in the account's limits, 10,000 a second and 5,000 at once, when nothing else is asked for.
+        let throttled = setting.throttling_rate_limit.is_some_and(|rate| (0.0..10_000.0).contains(&rate))
+            || setting.throttling_burst_limit.is_some_and(|burst| (0..5_000).contains(&burst));
+        refuse(
+            throttled,
+            &place,
+            "throttling is not supported yet; remove throttlingRateLimit and throttlingBurstLimit",
+        );
+    }
+}
+
+#[cfg(test)]
+impl Plan {
+    /// A plan without resources.
+    pub(crate) fn empty(api_id: &str, stage: &str) -> Self {
+        let api = RestApi { id: Some(api_id.to_owned()), ..RestApi::default() };
+        let snapshot = RestApiSnapshot { rest_api: api, ..RestApiSnapshot::default() };
+        let stage = Stage { stage_name: Some(stage.to_owned()), ..Stage::default() };
+        let settings = CompileSettings { account_id: "000000000000".into(), region: "us-east-1".into() };
+        compile(&snapshot, &stage, &settings).unwrap()
+    }
+}

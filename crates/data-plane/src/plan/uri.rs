@@ -1,0 +1,249 @@
+//! Integration URIs: where an HTTP backend is, and how the target for it is put together; which Lambda function an
+//! ARN names.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::mapping::Source;
+use crate::exchange::Exchange;
+use crate::upstream::Upstream;
+
+/// What a value must not hold as it stands when it becomes part of a path. The slash may stay: a greedy parameter is
+/// more than one segment.
+const PATH_VALUE: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'%');
+
+/// What a value must not hold as it stands when it becomes part of a query.
+pub(crate) const QUERY_VALUE: &AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
+
+/// An HTTP backend's URL, split at its path parameters.
+#[derive(Debug)]
+pub struct UriTemplate {
+    /// The backend.
+    pub upstream: Upstream,
+    pieces: Vec<Piece>,
+    /// The query that the URL itself has.
+    query: Option<Box<str>>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Literal(Box<str>),
+    /// `{name}`, and the value that `integration.request.path.name` maps to it.
+    Parameter(Box<str>, Option<Source>),
+}
+
+impl UriTemplate {
+    /// Splits a URL whose stage variables are already replaced.
+    ///
+    /// # Errors
+    /// AWS's sentence if it is no HTTP URL.
+    pub fn parse(url: &str, path_mappings: &BTreeMap<&str, Source>) -> Result<Self, String> {
+        let (upstream, rest) = Upstream::parse(url).map_err(|error| error.to_string())?;
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (path, query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(query.into())),
+            None => (rest, None),
+        };
+        let mut pieces = Vec::new();
+        let mut rest = if path.is_empty() { "/" } else { path };
+        while let Some((literal, name, after)) = next_parameter(rest) {
+            if !literal.is_empty() {
+                pieces.push(Piece::Literal(literal.into()));
+            }
+            let name = name.trim_end_matches('+');
+            pieces.push(Piece::Parameter(name.into(), path_mappings.get(name).cloned()));
+            rest = after;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Literal(utf8_percent_encode(rest, CONTROLS).to_string().into()));
+        }
+        Ok(Self { upstream, pieces, query })
+    }
+
+    /// The target for a request: the path with its parameters, the URL's own query and the given one.
+    /// `overrides` come before mappings.
+    #[must_use]
+    pub fn target(
+        &self,
+        exchange: &Exchange<'_>,
+        overrides: &[(String, String)],
+        query: Option<&str>,
+    ) -> Vec<u8> {
+        let mut target = Vec::with_capacity(128);
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(text) => target.extend_from_slice(text.as_bytes()),
+                Piece::Parameter(name, source) => {
+                    let overridden = overrides.iter().find(|(candidate, _)| **candidate == **name);
+                    match (overridden, source) {
+                        (Some((_, value)), _) => push_encoded(&mut target, value),
+                        // It stands in the client's path as it is to stand in ours.
+                        (None, Some(Source::Path(name))) => {
+                            let value = exchange.path_parameter(name).unwrap_or_default();
+                            target.extend_from_slice(value.as_bytes());
+                        }
+                        (None, Some(source)) => {
+                            push_encoded(&mut target, &source.value(exchange).unwrap_or(Cow::Borrowed("")));
+                        }
+                        // AWS sends a parameter that nothing maps as it stands; braces have to be encoded.
+                        (None, None) => {
+                            target.extend_from_slice(b"%7B");
+                            target.extend_from_slice(name.as_bytes());
+                            target.extend_from_slice(b"%7D");
+                        }
+                    }
+                }
+            }
+        }
+        let queries = [self.query.as_deref(), query];
+        let mut separator = b'?';
+        for query in queries.into_iter().flatten().filter(|query| !query.is_empty()) {
+            target.push(separator);
+            target.extend_from_slice(query.as_bytes());
+            separator = b'&';
+        }
+        target
+    }
+}
+
+fn push_encoded(target: &mut Vec<u8>, value: &str) {
+    target.extend(utf8_percent_encode(value, PATH_VALUE).flat_map(str::bytes));
+}
+
+/// Splits `before{name}after`.
+fn next_parameter(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once('{')?;
+    let (name, after) = rest.split_once('}')?;
+    (!name.contains(['/', '{'])).then_some((before, name, after))
+}
+
+/// Replaces `${stageVariables.x}`. The second value tells whether a variable was missing: AWS deploys such a method
+/// and fails when it is called.
+#[must_use]
+pub fn replace_stage_variables<'t>(
+    text: &'t str,
+    variables: &BTreeMap<String, String>,
+) -> (Cow<'t, str>, bool) {
+    const START: &str = "${stageVariables.";
+    if !text.contains(START) {
+        return (Cow::Borrowed(text), false);
+    }
+    let (mut replaced, mut missing) = (String::with_capacity(text.len()), false);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(START) {
+        replaced.push_str(before);
+        let Some((name, after)) = after.split_once('}') else {
+            replaced.push_str(START);
+            rest = after;
+            continue;
+        };
+        match variables.get(name) {
+            Some(value) => replaced.push_str(value),
+            None => missing = true,
+        }
+        rest = after;
+    }
+    replaced.push_str(rest);
+    (Cow::Owned(replaced), missing)
+}
+
+/// The function that an integration's ARN invokes:
+/// `arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{function}/invocations`.
+///
+/// # Errors
+/// A sentence if the ARN is malformed or for another service.
+pub fn lambda_function(uri: &str) -> Result<Arc<str>, String> {
+    let mut parts = uri.splitn(6, ':');
+    let service = match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("arn"), Some(_), Some("apigateway"), Some(_), Some(service)) => service,
+        _ => return Err("Invalid ARN specified in the request".to_owned()),
+    };
+    if service != "lambda" {
+        return Err(format!(
+            "integrations with the AWS service {service:?} are not supported, Lambda functions are"
+        ));
+    }
+    let action = parts.next().unwrap_or_default();
+    let path = action.strip_prefix("path/").map(|path| path.trim_start_matches('/'));
+    let function = path
+        .and_then(|path| path.strip_prefix("2015-03-31/functions/"))
+        .and_then(|path| path.strip_suffix("/invocations"))
+        .filter(|function| !function.is_empty());
+    function.map(Arc::from).ok_or_else(|| {
+        format!("{uri:?} does not end in lambda:path/2015-03-31/functions/FUNCTION_ARN/invocations")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let check = |url: &str, expected: &str| {
+            let parsed = UriTemplate::parse(url, &BTreeMap::new());
+            let shown = parsed.map_or("refused".to_owned(), |uri| {
+                let pieces: Vec<_> = uri
+                    .pieces
+                    .iter()
+                    .map(|piece| match piece {
+                        Piece::Literal(text) => text.to_string(),
+                        Piece::Parameter(name, _) => format!("<{name}>"),
+                    })
+                    .collect();
+                format!("{} {} {:?}", uri.upstream.authority, pieces.join("|"), uri.query)
+            });
+            assert_eq!(shown, expected, "{url}");
+        };
+        check("http://localhost:3000", "localhost:3000 / None");
+        check("https://example.org/a/{b}/c/{d+}?x=1#f", r#"example.org /a/|<b>|/c/|<d> Some("x=1")"#);
+        check("http://example.org?x", r#"example.org / Some("x")"#);
+        check("http://e.org/a{b/c}d", "e.org /a{b/c}d None");
+        check("ftp://e.org/", "refused");
+        check("https://", "refused");
+    }
+
+    #[test]
+    fn stage_variables() {
+        let variables = BTreeMap::from([("host".to_owned(), "e.org".to_owned())]);
+        let check = |text: &str, expected: &str, missing: bool| {
+            assert_eq!(replace_stage_variables(text, &variables), (Cow::from(expected), missing), "{text}");
+        };
+        check("https://${stageVariables.host}/a", "https://e.org/a", false);
+        check("https://${stageVariables.other}/a", "https:///a", true);
+        check("plain ${other} ${stageVariables.host", "plain ${other} ${stageVariables.host", false);
+    }
+
+    #[test]
+    fn functions() {
+        let check = |uri: &str, expected: Result<&str, &str>| {
+            let found = lambda_function(uri);
+            match expected {
+                Ok(function) => assert_eq!(found.as_deref(), Ok(function), "{uri}"),
+                Err(part) => {
+                    assert!(found.as_ref().is_err_and(|error| error.contains(part)), "{uri}: {found:?}")
+                }
+            }
+        };
+        let function = "arn:aws:lambda:us-east-1:000000000000:function:orders:live";
+        let base = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions";
+        check(&format!("{base}/{function}/invocations"), Ok(function));
+        check(&format!("{base}//invocations"), Err("does not end in"));
+        check("arn:aws:apigateway:us-east-1:sqs:path/1/queue", Err("\"sqs\""));
+        check("http://example.org", Err("Invalid ARN"));
+    }
+}

@@ -1,0 +1,95 @@
+//! What is being served: the plans of all stages of all APIs, swapped as one.
+//!
+//! The publisher builds a new [`Published`] and stores it; a worker notices with one atomic load per request and
+//! keeps its own counted reference, so that requests on different cores never write to the same cache line.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::plan::Plan;
+
+/// The plans being served.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// REST APIs by id.
+    pub apis: HashMap<String, PublishedApi>,
+}
+
+/// One API and its stages.
+#[derive(Debug, Default)]
+pub struct PublishedApi {
+    /// Whether the default endpoint answers at all (`disableExecuteApiEndpoint` is not set). As a setting of the API
+    /// it takes effect for every stage.
+    pub endpoint_disabled: bool,
+    /// Plans by stage name.
+    pub stages: HashMap<String, Arc<Plan>>,
+}
+
+/// The current [`Published`], shared by the publisher and all workers.
+pub type Current = Arc<ArcSwap<Published>>;
+
+/// A [`Current`] that serves nothing yet.
+#[must_use]
+pub fn nothing_published() -> Current {
+    Arc::new(ArcSwap::from_pointee(Published::default()))
+}
+
+/// A worker's own view of [`Current`].
+pub struct View {
+    current: Current,
+    cached: RefCell<Rc<Held>>,
+}
+
+/// One [`Published`], held by a worker for its requests.
+pub struct Held(Arc<Published>);
+
+impl Deref for Held {
+    type Target = Published;
+
+    fn deref(&self) -> &Published {
+        &self.0
+    }
+}
+
+impl View {
+    /// A view of what is current now and later.
+    #[must_use]
+    pub fn new(current: Current) -> Self {
+        let cached = RefCell::new(Rc::new(Held(current.load_full())));
+        Self { current, cached }
+    }
+
+    /// What is being served at this moment. Hold it for the length of one request.
+    #[must_use]
+    pub fn load(&self) -> Rc<Held> {
+        let now = self.current.load();
+        let mut cached = self.cached.borrow_mut();
+        if !Arc::ptr_eq(&now, &cached.0) {
+            *cached = Rc::new(Held(Arc::clone(&now)));
+        }
+        Rc::clone(&cached)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_follows_what_is_published_and_old_requests_keep_theirs() {
+        let current = nothing_published();
+        let view = View::new(Arc::clone(&current));
+        let before = view.load();
+        assert!(Rc::ptr_eq(&before, &view.load()));
+
+        let apis = HashMap::from([("a".to_owned(), PublishedApi::default())]);
+        current.store(Arc::new(Published { apis }));
+        assert_eq!(view.load().apis.len(), 1);
+        assert!(before.apis.is_empty());
+    }
+}
