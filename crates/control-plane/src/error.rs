@@ -47,7 +47,8 @@ impl From<CommitError> for ApiError {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Conflict => Self::Conflict(
-                "Unable to complete operation due to concurrent modification. Please try again later.".to_owned(),
+                "Unable to complete operation due to concurrent modification. Please try again later."
+                    .to_owned(),
             ),
             CommitError::Store(error) => error.into(),
         }

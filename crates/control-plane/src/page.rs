@@ -25,7 +25,8 @@ pub(crate) fn page<T>(
         Some(_) => return bad_request("Invalid limit specified: it must be at least 1"),
     };
     let after = position.filter(|position| !position.is_empty()).map(decode).transpose()?;
-    let mut rest = items.into_iter().skip_while(|(key, _)| after.as_ref().is_some_and(|after| key <= after)).peekable();
+    let mut rest =
+        items.into_iter().skip_while(|(key, _)| after.as_ref().is_some_and(|after| key <= after)).peekable();
     let mut found = Vec::new();
     let mut last = String::new();
     while found.len() < limit

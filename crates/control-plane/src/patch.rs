@@ -122,7 +122,9 @@ impl<F: Copy> Table<F> {
                 }
             }
             // A removal of a member that may be absent is allowed, and AWS does not mention it.
-            (Style::Terse, Some(REPLACE_OR_REMOVE)) => "Invalid patch operation specified. Must be one of: [replace]".to_owned(),
+            (Style::Terse, Some(REPLACE_OR_REMOVE)) => {
+                "Invalid patch operation specified. Must be one of: [replace]".to_owned()
+            }
             (Style::Terse, Some(ops)) => {
                 let ops: Vec<&str> = ops.iter().map(|op| op.as_str()).collect();
                 format!("Invalid patch operation specified. Must be one of: [{}]", ops.join(", "))

@@ -62,7 +62,12 @@ pub trait Snapshot {
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
-    fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versioned)>, StoreError>;
+    fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Versioned)>, StoreError>;
 }
 
 /// What was read and what is to be written.

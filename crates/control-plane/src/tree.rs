@@ -58,7 +58,8 @@ fn replace<T: Serialize>(
 ) -> Result<(), ApiError> {
     let mut kept = BTreeSet::new();
     for item in items {
-        let name = name(item).ok_or_else(|| ApiError::Internal(format!("a {kind:?} has no name to store it by")))?;
+        let name =
+            name(item).ok_or_else(|| ApiError::Internal(format!("a {kind:?} has no name to store it by")))?;
         let key = keys::one(id, kind, name);
         tx.put(&key, item)?;
         kept.insert(key);

@@ -95,7 +95,8 @@ impl Tx {
 
     /// Writes a value. What is there already is not written again, so that followers see real changes alone.
     pub(crate) fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), ApiError> {
-        let bytes = serde_json::to_vec(value).map_err(|error| ApiError::Internal(format!("{key}: {error}")))?;
+        let bytes =
+            serde_json::to_vec(value).map_err(|error| ApiError::Internal(format!("{key}: {error}")))?;
         let mut record = self.record.borrow_mut();
         let unchanged = !record.writes.contains_key(key)
             && self.snapshot.get(key)?.is_some_and(|found| {
@@ -137,5 +138,6 @@ impl Tx {
 }
 
 fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| ApiError::Internal(format!("the store's value under {key} is damaged: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::Internal(format!("the store's value under {key} is damaged: {error}")))
 }

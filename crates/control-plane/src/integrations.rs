@@ -1,0 +1,387 @@
+//! Integrations: where a method's requests go.
+
+use std::collections::BTreeMap;
+
+use stagedoor_shapes::apigateway::{
+    ConnectionType, ContentHandlingStrategy, DeleteIntegrationRequest, GetIntegrationRequest, Integration,
+    IntegrationType, Method, Op, PutIntegrationRequest, ResponseTransferMode, TlsConfig,
+    UpdateIntegrationRequest,
+};
+
+use crate::ApiError;
+use crate::control_plane::{ControlPlane, bad_request, not_found, required};
+use crate::mapping;
+use crate::methods::{self, check_content_type};
+use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
+use crate::resources;
+
+const NO_METHOD: &str = "Invalid Method identifier specified";
+const NO_INTEGRATION: &str = "Invalid Integration identifier specified";
+
+/// How long an integration may take, in milliseconds.
+const TIMEOUT_MILLIS: std::ops::RangeInclusive<i32> = 50..=29_000;
+/// How long one may take that streams its response.
+const STREAM_TIMEOUT_MILLIS: std::ops::RangeInclusive<i32> = 50..=900_000;
+const TIMEOUT_MILLIS_DEFAULT: i32 = 29_000;
+
+const PASSTHROUGH_BEHAVIORS: [&str; 3] = ["WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER"];
+
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    CacheKeyParameter,
+    CacheNamespace,
+    ConnectionId,
+    ConnectionType,
+    ContentHandling,
+    Credentials,
+    HttpMethod,
+    IntegrationTarget,
+    PassthroughBehavior,
+    RequestParameter,
+    RequestTemplate,
+    ResponseTransferMode,
+    TimeoutInMillis,
+    InsecureSkipVerification,
+    Type,
+    Uri,
+}
+
+const PATCHES: Table<Field> = Table {
+    style: Style::Terse,
+    rows: &[
+        ("/cacheKeyParameters/{}", MEMBER, Field::CacheKeyParameter),
+        ("/cacheNamespace", REPLACE, Field::CacheNamespace),
+        ("/connectionId", REPLACE, Field::ConnectionId),
+        ("/connectionType", REPLACE, Field::ConnectionType),
+        ("/contentHandling", REPLACE_OR_REMOVE, Field::ContentHandling),
+        ("/credentials", REPLACE_OR_REMOVE, Field::Credentials),
+        ("/httpMethod", REPLACE, Field::HttpMethod),
+        ("/integrationTarget", REPLACE, Field::IntegrationTarget),
+        ("/passthroughBehavior", REPLACE, Field::PassthroughBehavior),
+        ("/requestParameters/{}", ENTRY, Field::RequestParameter),
+        ("/requestTemplates/{}", ENTRY, Field::RequestTemplate),
+        ("/responseTransferMode", REPLACE, Field::ResponseTransferMode),
+        ("/timeoutInMillis", REPLACE, Field::TimeoutInMillis),
+        ("/tlsConfig/insecureSkipVerification", REPLACE, Field::InsecureSkipVerification),
+        ("/type", REPLACE, Field::Type),
+        ("/uri", REPLACE, Field::Uri),
+    ],
+};
+
+impl ControlPlane {
+    /// `PutIntegration`: the one that is there is replaced, with its responses.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] for an unknown method, [`ApiError::BadRequest`] for what AWS refuses.
+    pub fn put_integration(&self, input: PutIntegrationRequest) -> Result<Integration, ApiError> {
+        let (api, resource, method) = (&input.rest_api_id, &input.resource_id, &input.http_method);
+        self.edit_method(api, resource, method, NO_METHOD, |_, method| {
+            let given = Integration {
+                type_: input.type_,
+                http_method: input.integration_http_method.clone(),
+                uri: input.uri.clone(),
+                connection_type: input.connection_type,
+                connection_id: input.connection_id.clone(),
+                credentials: input.credentials.clone(),
+                request_parameters: input.request_parameters.clone(),
+                request_templates: input.request_templates.clone(),
+                passthrough_behavior: input.passthrough_behavior.clone(),
+                content_handling: input.content_handling,
+                timeout_in_millis: input.timeout_in_millis,
+                cache_namespace: input.cache_namespace.clone(),
+                cache_key_parameters: input.cache_key_parameters.clone(),
+                tls_config: input.tls_config.clone(),
+                response_transfer_mode: input.response_transfer_mode,
+                integration_target: input.integration_target.clone(),
+                integration_responses: None,
+            };
+            let integration = complete(given, required(resource), method)?;
+            method.method_integration = Some(integration.clone());
+            Ok(integration)
+        })
+    }
+
+    /// `GetIntegration`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such resource, method or integration.
+    pub fn get_integration(&self, input: GetIntegrationRequest) -> Result<Integration, ApiError> {
+        self.read(|tx| {
+            let mut resource =
+                resources::find(tx, required(&input.rest_api_id), required(&input.resource_id))?;
+            find(methods::find(&mut resource, required(&input.http_method))?).cloned()
+        })
+    }
+
+    /// `UpdateIntegration`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such integration, [`ApiError::BadRequest`] for a patch that AWS refuses.
+    pub fn update_integration(&self, input: UpdateIntegrationRequest) -> Result<Integration, ApiError> {
+        let (api, resource, method) = (&input.rest_api_id, &input.resource_id, &input.http_method);
+        self.edit_method(api, resource, method, NO_METHOD, |_, method| {
+            let mut integration = find(method)?.clone();
+            for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
+                apply(&mut integration, &patch)?;
+            }
+            let integration = complete(integration, required(resource), method)?;
+            method.method_integration = Some(integration.clone());
+            Ok(integration)
+        })
+    }
+
+    /// `DeleteIntegration`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such resource, method or integration.
+    pub fn delete_integration(&self, input: DeleteIntegrationRequest) -> Result<(), ApiError> {
+        let (api, resource, method) = (&input.rest_api_id, &input.resource_id, &input.http_method);
+        self.edit_method(api, resource, method, NO_METHOD, |_, method| {
+            find(method)?;
+            method.method_integration = None;
+            Ok(())
+        })
+    }
+}
+
+/// The integration of a method.
+pub(crate) fn find(method: &mut Method) -> Result<&mut Integration, ApiError> {
+    match method.method_integration.as_mut() {
+        Some(integration) => Ok(integration),
+        None => not_found(NO_INTEGRATION),
+    }
+}
+
+/// Holds an integration against AWS's rules, gives it AWS's defaults and leaves out what its type has no use for. Its
+/// responses are left alone.
+///
+/// # Errors
+/// [`ApiError::BadRequest`] with AWS's message for the first thing that is wrong.
+pub(crate) fn complete(
+    given: Integration,
+    resource_id: &str,
+    method: &Method,
+) -> Result<Integration, ApiError> {
+    let Some(kind) = given.type_ else { return bad_request("Integration type is missing") };
+    let mut integration = given;
+    if kind == IntegrationType::Mock {
+        // AWS takes these for a mock integration and forgets them.
+        integration.uri = None;
+        integration.http_method = None;
+        integration.connection_type = None;
+        integration.connection_id = None;
+    } else {
+        check_target(&mut integration, kind)?;
+    }
+    check_passthrough(integration.passthrough_behavior.as_deref())?;
+    check_timeout(&integration)?;
+    for (name, expression) in integration.request_parameters.iter().flatten() {
+        mapping::check_request(name, expression, method.request_parameters.as_ref())?;
+    }
+    check_templates(integration.request_templates.as_ref())?;
+    integration.passthrough_behavior.get_or_insert_with(|| "WHEN_NO_MATCH".to_owned());
+    integration.timeout_in_millis.get_or_insert(TIMEOUT_MILLIS_DEFAULT);
+    integration.cache_namespace.get_or_insert_with(|| resource_id.to_owned());
+    integration.cache_key_parameters.get_or_insert_default();
+    Ok(integration)
+}
+
+/// Whether every key of a template map is a content type.
+pub(crate) fn check_templates(templates: Option<&BTreeMap<String, String>>) -> Result<(), ApiError> {
+    templates.into_iter().flatten().try_for_each(|(content_type, _)| check_content_type(content_type))
+}
+
+fn check_passthrough(behavior: Option<&str>) -> Result<(), ApiError> {
+    match behavior {
+        Some(behavior) if !PASSTHROUGH_BEHAVIORS.contains(&behavior) => bad_request(format!(
+            "Invalid passthrough behavior specified. Valid options are {}",
+            PASSTHROUGH_BEHAVIORS.join(",")
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_timeout(integration: &Integration) -> Result<(), ApiError> {
+    let streams = integration.response_transfer_mode == Some(ResponseTransferMode::Stream);
+    let range = if streams { STREAM_TIMEOUT_MILLIS } else { TIMEOUT_MILLIS };
+    match integration.timeout_in_millis {
+        Some(timeout) if !range.contains(&timeout) => {
+            bad_request(format!("Timeout should be between {} ms and {} ms", range.start(), range.end()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_target(integration: &mut Integration, kind: IntegrationType) -> Result<(), ApiError> {
+    match integration.http_method.as_deref() {
+        None | Some("") => return bad_request("Enumeration value for HttpMethod must be non-empty"),
+        Some(http_method) => methods::check_http_method(http_method)?,
+    }
+    let uri = required(&integration.uri);
+    match kind {
+        IntegrationType::Http | IntegrationType::HttpProxy => {
+            check_endpoint(uri)?;
+            let connection = *integration.connection_type.get_or_insert(ConnectionType::Internet);
+            if connection == ConnectionType::VpcLink
+                && integration.connection_id.as_deref().is_none_or(str::is_empty)
+            {
+                return bad_request("Connection ID must be specified for VPC_LINK connection type");
+            }
+        }
+        IntegrationType::Aws | IntegrationType::AwsProxy => check_aws_uri(uri, kind)?,
+        IntegrationType::Mock => {}
+    }
+    if integration.response_transfer_mode == Some(ResponseTransferMode::Stream)
+        && !matches!(kind, IntegrationType::HttpProxy | IntegrationType::AwsProxy)
+    {
+        return bad_request(
+            "Response transfer mode STREAM is only supported for HTTP_PROXY and AWS_PROXY integrations",
+        );
+    }
+    Ok(())
+}
+
+/// Whether this can become an address. A stage variable may stand for any part of it, so only what comes before the
+/// first one can be held against the rules.
+fn check_endpoint(uri: &str) -> Result<(), ApiError> {
+    let host = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://"));
+    let valid = match host {
+        Some(host) => {
+            !host.is_empty() && !host.starts_with(['/', '?', '#']) && !uri.contains(char::is_whitespace)
+        }
+        None => uri.starts_with("${stageVariables."),
+    };
+    if valid { Ok(()) } else { bad_request("Invalid HTTP endpoint specified for URI") }
+}
+
+/// `arn:aws:apigateway:{region}:{service}:{path|action}/{what}`.
+fn check_aws_uri(uri: &str, kind: IntegrationType) -> Result<(), ApiError> {
+    let parts: Vec<&str> = uri.splitn(6, ':').collect();
+    let [arn, _, _, _, service, target] = parts.as_slice() else {
+        return bad_request("Invalid ARN specified in the request");
+    };
+    if *arn != "arn" {
+        return bad_request("Invalid ARN specified in the request");
+    }
+    let target = target.split_once('/');
+    let Some((how @ ("path" | "action"), what)) = target else {
+        return bad_request("AWS ARN for integration must contain path or action");
+    };
+    let invokes_function = *service == "lambda" && how == "path" && what.contains("/functions/");
+    let invokes_stream = *service == "firehose" && how == "action";
+    if kind == IntegrationType::AwsProxy && !invokes_function && !invokes_stream {
+        return bad_request(
+            "Integrations of type 'AWS_PROXY' currently only supports Lambda function and Firehose stream invocations.",
+        );
+    }
+    Ok(())
+}
+
+fn apply(integration: &mut Integration, patch: &Patch<Field>) -> Result<(), ApiError> {
+    match patch.field {
+        Field::CacheKeyParameter => {
+            let parameters = integration.cache_key_parameters.get_or_insert_default();
+            parameters.retain(|other| *other != patch.name);
+            if patch.op == Op::Add {
+                parameters.push(patch.name.clone());
+            }
+        }
+        Field::CacheNamespace => integration.cache_namespace = patch.text(),
+        Field::ConnectionId => integration.connection_id = patch.text(),
+        Field::ConnectionType => {
+            let message = "Invalid connection type specified. Valid options are INTERNET,VPC_LINK";
+            let connection = patch.one_of::<ConnectionType>(message)?;
+            integration.connection_type = Some(connection);
+            if connection == ConnectionType::Internet {
+                integration.connection_id = None;
+            }
+        }
+        Field::ContentHandling => {
+            let message =
+                "Invalid content handling specified. Valid options are CONVERT_TO_BINARY,CONVERT_TO_TEXT";
+            integration.content_handling = match patch.text() {
+                Some(_) => Some(patch.one_of::<ContentHandlingStrategy>(message)?),
+                None => None,
+            };
+        }
+        Field::Credentials => integration.credentials = patch.text(),
+        Field::HttpMethod => integration.http_method = patch.text(),
+        Field::IntegrationTarget => integration.integration_target = patch.text(),
+        Field::PassthroughBehavior => integration.passthrough_behavior = patch.text(),
+        Field::RequestParameter => {
+            let expression = patch.value.clone().unwrap_or_default();
+            patch.on_map(
+                &mut integration.request_parameters,
+                expression,
+                "Invalid parameter name specified",
+            )?;
+        }
+        Field::RequestTemplate => {
+            let template = patch.value.clone().unwrap_or_default();
+            patch.on_map(
+                &mut integration.request_templates,
+                template,
+                "Content-Type specified was not found",
+            )?;
+        }
+        Field::ResponseTransferMode => {
+            let message = "Invalid response transfer mode specified. Valid options are BUFFERED,STREAM";
+            integration.response_transfer_mode = Some(patch.one_of::<ResponseTransferMode>(message)?);
+        }
+        Field::TimeoutInMillis => {
+            let timeout = patch.text().and_then(|timeout| timeout.parse().ok());
+            integration.timeout_in_millis = Some(timeout.unwrap_or(-1));
+        }
+        Field::InsecureSkipVerification => {
+            integration.tls_config = Some(TlsConfig { insecure_skip_verification: Some(patch.truth()) });
+        }
+        Field::Type => {
+            let message =
+                "Invalid integration type specified. Valid options are HTTP,AWS,MOCK,HTTP_PROXY,AWS_PROXY";
+            integration.type_ = Some(patch.one_of::<IntegrationType>(message)?);
+        }
+        Field::Uri => integration.uri = patch.text(),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: IntegrationType, uri: &str, expected: &str) {
+        let given = Integration {
+            type_: Some(kind),
+            http_method: Some("POST".to_owned()),
+            uri: Some(uri.to_owned()),
+            ..Integration::default()
+        };
+        let found = complete(given, "id", &Method::default());
+        assert_eq!(found.map_or_else(|error| error.to_string(), |_| "fine".to_owned()), expected);
+    }
+
+    #[test]
+    fn targets_are_checked_as_aws_checks_them() {
+        use IntegrationType::{Aws, AwsProxy, Http, HttpProxy};
+        let no_arn = "Invalid ARN specified in the request";
+        let no_path = "AWS ARN for integration must contain path or action";
+        let no_lambda = "Integrations of type 'AWS_PROXY' currently only supports Lambda function and Firehose stream invocations.";
+        let function = "arn:aws:lambda:us-east-1:111111111111:function:MyLambda";
+        let invocation =
+            format!("arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{function}/invocations");
+        check(Aws, &invocation, "fine");
+        check(AwsProxy, &invocation, "fine");
+        check(Aws, "arn:aws:apigateway:us-east-1:s3:path/b/k", "fine");
+        check(AwsProxy, "arn:aws:apigateway:us-east-1:s3:path/b/k", no_lambda);
+        check(Aws, "arn:aws:iam::0000000000:role/service-role/asdf", no_path);
+        check(AwsProxy, function, no_path);
+        check(Aws, "non-valid-arn", no_arn);
+        check(AwsProxy, "bad-arn:lambda:path/2015-03-31/functions/f/invocations", no_arn);
+        check(Http, "http://example.com", "fine");
+        check(HttpProxy, "https://${stageVariables.testHost}", "fine");
+        check(HttpProxy, "${stageVariables.url}/a", "fine");
+        for wrong in ["", "non-valid-http", "http://", "http:///path", "ftp://a"] {
+            check(Http, wrong, "Invalid HTTP endpoint specified for URI");
+        }
+    }
+}

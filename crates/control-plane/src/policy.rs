@@ -1,0 +1,91 @@
+//! Resource policies as API Gateway keeps and answers them. What they allow is decided where requests are served.
+
+use serde_json::Value;
+
+use crate::ApiError;
+
+/// A policy as it is kept: on one line, with `execute-api:/…` spelled out as the API's own ARN.
+///
+/// # Errors
+/// [`ApiError::BadRequest`] if it is no policy.
+pub(crate) fn stored(policy: &str, api_arn: &str) -> Result<String, ApiError> {
+    let invalid = || {
+        ApiError::BadRequest(
+            "Invalid policy document. Please check the policy syntax and ensure that Principals are valid."
+                .to_owned(),
+        )
+    };
+    let mut policy: Value = serde_json::from_str(policy).map_err(|_| invalid())?;
+    let statements = policy.get_mut("Statement").ok_or_else(invalid)?;
+    let statements = match statements {
+        Value::Array(statements) => statements.iter_mut().collect(),
+        statement => vec![statement],
+    };
+    for statement in statements {
+        let statement = statement.as_object_mut().ok_or_else(invalid)?;
+        let has_effect = matches!(statement.get("Effect").and_then(Value::as_str), Some("Allow" | "Deny"));
+        if !has_effect {
+            return Err(invalid());
+        }
+        for name in ["Resource", "NotResource"] {
+            match statement.get_mut(name) {
+                Some(Value::String(resource)) => *resource = expanded(resource, api_arn),
+                Some(Value::Array(resources)) => {
+                    for resource in resources {
+                        if let Value::String(resource) = resource {
+                            *resource = expanded(resource, api_arn);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(policy.to_string())
+}
+
+fn expanded(resource: &str, api_arn: &str) -> String {
+    match resource.strip_prefix("execute-api:") {
+        Some(rest) => format!("{api_arn}{}{rest}", if rest.starts_with('/') { "" } else { "/" }),
+        None => resource.to_owned(),
+    }
+}
+
+/// A policy as it is answered: AWS escapes it as if it stood inside another JSON string, once more than needed.
+pub(crate) fn answered(policy: &str) -> String {
+    let quoted = Value::String(policy.to_owned()).to_string();
+    quoted.trim_start_matches('"').strip_suffix('"').unwrap_or(&quoted).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(policy: &str, expected: &str) {
+        let found = match stored(policy, "arn:aws:execute-api:r:a:api") {
+            Ok(found) => found,
+            Err(error) => error.to_string(),
+        };
+        assert!(found.contains(expected), "{found}");
+    }
+
+    #[test]
+    fn policies_are_completed() {
+        check(
+            r#"{ "Statement": [{"Effect": "Allow", "Resource": "execute-api:/*"}] }"#,
+            r#"{"Statement":[{"#,
+        );
+        check(
+            r#"{"Statement": {"Effect": "Deny", "Resource": ["execute-api:/dev/GET/a"]}}"#,
+            "r:a:api/dev/GET/a",
+        );
+        for wrong in ["", "{}", "[]", r#"{"Statement": [1]}"#, r#"{"Statement": [{"Effect": "Perhaps"}]}"#] {
+            check(wrong, "Invalid policy document");
+        }
+    }
+
+    #[test]
+    fn answers_escape_once_more() {
+        assert_eq!(answered(r#"{"a":1}"#), r#"{\"a\":1}"#);
+    }
+}

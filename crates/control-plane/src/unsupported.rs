@@ -1,0 +1,107 @@
+//! Settings that are kept as AWS keeps them and that nothing acts on yet. Whatever would deploy one is refused, by
+//! name, because serving a stage as if it were not set would be worse. One line each: whoever builds the effect
+//! deletes the line.
+//!
+//! What decides how a single request is served (authorization, API keys, throttling, caching and the like) is refused
+//! by the compiler of the data plane instead, which knows best what it can do.
+
+use stagedoor_shapes::apigateway::{EndpointAccessMode, EndpointType, MethodSetting, RestApi, Stage};
+
+use crate::ApiError;
+use crate::control_plane::{ControlPlane, bad_request};
+use stagedoor_shapes::snapshot::RestApiSnapshot;
+
+type Rule<T> = (fn(&T) -> bool, &'static str);
+
+const API: &[Rule<RestApi>] = &[
+    (
+        is_private,
+        "endpointConfiguration: PRIVATE APIs are not supported yet, because nothing keeps others out",
+    ),
+    (
+        |api| api.endpoint_access_mode == Some(EndpointAccessMode::Strict),
+        "endpointAccessMode: STRICT is not supported yet",
+    ),
+];
+
+const STAGE: &[Rule<Stage>] = &[
+    (|stage| stage.access_log_settings.is_some(), "accessLogSettings: access logs are not supported yet"),
+    (|stage| stage.tracing_enabled == Some(true), "tracingEnabled: tracing is not supported yet"),
+    (|stage| stage.cache_cluster_enabled == Some(true), "cacheClusterEnabled: caching is not supported yet"),
+    (|stage| stage.canary_settings.is_some(), "canarySettings: canary deployments are not supported yet"),
+];
+
+const METHOD_SETTING: &[Rule<MethodSetting>] = &[
+    (
+        |setting| setting.metrics_enabled == Some(true),
+        "metrics/enabled: metrics per method are not supported yet",
+    ),
+    (
+        |setting| setting.data_trace_enabled == Some(true),
+        "logging/dataTrace: execution logs are not supported yet",
+    ),
+    (logs, "logging/loglevel: execution logs are not supported yet"),
+];
+
+fn is_private(api: &RestApi) -> bool {
+    let types = api.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.types.as_deref());
+    types.is_some_and(|types| types.contains(&EndpointType::Private))
+}
+
+fn logs(setting: &MethodSetting) -> bool {
+    setting.logging_level.as_deref().is_some_and(|level| level != "OFF")
+}
+
+/// What of an API and its stage nothing acts on yet.
+fn unsupported(api: &RestApi, stage: Option<&Stage>) -> Vec<String> {
+    let mut found: Vec<String> =
+        API.iter().filter(|(is_set, _)| is_set(api)).map(|(_, message)| (*message).to_owned()).collect();
+    let Some(stage) = stage else { return found };
+    found.extend(STAGE.iter().filter(|(is_set, _)| is_set(stage)).map(|(_, message)| (*message).to_owned()));
+    for (key, setting) in stage.method_settings.iter().flatten() {
+        let set = METHOD_SETTING.iter().filter(|(is_set, _)| is_set(setting));
+        found.extend(set.map(|(_, message)| format!("/{key}/{message}")));
+    }
+    found
+}
+
+impl ControlPlane {
+    /// Refuses to deploy what cannot be served as it is defined.
+    ///
+    /// # Errors
+    /// [`ApiError::BadRequest`] with everything that was found.
+    pub(crate) fn check_deployable(
+        &self,
+        snapshot: &RestApiSnapshot,
+        stage: Option<&Stage>,
+    ) -> Result<(), ApiError> {
+        let mut found = unsupported(&snapshot.rest_api, stage);
+        if let Err(errors) = self.settings.deployment_check.check(snapshot, stage) {
+            found.extend(errors);
+        }
+        match found.is_empty() {
+            true => Ok(()),
+            false => bad_request(format!("This cannot be deployed: {}", found.join("; "))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn only_what_is_set_is_refused() {
+        assert_eq!(unsupported(&RestApi::default(), Some(&Stage::default())), [""; 0]);
+        let setting = MethodSetting { logging_level: Some("INFO".to_owned()), ..MethodSetting::default() };
+        let stage = Stage {
+            tracing_enabled: Some(true),
+            method_settings: Some(BTreeMap::from([("*/*".to_owned(), setting)])),
+            ..Stage::default()
+        };
+        let found = unsupported(&RestApi::default(), Some(&stage));
+        assert_eq!(found.len(), 2);
+        assert!(found[1].starts_with("/*/*/logging/loglevel"), "{found:?}");
+    }
+}

@@ -1,0 +1,128 @@
+//! VPC links. They are kept as AWS keeps them; deployments that send traffic through one are refused for now (see
+//! `unsupported.rs`).
+
+use stagedoor_shapes::apigateway::{
+    CreateVpcLinkRequest, DeleteVpcLinkRequest, GetVpcLinkRequest, GetVpcLinksRequest, UpdateVpcLinkRequest,
+    VpcLink, VpcLinkStatus, VpcLinks,
+};
+
+use crate::control_plane::{ControlPlane, bad_request, required};
+use crate::page::page;
+use crate::patch::{REPLACE, Style, Table};
+use crate::tx::Tx;
+use crate::{ApiError, ids, tags};
+
+const ALL: &str = "vpclinks/";
+
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    Name,
+    Description,
+}
+
+const PATCHES: Table<Field> = Table {
+    style: Style::Listing,
+    rows: &[("/name", REPLACE, Field::Name), ("/description", REPLACE, Field::Description)],
+};
+
+pub(crate) fn key(id: &str) -> String {
+    format!("{ALL}{id}")
+}
+
+pub(crate) fn find(tx: &Tx, id: &str) -> Result<VpcLink, ApiError> {
+    tx.get(&key(id))?.ok_or_else(|| ApiError::NotFound("Invalid Vpc Link identifier specified".to_owned()))
+}
+
+impl ControlPlane {
+    /// `CreateVpcLink`. The answer says PENDING, as AWS's does; the link is there when the call returns.
+    ///
+    /// # Errors
+    /// [`ApiError::BadRequest`] without a name or with something else than one load balancer's ARN.
+    pub fn create_vpc_link(&self, input: CreateVpcLinkRequest) -> Result<VpcLink, ApiError> {
+        let Some(name) = input.name.filter(|name| !name.is_empty()) else {
+            return bad_request("Name cannot be empty");
+        };
+        let targets = input.target_arns.unwrap_or_default();
+        for target in &targets {
+            if !target.starts_with("arn:") || target.split(':').count() < 6 {
+                return bad_request(format!("Invalid ARN. ARN is not well formed {target}"));
+            }
+        }
+        if targets.len() != 1 {
+            return bad_request("Exactly one target ARN has to be specified");
+        }
+        tags::check(input.tags.as_ref())?;
+        let pending = VpcLink {
+            id: Some(ids::short()?),
+            name: Some(name),
+            description: input.description.filter(|description| !description.is_empty()),
+            target_arns: Some(targets),
+            status: Some(VpcLinkStatus::Pending),
+            status_message: None,
+            tags: input.tags.filter(|tags| !tags.is_empty()),
+        };
+        let available = VpcLink {
+            status: Some(VpcLinkStatus::Available),
+            status_message: Some("Your vpc link is ready for use".to_owned()),
+            ..pending.clone()
+        };
+        self.transact(|tx| tx.put(&key(required(&pending.id)), &available))?;
+        Ok(pending)
+    }
+
+    /// `GetVpcLink`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such link.
+    pub fn get_vpc_link(&self, input: GetVpcLinkRequest) -> Result<VpcLink, ApiError> {
+        self.read(|tx| find(tx, required(&input.vpc_link_id)).map(with_tags))
+    }
+
+    /// `GetVpcLinks`.
+    ///
+    /// # Errors
+    /// [`ApiError::BadRequest`] for a position that no page has answered.
+    pub fn get_vpc_links(&self, input: GetVpcLinksRequest) -> Result<VpcLinks, ApiError> {
+        let links = self.read(|tx| tx.scan::<VpcLink>(ALL))?;
+        let (items, position) = page(links, input.position.as_deref(), input.limit)?;
+        Ok(VpcLinks { items, position })
+    }
+
+    /// `UpdateVpcLink`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such link, [`ApiError::BadRequest`] for a patch that AWS refuses.
+    pub fn update_vpc_link(&self, input: UpdateVpcLinkRequest) -> Result<VpcLink, ApiError> {
+        let id = required(&input.vpc_link_id);
+        self.transact(|tx| {
+            let mut link = find(tx, id)?;
+            for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
+                match (patch.field, patch.text()) {
+                    (Field::Name, None) => return bad_request("Name cannot be empty"),
+                    (Field::Name, name) => link.name = name,
+                    (Field::Description, description) => link.description = description,
+                }
+            }
+            tx.put(&key(id), &link)?;
+            Ok(with_tags(link))
+        })
+    }
+
+    /// `DeleteVpcLink`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such link.
+    pub fn delete_vpc_link(&self, input: DeleteVpcLinkRequest) -> Result<(), ApiError> {
+        let id = required(&input.vpc_link_id);
+        self.transact(|tx| {
+            find(tx, id)?;
+            tx.delete(&key(id));
+            Ok(())
+        })
+    }
+}
+
+fn with_tags(mut link: VpcLink) -> VpcLink {
+    link.tags.get_or_insert_default();
+    link
+}
