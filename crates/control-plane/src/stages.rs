@@ -34,7 +34,7 @@ impl ControlPlane {
                 return conflict("Stage already exists");
             }
             let deployment = required(&input.deployment_id);
-            let snapshot = self.deployment(tx, api, deployment)?;
+            let snapshot = frozen(tx, api, deployment)?;
             if let Some(version) = input.documentation_version.as_deref() {
                 check_documentation_version(tx, api, version)?;
             }
@@ -97,7 +97,7 @@ impl ControlPlane {
                 stage_patch::apply(&mut stage, operation)?;
             }
             stage.last_updated_date = Some(self.now());
-            let snapshot = self.deployment(tx, api, required(&stage.deployment_id))?;
+            let snapshot = frozen(tx, api, required(&stage.deployment_id))?;
             if let Some(version) =
                 stage.documentation_version.as_deref().filter(|_| before.1 != stage.documentation_version)
             {
@@ -121,13 +121,13 @@ impl ControlPlane {
             Ok(())
         })
     }
+}
 
-    /// What a deployment froze.
-    fn deployment(&self, tx: &Tx, api: &str, id: &str) -> Result<RestApiSnapshot, ApiError> {
-        match tx.get(&keys::one(api, Kind::Snapshot, id))? {
-            Some(snapshot) => Ok(snapshot),
-            None => bad_request("Deployment id does not exist"),
-        }
+/// What a deployment froze.
+fn frozen(tx: &Tx, api: &str, id: &str) -> Result<RestApiSnapshot, ApiError> {
+    match tx.get(&keys::one(api, Kind::Snapshot, id))? {
+        Some(snapshot) => Ok(snapshot),
+        None => bad_request("Deployment id does not exist"),
     }
 }
 
