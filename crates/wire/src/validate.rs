@@ -175,9 +175,13 @@ fn requirements(constraint: &Constraint, unit: Unit) -> Vec<(String, Requirement
 }
 
 fn matches(pattern: &str, text: &str) -> bool {
-    // The whole value has to match. A pattern that does not compile would be a fault of the model, not of the
-    // caller, and a test compiles all of them.
-    Regex::new(&format!("^(?:{pattern})$")).map_or(true, |regex| regex.is_match(text))
+    // A pattern that does not compile would be a fault of the model, not of the caller; a test compiles them all.
+    whole_value(pattern).map_or(true, |regex| regex.is_match(text))
+}
+
+/// The whole value has to match, and `\d` means the ten ASCII digits, as in Java.
+fn whole_value(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!("^(?-u:{pattern})$"))
 }
 
 fn lower_first(name: &str) -> String {
@@ -249,7 +253,7 @@ mod tests {
                 }
                 Shape::List(inner) | Shape::Map(inner) => walk(inner, seen),
                 Shape::String(Constraint { pattern: Some(pattern), .. }) => {
-                    Regex::new(pattern).unwrap();
+                    whole_value(pattern).unwrap();
                 }
                 _ => {}
             }
