@@ -64,7 +64,11 @@ const VARIABLES: &[(&str, Getter)] = &[
     ("wafResponseCode", |_| None),
     ("webaclArn", |_| None),
     ("xrayTraceId", |x| {
-        x.trace_id().split(';').find_map(|part| part.strip_prefix("Root=")).map(Cow::Borrowed)
+        std::str::from_utf8(x.trace_id())
+            .ok()?
+            .split(';')
+            .find_map(|part| part.strip_prefix("Root="))
+            .map(Cow::Borrowed)
     }),
 ];
 

@@ -51,7 +51,7 @@ pub struct Exchange<'a> {
     pub fault: Option<Fault>,
     /// What mapping templates see and leave behind for each other.
     pub templates: Option<TemplateScope>,
-    trace_id: OnceCell<String>,
+    trace_id: OnceCell<Bytes>,
     query: OnceCell<Vec<(String, String)>>,
 }
 
@@ -168,12 +168,12 @@ impl<'a> Exchange<'a> {
 
     /// The value of `X-Amzn-Trace-Id` to hand on: the client's, or a new one.
     #[must_use]
-    pub fn trace_id(&self) -> &str {
-        self.trace_id.get_or_init(|| match self.head.headers.get_str("x-amzn-trace-id") {
-            Some(sent) if sent.contains("Root=") => sent.to_owned(),
+    pub fn trace_id(&self) -> &Bytes {
+        self.trace_id.get_or_init(|| match self.head.headers.get("x-amzn-trace-id") {
+            Some(sent) if memchr::memmem::find(sent, b"Root=").is_some() => sent.clone(),
             _ => {
                 let since = self.received_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                ids::trace_id(since.as_secs())
+                ids::trace_id(since.as_secs()).into()
             }
         })
     }

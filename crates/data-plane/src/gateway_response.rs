@@ -84,6 +84,17 @@ impl Fault {
         Self::new(Kind::RequestTooLarge, "the body is larger than 10,485,760 bytes")
     }
 
+    /// The request's header section is over 10,240 bytes. AWS's own answer to this is not documented; the status is
+    /// the one HTTP has for it.
+    #[must_use]
+    pub fn headers_too_large() -> Self {
+        Self {
+            status: Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+            message: Cow::Borrowed("Request Header Fields Too Large"),
+            ..Self::new(Kind::Default4xx, "the header section is larger than 10,240 bytes")
+        }
+    }
+
     /// The client broke off while its request was read. Nobody is left to read the answer.
     #[must_use]
     pub fn client_gone(reason: impl std::fmt::Display) -> Self {

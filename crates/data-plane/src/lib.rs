@@ -8,7 +8,7 @@ mod connection;
 pub mod context;
 pub mod edge;
 pub mod exchange;
-mod forward;
+pub mod forward;
 pub mod gateway_response;
 mod http2;
 pub mod ids;

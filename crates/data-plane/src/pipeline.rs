@@ -13,7 +13,7 @@ use crate::gateway_response::Fault;
 use crate::ids;
 use crate::phase::Phase;
 use crate::phases;
-use crate::plan::MAX_PAYLOAD_BYTES;
+use crate::plan::{MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES};
 use crate::worker::{ConnectionInfo, Worker};
 
 /// The phases of a REST API's request, after its method was found:
@@ -49,7 +49,7 @@ pub async fn serve(
         }
     };
     // The one place where a request ends: the access log, metrics and traces are written from the exchange here.
-    tracing::info!(
+    tracing::debug!(
         api = &*exchange.plan.api_id,
         stage = &*exchange.plan.stage,
         method = exchange.head.method.as_str(),
@@ -62,6 +62,12 @@ pub async fn serve(
 }
 
 async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
+    // A field takes its name, its value, a colon, a space and a line end.
+    let header_bytes: usize =
+        exchange.head.headers.iter().map(|header| header.name.len() + header.value.len() + 4).sum();
+    if header_bytes > MAX_HEADER_BYTES {
+        return Err(Fault::headers_too_large());
+    }
     if let crate::exchange::RequestBody::Unread(body) = &exchange.body
         && body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES)
     {

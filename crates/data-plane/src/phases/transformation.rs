@@ -117,7 +117,7 @@ pub fn response(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     headers.append("x-amzn-RequestId", exchange.request_id.clone());
     headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
     if !matches!(exchange.method().map(|method| &method.integration), Some(Integration::Mock(_))) {
-        headers.append("X-Amzn-Trace-Id", exchange.trace_id().to_owned());
+        headers.append("X-Amzn-Trace-Id", exchange.trace_id().clone());
     }
     let mut content_type = Some(media_type);
     for (name, value) in mapped {

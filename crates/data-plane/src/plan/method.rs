@@ -154,13 +154,6 @@ impl Scope<'_> {
             errors
                 .push(PlanError::new(place, "VPC links are not supported yet; use connectionType INTERNET"));
         }
-        let unverified = shape.tls_config.as_ref().and_then(|tls| tls.insecure_skip_verification);
-        if unverified == Some(true) {
-            errors.push(PlanError::new(
-                place,
-                "tlsConfig.insecureSkipVerification is not supported yet; remove it",
-            ));
-        }
         let streams = shape.response_transfer_mode == Some(ResponseTransferMode::Stream);
         if streams && kind != IntegrationType::HttpProxy {
             let message =
@@ -230,7 +223,7 @@ impl Scope<'_> {
     ) -> Option<Result<HttpEndpoint, &'static str>> {
         let (uri, missing) =
             replace_stage_variables(shape.uri.as_deref().unwrap_or_default(), self.variables);
-        let uri = match UriTemplate::parse(&uri, &mappings.path) {
+        let mut uri = match UriTemplate::parse(&uri, &mappings.path) {
             Ok(uri) => uri,
             Err(_) if missing => {
                 return Some(Err("Invalid endpoint address: the stage lacks a variable that the URI names"));
@@ -240,6 +233,8 @@ impl Scope<'_> {
                 return None;
             }
         };
+        let unverified = shape.tls_config.as_ref().and_then(|tls| tls.insecure_skip_verification);
+        uri.upstream.verify_certificate = unverified != Some(true);
         let method = match shape.http_method.as_deref() {
             None | Some("ANY" | "") => None,
             Some(name) => match HttpMethod::from_bytes(name.as_bytes()) {

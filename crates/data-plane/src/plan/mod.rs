@@ -27,6 +27,9 @@ use router::{Captures, Router};
 /// The largest body that AWS takes from a client or an integration, in bytes.
 pub const MAX_PAYLOAD_BYTES: u64 = 10 * 1024 * 1024;
 
+/// The largest header section that AWS takes from a client, in bytes.
+pub const MAX_HEADER_BYTES: usize = 10_240;
+
 /// Something in a definition that cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{where_}: {message}")]

@@ -37,7 +37,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, function: &LambdaFunction) 
     let mut headers = Headers::with_capacity(result.headers.len() + 4);
     headers.append("x-amzn-RequestId", exchange.request_id.clone());
     headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
-    headers.append("X-Amzn-Trace-Id", exchange.trace_id().to_owned());
+    headers.append("X-Amzn-Trace-Id", exchange.trace_id().clone());
     if !result.headers.contains("content-type") {
         headers.append("Content-Type", "application/json");
     }

@@ -101,7 +101,7 @@ fn headers(exchange: &Exchange<'_>) -> Headers {
     let forwarded: Vec<_> =
         headers.get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value)).collect();
     let forwarded = if forwarded.is_empty() { peer } else { format!("{}, {peer}", forwarded.join(", ")) };
-    headers.set("X-Amzn-Trace-Id", exchange.trace_id().to_owned());
+    headers.set("X-Amzn-Trace-Id", exchange.trace_id().clone());
     headers.set("X-Forwarded-For", forwarded);
     headers.set("X-Forwarded-Port", super::forwarded_port(exchange));
     headers.set("X-Forwarded-Proto", if exchange.connection.tls { "https" } else { "http" });

@@ -32,7 +32,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
         ("Content-Type", content_type),
         ("User-Agent", exchange.plan.user_agent.clone()),
         ("X-Amzn-Apigateway-Api-Id", exchange.plan.api_id_header.clone()),
-        ("X-Amzn-Trace-Id", Bytes::copy_from_slice(exchange.trace_id().as_bytes())),
+        ("X-Amzn-Trace-Id", exchange.trace_id().clone()),
     ];
     for (name, value) in defaults {
         if !headers.contains(name) {

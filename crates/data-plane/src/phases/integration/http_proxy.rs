@@ -10,6 +10,7 @@ use stagedoor_shapes::apigateway::EndpointType;
 use super::{forwarded_port, upstream_fault};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
+use crate::phases::content_encoding::Coding;
 use crate::phases::content_handling;
 use crate::phases::headers::{
     canonicalize, is_dropped_from_mapped_requests, is_dropped_from_requests, is_remapped_by_proxy,
@@ -43,10 +44,11 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
     let answered = exchange.worker.forward(&endpoint.uri.upstream, head, body, endpoint.timeout).await;
     let (mut head, body) = answered.map_err(upstream_fault)?;
     let mut body = body;
+    if !proxy.streams && body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES) {
+        return Err(Fault::configuration("the integration's answer is larger than 10,485,760 bytes"));
+    }
+    body = undo_coding(&mut head, body);
     if !proxy.streams {
-        if body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES) {
-            return Err(Fault::configuration("the integration's answer is larger than 10,485,760 bytes"));
-        }
         body = limit(body);
     }
     respond(exchange, &mut head);
@@ -79,7 +81,7 @@ fn mapped_headers(exchange: &Exchange<'_>, proxy: &HttpProxyIntegration) -> Head
 }
 
 fn request_headers(exchange: &mut Exchange<'_>, endpoint: &HttpEndpoint, mapped: Headers) -> Headers {
-    let trace_id = Bytes::copy_from_slice(exchange.trace_id().as_bytes());
+    let trace_id = exchange.trace_id().clone();
     let peer = exchange.connection.peer.ip().to_canonical();
     let port = forwarded_port(exchange);
     let mut forwarded_for = Vec::with_capacity(64);
@@ -118,6 +120,15 @@ fn is_replaced(name: &[u8]) -> bool {
         "x-amzn-apigateway-api-id",
     ];
     REPLACED.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// AWS hides the coding of a backend's answer. A coding that cannot be undone here has to be told after all.
+fn undo_coding(head: &mut ResponseHead, body: Body) -> Body {
+    let Some(coding) = head.headers.get("content-encoding").and_then(|name| Coding::parse(name)) else {
+        return body;
+    };
+    head.headers.remove("content-encoding");
+    coding.undo(body)
 }
 
 fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {

@@ -58,7 +58,7 @@ async fn call_function(
         function_arn: std::sync::Arc::clone(&function.arn),
         payload,
         asynchronous,
-        trace_id: Some(exchange.trace_id().to_owned()),
+        trace_id: Some(String::from_utf8_lossy(exchange.trace_id()).into_owned()),
     };
     let answer = exchange.worker.services.lambda.invoke(call);
     match tokio::time::timeout(function.timeout, answer).await {
