@@ -160,7 +160,7 @@ fn find(tx: &Tx, api: &str, id: &str) -> Result<Deployment, ApiError> {
     }
 }
 
-fn unused_id(tx: &Tx, api: &str) -> Result<String, ApiError> {
+pub(crate) fn unused_id(tx: &Tx, api: &str) -> Result<String, ApiError> {
     loop {
         let id = ids::short()?;
         if !tx.exists(&keys::one(api, Kind::Deployment, &id))? {
@@ -188,7 +188,7 @@ fn check_methods(snapshot: &RestApiSnapshot) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn summary(snapshot: &RestApiSnapshot) -> BTreeMap<String, BTreeMap<String, MethodSnapshot>> {
+pub(crate) fn summary(snapshot: &RestApiSnapshot) -> BTreeMap<String, BTreeMap<String, MethodSnapshot>> {
     let mut summary = BTreeMap::new();
     for resource in &snapshot.resources {
         let methods = resource.resource_methods.iter().flatten().map(|(name, method)| {

@@ -5,17 +5,30 @@
 //! `warnings`, each with its path in the document.
 
 mod apply;
+mod deploy;
 mod integration;
 mod tree;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use stagedoor_openapi::{Document, Finding};
-use stagedoor_shapes::apigateway::RestApi;
+use stagedoor_shapes::Blob;
+use stagedoor_shapes::apigateway::{
+    DocumentationPart, ImportRestApiRequest, PutMode, PutRestApiRequest, RestApi,
+};
+use stagedoor_shapes::snapshot::RestApiSnapshot;
 
-use crate::ApiError;
+use crate::control_plane::{ControlPlane, required};
+use crate::documentation::StoredPart;
+use crate::keys::{self, Kind};
+use crate::rest_apis::{answer, answer_with_tags};
+use crate::tree::replace_api;
+use crate::tx::Tx;
+use crate::{ApiError, ids};
 
-pub(crate) use apply::{Applied, Surroundings, apply, blank};
+use apply::{Applied, Surroundings, apply, blank};
+pub use deploy::{Deployed, StageDefinition};
 
 /// How a document is put over an API.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +37,8 @@ pub struct Options {
     pub overwrite: bool,
     /// Whether a warning refuses the import.
     pub fail_on_warnings: bool,
+    /// Whether resources that an overwriting import keeps get a new cache namespace, as they do on AWS.
+    pub renew_caches: bool,
     /// What becomes of the path that stands before all others.
     pub base_path: BasePath,
     /// Whether documentation in the document is left out (`ignore=documentation`).
@@ -44,15 +59,6 @@ pub enum BasePath {
     Split,
 }
 
-/// What an import made.
-#[derive(Clone, Debug)]
-pub struct Imported {
-    /// The API, as the operation answers it.
-    pub rest_api: RestApi,
-    /// What the document has and the import left out, with positions.
-    pub warnings: Vec<Finding>,
-}
-
 /// Why a document was not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -70,6 +76,9 @@ pub enum ImportError {
     /// Something would have been left out, and the import was not to go on then.
     #[error("Warnings found during import:{}", lines(.0, true))]
     Warned(Vec<Finding>),
+    /// The API was made and cannot be served.
+    #[error("{}", .0.join("; "))]
+    NotServable(Vec<String>),
     /// The import could not be stored.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -83,8 +92,130 @@ impl ImportError {
             Self::Unreadable(findings) | Self::Warned(findings) | Self::Refused { errors: findings, .. } => {
                 findings
             }
-            Self::Api(_) => &[],
+            Self::NotServable(_) | Self::Api(_) => &[],
         }
+    }
+}
+
+impl ControlPlane {
+    /// `ImportRestApi`.
+    ///
+    /// # Errors
+    /// [`ApiError::BadRequest`] for a document that cannot be imported, with all that is wrong with it.
+    pub fn import_rest_api(&self, input: ImportRestApiRequest) -> Result<RestApi, ApiError> {
+        let options = options(input.parameters.as_ref(), true, input.fail_on_warnings)?;
+        let document = document(input.body.as_ref())?;
+        let imported = self.attempt(|tx| {
+            let api = self.new_api(tx, RestApi::default())?;
+            let id = required(&api.id).to_owned();
+            self.import(tx, &id, blank(api), &document, &options)
+        })?;
+        Ok(RestApi { warnings: imported.texts(), ..answer(imported.api.rest_api) })
+    }
+
+    /// `PutRestApi`. Without a mode it merges.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such API, [`ApiError::BadRequest`] for a document that cannot be imported.
+    pub fn put_rest_api(&self, input: PutRestApiRequest) -> Result<RestApi, ApiError> {
+        let overwrite = input.mode == Some(PutMode::Overwrite);
+        let options = options(input.parameters.as_ref(), overwrite, input.fail_on_warnings)?;
+        let id = required(&input.rest_api_id);
+        // An API that is not there is said first, whatever the document is.
+        self.read(|tx| self.load_api(tx, id))?;
+        let document = document(input.body.as_ref())?;
+        let imported = self.attempt(|tx| self.import(tx, id, self.load_api(tx, id)?, &document, &options))?;
+        Ok(RestApi { warnings: imported.texts(), ..answer_with_tags(imported.api.rest_api) })
+    }
+
+    /// Writes documentation: in the place of what is there, or over what is there for the same places.
+    fn document_parts(
+        &self,
+        tx: &Tx,
+        id: &str,
+        parts: &[DocumentationPart],
+        overwrite: bool,
+    ) -> Result<(), ApiError> {
+        let before = self.documentation_parts(tx, id)?;
+        let mut order = before.last().map_or(0, |last| last.order + 1);
+        for stored in &before {
+            if overwrite || parts.iter().any(|part| part.location == stored.part.location) {
+                tx.delete(&keys::one(id, Kind::DocumentationPart, required(&stored.part.id)));
+            }
+        }
+        for part in parts {
+            let same = before.iter().find(|stored| stored.part.location == part.location);
+            let part = DocumentationPart {
+                id: same.map_or_else(|| part.id.clone(), |stored| stored.part.id.clone()),
+                ..part.clone()
+            };
+            let key = keys::one(id, Kind::DocumentationPart, required(&part.id));
+            tx.put(&key, &StoredPart { order: same.map_or(order, |stored| stored.order), part })?;
+            order += 1;
+        }
+        Ok(())
+    }
+
+    /// Runs an import in a transaction. What it has written counts only if it succeeds.
+    fn attempt<T>(&self, import: impl Fn(&Tx) -> Result<T, ImportError>) -> Result<T, ImportError> {
+        let refused = RefCell::new(None);
+        let done = self.transact(|tx| {
+            import(tx).map_err(|error| match error {
+                ImportError::Api(error) => error,
+                other => {
+                    let message = other.to_string();
+                    refused.replace(Some(other));
+                    ApiError::BadRequest(message)
+                }
+            })
+        });
+        done.map_err(|error| refused.take().unwrap_or(ImportError::Api(error)))
+    }
+
+    /// Puts a document over an API and writes what comes out, if something does.
+    fn import(
+        &self,
+        tx: &Tx,
+        id: &str,
+        before: RestApiSnapshot,
+        document: &Document,
+        options: &Options,
+    ) -> Result<Applied, ImportError> {
+        // Making ids can fail, which the mapping knows nothing of.
+        let failed = RefCell::new(None);
+        let new_id = || {
+            ids::short().unwrap_or_else(|error| {
+                failed.replace(Some(error));
+                String::new()
+            })
+        };
+        let arn = self.execute_api_arn(id);
+        let surroundings = Surroundings {
+            account: &self.settings.account_id,
+            region: &self.settings.region,
+            execute_api_arn: &arn,
+            new_id: &new_id,
+        };
+        let applied = apply(before, document, options, &surroundings)
+            .map_err(|(errors, warnings)| ImportError::Refused { errors, warnings })?;
+        if let Some(error) = failed.take() {
+            return Err(error.into());
+        }
+        if options.fail_on_warnings && !applied.warnings.is_empty() {
+            return Err(ImportError::Warned(applied.warnings));
+        }
+        replace_api(tx, id, &applied.api)?;
+        if let Some(parts) = &applied.documentation {
+            self.document_parts(tx, id, parts, options.overwrite)?;
+        }
+        Ok(applied)
+    }
+}
+
+impl Applied {
+    /// Its warnings as the operations answer them.
+    fn texts(&self) -> Option<Vec<String>> {
+        (!self.warnings.is_empty()).then(|| self.warnings.iter().map(warning).collect())
     }
 }
 
@@ -125,8 +256,12 @@ fn options(
     overwrite: bool,
     fail_on_warnings: Option<bool>,
 ) -> Result<Options, ApiError> {
-    let mut options =
-        Options { overwrite, fail_on_warnings: fail_on_warnings.unwrap_or_default(), ..Options::default() };
+    let mut options = Options {
+        overwrite,
+        renew_caches: true,
+        fail_on_warnings: fail_on_warnings.unwrap_or_default(),
+        ..Options::default()
+    };
     for (name, value) in parameters.into_iter().flatten() {
         match (name.as_str(), value.as_str()) {
             ("basepath" | "basePath", "ignore") => options.base_path = BasePath::Ignore,
@@ -155,7 +290,7 @@ fn options(
 }
 
 /// Reads the document that an operation carries.
-fn document(body: Option<&stagedoor_shapes::Blob>) -> Result<Document, ImportError> {
+fn document(body: Option<&Blob>) -> Result<Document, ImportError> {
     let bytes = body.map(|body| body.0.as_slice()).unwrap_or_default();
     let text = std::str::from_utf8(bytes)
         .map_err(|_| ApiError::BadRequest("Invalid OpenAPI input. The document is not UTF-8.".to_owned()))?;

@@ -193,7 +193,7 @@ fn set_method(stage: &mut Stage, path: &str, value: &str) -> Result<(), ApiError
     Ok(())
 }
 
-fn defaults() -> MethodSetting {
+pub(crate) fn defaults() -> MethodSetting {
     MethodSetting {
         metrics_enabled: Some(false),
         logging_level: None,

@@ -75,14 +75,20 @@ impl ControlPlane {
         snapshot: &RestApiSnapshot,
         stage: Option<&Stage>,
     ) -> Result<(), ApiError> {
-        let mut found = unsupported(&snapshot.rest_api, stage);
-        if let Err(errors) = self.settings.deployment_check.check(snapshot, stage) {
-            found.extend(errors);
-        }
+        let found = self.undeployable(snapshot, stage);
         match found.is_empty() {
             true => Ok(()),
             false => bad_request(format!("This cannot be deployed: {}", found.join("; "))),
         }
+    }
+
+    /// What keeps an API from being served as it is defined, one sentence each.
+    pub(crate) fn undeployable(&self, snapshot: &RestApiSnapshot, stage: Option<&Stage>) -> Vec<String> {
+        let mut found = unsupported(&snapshot.rest_api, stage);
+        if let Err(errors) = self.settings.deployment_check.check(snapshot, stage) {
+            found.extend(errors);
+        }
+        found
     }
 }
 

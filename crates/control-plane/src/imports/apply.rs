@@ -10,12 +10,13 @@ use stagedoor_openapi::{
     GatewayResponse as GatewayResponseDef, Kind, MODEL_REFERENCE, SecurityScheme,
 };
 use stagedoor_shapes::apigateway::{
-    ApiKeySourceType, Authorizer, AuthorizerType, DocumentationPart, DocumentationPartLocation,
-    EndpointConfiguration, EndpointType, GatewayResponse, IpAddressType, Model, RequestValidator, RestApi,
+    ApiKeySourceType, Authorizer, AuthorizerType, DocumentationPart, DocumentationPartLocation, EndpointType,
+    GatewayResponse, IpAddressType, Model, RequestValidator, Resource, RestApi,
 };
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::{BasePath, Options};
+use crate::{authorizers, gateway_responses, models, policy};
 
 /// What the account an import runs in is called, and how new things get their ids.
 pub(crate) struct Surroundings<'a> {
@@ -23,8 +24,10 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) account: &'a str,
     /// Replaces `${AWS::Region}`.
     pub(crate) region: &'a str,
-    /// A new id of that many characters.
-    pub(crate) new_id: &'a dyn Fn(usize) -> String,
+    /// What `execute-api:/` stands for in the API's policy.
+    pub(crate) execute_api_arn: &'a str,
+    /// A new id.
+    pub(crate) new_id: &'a dyn Fn() -> String,
 }
 
 /// What an import makes of an API.
@@ -170,12 +173,11 @@ impl Import<'_> {
         if let Some(policy) = &definition.policy {
             let text = policy.as_str().map_or_else(|| policy.to_string(), str::to_owned);
             let filled = self.fill(&text);
-            match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&filled) {
-                Ok(_) => self.api.rest_api.policy = Some(filled),
-                Err(_) => self.fail(
-                    &DocPath::root().child("x-amazon-apigateway-policy"),
-                    "Invalid policy document. Please check the policy syntax and ensure that Principals are valid.",
-                ),
+            match policy::stored(&filled, self.surroundings.execute_api_arn) {
+                Ok(policy) => self.api.rest_api.policy = Some(policy),
+                Err(error) => {
+                    self.fail(&DocPath::root().child("x-amazon-apigateway-policy"), error.to_string())
+                }
             }
         }
         self.endpoint();
@@ -256,30 +258,33 @@ impl Import<'_> {
         }
         self.api.models = models;
         for (name, model) in &definition.models {
-            if name.is_empty() || !name.chars().all(|one| one.is_ascii_alphanumeric()) {
-                let message =
-                    format!("Unable to create model for '{name}': Model name must be alphanumeric: {name}");
-                self.fail(&model.at, message);
-                continue;
-            }
-            self.put_model(name, &model.schema, model.description.clone());
+            self.put_model(name, &model.schema, model.description.clone(), &model.at);
         }
     }
 
     /// Adds a model or replaces the one of that name, which keeps its id.
-    pub(super) fn put_model(&mut self, name: &str, schema: &serde_json::Value, description: Option<String>) {
+    pub(super) fn put_model(
+        &mut self,
+        name: &str,
+        schema: &serde_json::Value,
+        description: Option<String>,
+        at: &DocPath,
+    ) {
         let api_id = self.api.rest_api.id.clone().unwrap_or_default();
         let mut schema = schema.clone();
         link_models(&mut schema, &api_id);
         let found = self.api.models.iter().position(|model| model.name.as_deref() == Some(name));
         let id = found.and_then(|index| self.api.models.get(index)?.id.clone());
         let model = Model {
-            id: Some(id.unwrap_or_else(|| (self.surroundings.new_id)(6))),
+            id: Some(id.unwrap_or_else(|| (self.surroundings.new_id)())),
             name: Some(name.to_owned()),
             description,
             schema: Some(format!("{schema:#}")),
             content_type: Some("application/json".to_owned()),
         };
+        if let Err(error) = models::check(&model) {
+            self.fail(at, format!("Unable to create model for '{name}': {error}"));
+        }
         match found.and_then(|index| self.api.models.get_mut(index)) {
             Some(slot) => *slot = model,
             None => self.api.models.push(model),
@@ -302,7 +307,7 @@ impl Import<'_> {
                 continue;
             }
             self.api.request_validators.push(RequestValidator {
-                id: Some((self.surroundings.new_id)(6)),
+                id: Some((self.surroundings.new_id)()),
                 name: Some(name.clone()),
                 validate_request_body: Some(validator.body),
                 validate_request_parameters: Some(validator.parameters),
@@ -322,7 +327,7 @@ impl Import<'_> {
         for (name, scheme) in &definition.security_schemes {
             let Some(extension) = &scheme.authorizer else { continue };
             let own = before.iter().find(|one| one.name.as_ref() == Some(name));
-            let id = own.and_then(|one| one.id.clone()).unwrap_or_else(|| (self.surroundings.new_id)(6));
+            let id = own.and_then(|one| one.id.clone()).unwrap_or_else(|| (self.surroundings.new_id)());
             kept.extend(self.authorizer(id, name, scheme, extension));
         }
         self.api.authorizers = kept;
@@ -357,25 +362,8 @@ impl Import<'_> {
                 given(&extension.identity_source).or_else(header)
             }
         };
-        if kind == AuthorizerType::CognitoUserPools {
-            if extension.provider_arns.is_empty() {
-                self.fail(&extension.at, format!("{what}: At least one Cognito user pool must be provided."));
-            }
-        } else if given(&extension.uri).is_none() {
-            self.fail(
-                &extension.at,
-                format!("{what}: Invalid Authorizer URI: the authorizer has no 'authorizerUri'"),
-            );
-        }
-        let ttl = extension
-            .result_ttl_seconds
-            .map(|ttl| i32::try_from(ttl).ok().filter(|ttl| (0..=3600).contains(ttl)));
-        if ttl == Some(None) {
-            let at = extension.at.child("authorizerResultTtlInSeconds");
-            self.fail(&at, format!("{what}: Authorizer result TTL must be between 0 and 3600 seconds"));
-        }
         let arns: Vec<String> = extension.provider_arns.iter().map(|arn| self.fill(arn)).collect();
-        Some(Authorizer {
+        let authorizer = authorizers::complete(Authorizer {
             id: Some(id),
             name: Some(name.to_owned()),
             type_: Some(kind),
@@ -385,9 +373,13 @@ impl Import<'_> {
             authorizer_credentials: given(&extension.credentials).map(|text| self.fill(&text)),
             identity_source,
             identity_validation_expression: given(&extension.identity_validation_expression),
-            authorizer_result_ttl_in_seconds: ttl.flatten(),
+            // A number that does not fit is out of AWS's bounds as well, and refused as such.
+            authorizer_result_ttl_in_seconds: extension
+                .result_ttl_seconds
+                .map(|ttl| i32::try_from(ttl).unwrap_or(-1)),
             ..Authorizer::default()
-        })
+        });
+        authorizer.map_err(|error| self.fail(&extension.at, format!("{what}: {error}"))).ok()
     }
 
     fn gateway_responses(&mut self) {
@@ -413,13 +405,17 @@ impl Import<'_> {
                 "responseTemplates",
                 &where_,
             );
-            self.api.gateway_responses.push(GatewayResponse {
+            let response = gateway_responses::complete(GatewayResponse {
                 response_type: Some(response_type),
                 status_code: status_code.clone(),
-                response_parameters: Some(parameters.unwrap_or_default()),
-                response_templates: Some(templates.unwrap_or_default()),
+                response_parameters: parameters,
+                response_templates: templates,
                 default_response: Some(false),
             });
+            match response {
+                Ok(response) => self.api.gateway_responses.push(response),
+                Err(error) => self.fail(at, format!("Unable to put gateway response '{kind}': {error}")),
+            }
         }
     }
 
@@ -441,7 +437,7 @@ impl Import<'_> {
             // AWS fills in the root, which documents leave out.
             let everywhere = matches!(kind.as_deref(), Some("API" | "AUTHORIZER" | "MODEL"));
             parts.push(DocumentationPart {
-                id: Some((self.surroundings.new_id)(6)),
+                id: Some((self.surroundings.new_id)()),
                 location: Some(DocumentationPartLocation {
                     type_: Some(type_),
                     path: text("path").or_else(|| (!everywhere).then(|| "/".to_owned())),
@@ -501,26 +497,9 @@ fn link_models(schema: &mut serde_json::Value, api_id: &str) {
     }
 }
 
-/// An API before its first import: what `CreateRestApi` would have made.
-pub(crate) fn blank(id: String, root_id: String, created: f64) -> RestApiSnapshot {
-    let mut api = RestApiSnapshot::default();
-    api.rest_api = RestApi {
-        id: Some(id),
-        created_date: Some(created),
-        api_key_source: Some(ApiKeySourceType::Header),
-        disable_execute_api_endpoint: Some(false),
-        root_resource_id: Some(root_id.clone()),
-        endpoint_configuration: Some(EndpointConfiguration {
-            types: Some(vec![EndpointType::Edge]),
-            ip_address_type: Some(IpAddressType::Ipv4),
-            vpc_endpoint_ids: None,
-        }),
-        ..RestApi::default()
-    };
-    api.resources.push(stagedoor_shapes::apigateway::Resource {
-        id: Some(root_id),
-        path: Some("/".to_owned()),
-        ..Default::default()
-    });
-    api
+/// An API before its first import: a root and nothing else. The models that `CreateRestApi` adds are not there.
+pub(crate) fn blank(rest_api: RestApi) -> RestApiSnapshot {
+    let root =
+        Resource { id: rest_api.root_resource_id.clone(), path: Some("/".to_owned()), ..Resource::default() };
+    RestApiSnapshot { rest_api, resources: vec![root], ..RestApiSnapshot::default() }
 }

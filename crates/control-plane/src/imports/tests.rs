@@ -9,12 +9,19 @@ use super::*;
 /// Puts a document over an API, with ids that count.
 fn import(before: Option<RestApiSnapshot>, text: &str, options: &Options) -> Result<Applied, String> {
     let count = Cell::new(0);
-    let new_id = |length: usize| {
+    let new_id = || {
         count.set(count.get() + 1);
-        format!("{:0>length$}", count.get())
+        format!("{:0>6}", count.get())
     };
-    let surroundings = Surroundings { account: "000000000000", region: "us-east-1", new_id: &new_id };
-    let before = before.unwrap_or_else(|| blank("abcdefghij".to_owned(), "root000000".to_owned(), 0.0));
+    let surroundings = Surroundings {
+        account: "000000000000",
+        region: "us-east-1",
+        execute_api_arn: "arn:x",
+        new_id: &new_id,
+    };
+    let root = Some("root000000".to_owned());
+    let new = RestApi { id: Some("abcdefghij".to_owned()), root_resource_id: root, ..RestApi::default() };
+    let before = before.unwrap_or_else(|| blank(new));
     let document = Document::read(text).map_err(|findings| ImportError::Unreadable(findings).to_string())?;
     apply(before, &document, options, &surroundings)
         .map_err(|(errors, warnings)| ImportError::Refused { errors, warnings }.to_string())
@@ -67,8 +74,8 @@ fn merging_keeps_and_overwriting_removes() {
     let api = import(None, &first, &Options::default()).unwrap().api;
     let merged = import(Some(api.clone()), &second, &Options::default()).unwrap().api;
     assert_eq!(paths(&merged), ["/ ", "/a GET", "/b GET,POST"]);
-    let replaced =
-        import(Some(api.clone()), &second, &Options { overwrite: true, ..Options::default() }).unwrap().api;
+    let overwrite = Options { overwrite: true, renew_caches: true, ..Options::default() };
+    let replaced = import(Some(api.clone()), &second, &overwrite).unwrap().api;
     assert_eq!(paths(&replaced), ["/ ", "/b POST"]);
     // The path is in both, so its id stays; what is cached under it does not.
     let id = |api: &RestApiSnapshot| {

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use stagedoor_openapi::{BodyUse, DocPath, Operation, ParameterLocation, Requirement, Response, SchemaUse};
 use stagedoor_shapes::apigateway::{Authorizer, AuthorizerType, Method, MethodResponse, Resource};
+use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::apply::Import;
+use crate::methods::{self, References};
+use crate::{ApiError, resources};
 
 /// What a method asks of its callers.
 #[derive(Default)]
@@ -36,7 +39,11 @@ impl Import<'_> {
             let own = self.api.resources.get(index).and_then(|one| one.id.clone()).unwrap_or_default();
             let known =
                 before.iter().any(|one| one.id.as_ref() == Some(&own) && one.resource_methods.is_some());
-            let namespace = if known && self.options.overwrite { (self.surroundings.new_id)(6) } else { own };
+            let namespace = if known && self.options.renew_caches && self.options.overwrite {
+                (self.surroundings.new_id)()
+            } else {
+                own
+            };
             let path = self.api.resources.get(index).and_then(|one| one.path.clone()).unwrap_or_default();
             for operation in &item.operations {
                 let Some(method) = self.method(&path, operation, &namespace) else { continue };
@@ -79,7 +86,7 @@ impl Import<'_> {
         let known =
             before.iter().find(|one| one.path.as_deref() == Some(path)).and_then(|one| one.id.clone());
         self.api.resources.push(Resource {
-            id: Some(known.unwrap_or_else(|| (self.surroundings.new_id)(6))),
+            id: Some(known.unwrap_or_else(|| (self.surroundings.new_id)())),
             parent_id: parent.id,
             path_part: Some(part.to_owned()),
             path: Some(path.to_owned()),
@@ -89,31 +96,21 @@ impl Import<'_> {
     }
 
     /// Why a resource cannot have a child of that name.
-    fn why_not(&self, parent: &Resource, part: &str) -> Option<String> {
+    fn why_not(&self, parent: &Resource, part: &str) -> Option<ApiError> {
         let above = parent.path_part.as_deref().unwrap_or_default();
-        if above.ends_with("+}") {
-            return Some(format!("Cannot create a child of a resource with a greedy path variable: {above}"));
+        if resources::is_greedy(above) {
+            let message = format!("Cannot create a child of a resource with a greedy path variable: {above}");
+            return Some(ApiError::BadRequest(message));
         }
-        if !is_path_part(part) {
-            return Some(
-                "Resource's path part only allow a-zA-Z0-9._-: or a valid greedy path variable and curly braces at the \
-                 beginning and the end."
-                    .to_owned(),
-            );
-        }
-        let variable = |part: &str| part.starts_with('{');
-        let mut siblings =
-            self.api.resources.iter().filter(|one| one.parent_id == parent.id && parent.id.is_some());
-        let taken = siblings.find(|one| variable(part) && one.path_part.as_deref().is_some_and(variable))?;
-        let taken = taken.path_part.as_deref().unwrap_or_default();
-        Some(format!(
-            "A sibling ({taken}) of this resource already has a variable path part -- only one is allowed"
-        ))
+        let siblings =
+            self.api.resources.iter().filter(|one| one.parent_id.is_some() && one.parent_id == parent.id);
+        let siblings = siblings.filter_map(|one| one.path_part.as_deref());
+        resources::check_path_part(part).and_then(|()| resources::check_siblings(part, siblings)).err()
     }
 
     fn method(&mut self, path: &str, operation: &Operation, namespace: &str) -> Option<Method> {
         let access = self.access(operation);
-        let what = format!("Unable to create method '{}' on resource at path '{path}'", operation.method);
+        let what = format!("Unable to put method '{}' on resource at path '{path}'", operation.method);
         let request_validator_id = self.validator(operation, &what);
         let mut method = Method {
             http_method: Some(operation.method.clone()),
@@ -133,8 +130,11 @@ impl Import<'_> {
             let code = response.status_code.clone().unwrap_or_default();
             method.method_responses.get_or_insert_default().insert(code, response);
         }
+        if let Err(error) = methods::check(&mut method, &Whole(&self.api)) {
+            self.fail(&operation.at, format!("{what}: {error}"));
+        }
         if let Some(integration) = &operation.integration {
-            method.method_integration = self.integration(path, operation, integration, namespace);
+            method.method_integration = self.integration(path, &method, integration, namespace);
         }
         Some(method)
     }
@@ -170,7 +170,7 @@ impl Import<'_> {
                 SchemaUse::Model(name) => name.clone(),
                 SchemaUse::Inline(schema) => {
                     let name = inline_name(schema);
-                    self.put_model(&name, schema, None);
+                    self.put_model(&name, schema, None, &body.at);
                     name
                 }
             };
@@ -255,6 +255,23 @@ impl Import<'_> {
     }
 }
 
+/// What methods refer to, looked up in the API that is being made.
+struct Whole<'a>(&'a RestApiSnapshot);
+
+impl References for Whole<'_> {
+    fn authorizer(&self, id: &str) -> Result<Option<AuthorizerType>, ApiError> {
+        Ok(self.0.authorizers.iter().find(|one| one.id.as_deref() == Some(id)).and_then(|one| one.type_))
+    }
+
+    fn has_validator(&self, id: &str) -> Result<bool, ApiError> {
+        Ok(self.0.request_validators.iter().any(|one| one.id.as_deref() == Some(id)))
+    }
+
+    fn has_model(&self, name: &str) -> Result<bool, ApiError> {
+        Ok(self.0.models.iter().any(|one| one.name.as_deref() == Some(name)))
+    }
+}
+
 /// Parameters that the method declares, and the variables of its path, which AWS adds by itself.
 fn request_parameters(path: &str, operation: &Operation) -> Option<BTreeMap<String, bool>> {
     let mut parameters = BTreeMap::new();
@@ -281,15 +298,4 @@ fn inline_name(schema: &serde_json::Value) -> String {
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     let hash = schema.to_string().bytes().fold(0x811c_9dc5, step);
     format!("MODEL{:06x}", hash & 0xff_ffff)
-}
-
-/// Whether a text may be one part of a resource's path.
-fn is_path_part(part: &str) -> bool {
-    let plain = |text: &str| {
-        !text.is_empty() && text.chars().all(|one| one.is_ascii_alphanumeric() || "._-:".contains(one))
-    };
-    match part.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) {
-        Some(inner) => plain(inner.strip_suffix('+').unwrap_or(inner)),
-        None => plain(part),
-    }
 }

@@ -1,0 +1,154 @@
+//! `x-stagedoor-functions`: the Lambda functions that stand beside a document.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stagedoor_openapi::Place;
+
+use crate::Problem;
+use crate::reader::Reader;
+
+/// The extension's name.
+pub(crate) const NAME: &str = "x-stagedoor-functions";
+
+/// The members of a function.
+const MEMBERS: &[&str] = &["code", "environment", "handler", "memory", "runtime", "timeout"];
+
+/// Which program runs a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// Node.js.
+    Node,
+    /// Python 3.
+    Python,
+    /// An executable named `bootstrap` that speaks Lambda's Runtime API.
+    Provided,
+}
+
+/// A function as a project defines it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionSpec {
+    /// Its name in ARNs.
+    pub name: String,
+    /// What runs it.
+    pub runtime: Runtime,
+    /// The runtime as it is spelt, such as `nodejs22.x`.
+    pub runtime_name: String,
+    /// `file.export`, as Lambda has it; empty for an executable.
+    pub handler: String,
+    /// The directory that the handler is looked for in.
+    pub code: PathBuf,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// How long an invocation may take; whole seconds, 1 to 900.
+    pub timeout: Duration,
+    /// In megabytes, 128 to 10,240.
+    pub memory_mb: u32,
+}
+
+/// Reads the functions of a document.
+pub(crate) fn read(file: &Path, root: &Place<'_>, problems: &mut Vec<Problem>) -> Vec<FunctionSpec> {
+    let mut reader = Reader { file, problems };
+    let Some(section) = root.get(NAME) else { return Vec::new() };
+    reader.object(&section, "the functions");
+    section.members().filter_map(|(name, place)| function(&mut reader, name, &place)).collect()
+}
+
+fn function(reader: &mut Reader<'_>, name: &str, place: &Place<'_>) -> Option<FunctionSpec> {
+    let plain = |one: char| one.is_ascii_alphanumeric() || one == '-' || one == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        reader.problem(place, "a function's name has up to 64 letters, digits, '-' and '_'");
+    }
+    if !reader.object(place, "a function") {
+        return None;
+    }
+    reader.members(place, "a function", MEMBERS);
+    let runtime_name = reader.text(place, "runtime");
+    let handler = reader.text(place, "handler").unwrap_or_default();
+    let code = reader.text(place, "code");
+    let directory = directory(reader.file, code.as_deref().unwrap_or("."));
+    let timeout = reader.number(place, "timeout", 1, 900, 3);
+    let memory = reader.number(place, "memory", 128, 10_240, 128);
+    let environment = reader.texts(place, "environment");
+    let Some(runtime_name) = runtime_name else {
+        reader.problem(place, "a function needs a 'runtime': nodejs, python or provided");
+        return None;
+    };
+    let Some(runtime) = find_runtime(&runtime_name) else {
+        let place = place.get("runtime")?;
+        reader.problem(
+            &place,
+            format!("'{runtime_name}' is not run here; the runtimes are nodejs, python and provided"),
+        );
+        return None;
+    };
+    if !directory.is_dir() {
+        let place = place.get("code").unwrap_or_else(|| place.clone());
+        reader.problem(&place, format!("there is no directory {}", directory.display()));
+        return None;
+    }
+    check_handler(reader, place, runtime, &handler, &directory);
+    Some(FunctionSpec {
+        name: name.to_owned(),
+        runtime,
+        runtime_name,
+        handler,
+        code: directory,
+        environment,
+        timeout: Duration::from_secs(timeout.into()),
+        memory_mb: memory,
+    })
+}
+
+/// The directory of a function's code, beside its document. A `.` would only be noise in messages.
+fn directory(file: &Path, code: &str) -> PathBuf {
+    let beside = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if code == "." { beside.to_owned() } else { beside.join(code) }
+}
+
+/// Lambda's names with and without a version: the version that runs is the one that is installed.
+fn find_runtime(name: &str) -> Option<Runtime> {
+    let version = |rest: &str| rest.chars().all(|one| one.is_ascii_digit() || one == '.' || one == 'x');
+    if name.strip_prefix("nodejs").is_some_and(version) {
+        Some(Runtime::Node)
+    } else if name.strip_prefix("python").is_some_and(version) {
+        Some(Runtime::Python)
+    } else {
+        matches!(name, "provided" | "provided.al2" | "provided.al2023").then_some(Runtime::Provided)
+    }
+}
+
+/// Looks for the file that a handler is in.
+fn check_handler(
+    reader: &mut Reader<'_>,
+    place: &Place<'_>,
+    runtime: Runtime,
+    handler: &str,
+    directory: &Path,
+) {
+    let at = place.get("handler").unwrap_or_else(|| place.clone());
+    let split = handler.rsplit_once('.').filter(|(file, export)| !file.is_empty() && !export.is_empty());
+    let candidates: Vec<PathBuf> = match (runtime, split) {
+        (Runtime::Provided, _) => vec![directory.join("bootstrap")],
+        (_, None) => {
+            reader.problem(
+                &at,
+                "a 'handler' is a file without its ending, a dot and a function, such as 'users.handler'",
+            );
+            return;
+        }
+        (Runtime::Node, Some((file, _))) => {
+            ["mjs", "cjs", "js"].iter().map(|ending| directory.join(format!("{file}.{ending}"))).collect()
+        }
+        (Runtime::Python, Some((module, _))) => {
+            let module = module.replace('.', "/");
+            vec![directory.join(format!("{module}.py")), directory.join(module).join("__init__.py")]
+        }
+    };
+    if candidates.iter().any(|file| file.is_file()) {
+        return;
+    }
+    let names: Vec<_> = candidates.iter().map(|file| file.display().to_string()).collect();
+    reader.problem(&at, format!("the handler's file is not there; it would be {}", names.join(" or ")));
+}

@@ -1,0 +1,182 @@
+//! A project: the documents in a directory, read and checked as far as that goes without a control plane.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use stagedoor_openapi::{Document, Kind};
+
+use crate::functions::{self, FunctionSpec};
+use crate::stages::{self, StageSpec};
+use crate::{Problem, api_id};
+
+/// The names that a document goes by, in the order in which they are looked for.
+pub const DOCUMENT_NAMES: &[&str] =
+    &["openapi.yaml", "openapi.yml", "openapi.json", "swagger.yaml", "swagger.yml", "swagger.json"];
+
+/// What a document in a project makes: an API in its stages, and functions.
+#[derive(Clone, Debug)]
+pub struct ProjectApi {
+    /// The file.
+    pub file: PathBuf,
+    /// The API's id, the same each time.
+    pub id: String,
+    /// The stages it is deployed to.
+    pub stages: Vec<StageSpec>,
+    /// What was read.
+    pub document: Document,
+}
+
+/// A project that has no problems that can be seen from here.
+#[derive(Clone, Debug)]
+pub struct Project {
+    apis: Vec<ProjectApi>,
+    functions: Vec<FunctionSpec>,
+    warnings: Vec<Problem>,
+    watched: Vec<PathBuf>,
+}
+
+impl Project {
+    /// Reads a document, or the documents in a directory (see [`DOCUMENT_NAMES`]).
+    ///
+    /// # Errors
+    /// Everything that is wrong, so that one look at it is enough: mistakes in the documents, names that nothing
+    /// knows, handlers that are not there, two APIs with one id.
+    pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+        let files = find(path).map_err(|problem| vec![problem])?;
+        let mut problems = Vec::new();
+        let mut project = Self {
+            apis: Vec::new(),
+            functions: Vec::new(),
+            warnings: Vec::new(),
+            watched: watched(path, &files),
+        };
+        for file in files {
+            project.add(&file, &mut problems);
+        }
+        project.check_names(&mut problems);
+        // By position, so that the list reads like the text.
+        problems.sort_by(|one, other| {
+            (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column))
+        });
+        if problems.is_empty() { Ok(project) } else { Err(problems) }
+    }
+
+    fn add(&mut self, file: &Path, problems: &mut Vec<Problem>) {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => return problems.push(Problem::with_file(file, format!("cannot be read: {error}"))),
+        };
+        let document = match Document::read(&text) {
+            Ok(document) => document,
+            Err(findings) => {
+                problems.extend(findings.iter().map(|finding| Problem::from_finding(file, finding)));
+                return;
+            }
+        };
+        for finding in &document.findings {
+            // AWS takes a document with names that nothing knows, which here can only be a mistake: whoever misspells
+            // a member wants to hear of it now.
+            let list = if finding.kind == Kind::UnknownName { &mut *problems } else { &mut self.warnings };
+            list.push(Problem::from_finding(file, finding));
+        }
+        let root = document.root();
+        for (name, place) in root.members() {
+            let ours = [functions::NAME, stages::NAME, api_id::NAME];
+            if name.starts_with("x-stagedoor-") && !ours.contains(&name) {
+                let message = format!("Stagedoor has no extension of this name; it has {}", ours.join(", "));
+                problems.push(Problem::at(file, &place, message));
+            }
+        }
+        let functions = functions::read(file, &root, problems);
+        let stages = stages::read(file, &root, problems);
+        let id = api_id::read(file, &root, &document.definition.title, problems);
+        self.watched.extend(functions.iter().map(|function| function.code.clone()));
+        self.functions.extend(functions);
+        self.apis.push(ProjectApi { file: file.to_owned(), id, stages, document });
+    }
+
+    /// Ids and functions are shared by all documents of a project.
+    fn check_names(&self, problems: &mut Vec<Problem>) {
+        let mut seen: Vec<&ProjectApi> = Vec::new();
+        for api in &self.apis {
+            if let Some(first) = seen.iter().find(|one| one.id == api.id) {
+                let message = format!(
+                    "the API of {} has the id '{}' as well; give one of them another with '{}'",
+                    first.file.display(),
+                    api.id,
+                    api_id::NAME
+                );
+                problems.push(Problem::with_file(&api.file, message));
+            }
+            seen.push(api);
+        }
+        let mut names = BTreeSet::new();
+        for function in &self.functions {
+            if !names.insert(&function.name)
+                && let Some(api) = self.apis.iter().rev().find(|api| api.defines(&function.name))
+            {
+                let message = format!("two documents define the function '{}'", function.name);
+                problems.push(Problem::with_file(&api.file, message));
+            }
+        }
+    }
+
+    /// Its APIs, one a document.
+    #[must_use]
+    pub fn apis(&self) -> &[ProjectApi] {
+        &self.apis
+    }
+
+    /// Its functions.
+    #[must_use]
+    pub fn functions(&self) -> &[FunctionSpec] {
+        &self.functions
+    }
+
+    /// What is in its documents and cannot be applied.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// What to watch for changes: the directory of the documents, and the directories of the functions' code.
+    #[must_use]
+    pub fn watched_paths(&self) -> &[PathBuf] {
+        &self.watched
+    }
+}
+
+impl ProjectApi {
+    fn defines(&self, function: &str) -> bool {
+        self.document.root().get(functions::NAME).is_some_and(|section| section.get(function).is_some())
+    }
+}
+
+/// The documents at a path.
+fn find(path: &Path) -> Result<Vec<PathBuf>, Problem> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    if !path.is_dir() {
+        return Err(Problem::with_file(path, "there is no such file or directory"));
+    }
+    let files: Vec<_> =
+        DOCUMENT_NAMES.iter().map(|name| path.join(name)).filter(|file| file.is_file()).collect();
+    if files.is_empty() {
+        let message = format!("there is no document here; one is called {}", DOCUMENT_NAMES.join(", "));
+        return Err(Problem::with_file(path, message));
+    }
+    Ok(files)
+}
+
+/// A document's directory rather than the document: editors replace files, and a new one is another file.
+fn watched(path: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
+    if path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let parent = |file: &PathBuf| match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    files.iter().map(parent).collect()
+}
