@@ -89,6 +89,9 @@ fn typed(value: Value, shape: &Shape) -> Result<Option<Value>, Unreadable> {
             for (name, value) in object {
                 if let Some(value) = typed(value, shape)? {
                     kept.insert(name, value);
+                } else if let Shape::String(_) = shape {
+                    // An entry without a value is an entry all the same: a template of nothing.
+                    kept.insert(name, Value::String(String::new()));
                 }
             }
             Value::Object(kept)

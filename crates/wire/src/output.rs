@@ -35,11 +35,30 @@ pub(crate) fn write(operation: &Operation, output: Value) -> Result<Response<Vec
             _ => {}
         }
     }
+    members.iter_mut().for_each(|(name, value)| blank_templates(name, value));
     *response.body_mut() = match payload {
         Some(bytes) => bytes,
         None => serde_json::to_vec(&members).map_err(|error| internal(error.to_string()))?,
     };
     Ok(response)
+}
+
+/// AWS answers an empty mapping template with null.
+fn blank_templates(name: &str, value: &mut Value) {
+    let templates = matches!(name, "requestTemplates" | "responseTemplates");
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                if templates && value.as_str() == Some("") {
+                    *value = Value::Null;
+                } else {
+                    blank_templates(name, value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| blank_templates("", item)),
+        _ => {}
+    }
 }
 
 pub(crate) fn internal(message: String) -> Failure {
@@ -67,6 +86,9 @@ mod tests {
     fn members_go_where_they_travel() {
         let json = Some("application/json");
         check("CreateRestApi", json!({"id": "a"}), 201, json, r#"{"id":"a"}"#);
+        let response = json!({"responseTemplates": {"a/b": "", "c/d": "x"}, "selectionPattern": ""});
+        let expected = r#"{"responseTemplates":{"a/b":null,"c/d":"x"},"selectionPattern":""}"#;
+        check("PutIntegrationResponse", response, 201, json, expected);
         check("DeleteRestApi", Value::Null, 202, None, "");
         check("DeleteMethod", Value::Null, 204, None, "");
         let apis = apigateway::RestApis { items: Some(Vec::new()), ..Default::default() };
