@@ -74,6 +74,8 @@ impl<'a> Exchange<'a> {
         head: RequestHead,
         body: Body,
     ) -> Self {
+        let sent_id = head.headers.get("x-amzn-requestid");
+        let request_id = sent_id.map_or_else(ids::request_id, ids::request_id_from);
         Self {
             worker,
             connection,
@@ -82,7 +84,7 @@ impl<'a> Exchange<'a> {
             head,
             path,
             body: RequestBody::Unread(body),
-            request_id: ids::request_id(),
+            request_id,
             extended_request_id: ids::extended_request_id(),
             started: Instant::now(),
             received_at: SystemTime::now(),
@@ -272,6 +274,21 @@ mod tests {
             "when=2023-06-12T18:05:10+00:00&e==&%zz=%ff",
             &[("when", "2023-06-12T18:05:10 00:00"), ("e", "="), ("%zz", "\u{fffd}")],
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(pairs in proptest::collection::vec(("[^\\x00]{0,8}", ".{0,8}"), 0..5)) {
+            use crate::phases::transformation::encode_query;
+            let pairs: Vec<(String, String)> = pairs;
+            let encoded = encode_query(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            proptest::prop_assert_eq!(parse_query(&encoded), pairs);
+        }
+
+        #[test]
+        fn any_query_is_read(query in "[&;=+%a-f0-9\\PC]{0,40}") {
+            proptest::prop_assert!(parse_query(&query).len() <= query.len());
+        }
     }
 
     #[test]

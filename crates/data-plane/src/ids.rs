@@ -53,6 +53,16 @@ pub fn request_id() -> Bytes {
     Bytes::copy_from_slice(uuid.hyphenated().encode_lower(&mut text).as_bytes())
 }
 
+/// The request id for a request whose client sent its own in `x-amzn-RequestId`: AWS takes it if it is a UUID and
+/// shows the mistake if it is not.
+#[must_use]
+pub fn request_id_from(sent: &Bytes) -> Bytes {
+    match uuid::Uuid::try_parse_ascii(sent) {
+        Ok(_) if sent.len() == uuid::fmt::Hyphenated::LENGTH => sent.clone(),
+        _ => Bytes::from_static(b"UUID_REPLACED_INVALID_REQUEST_ID"),
+    }
+}
+
 /// An extended request id: sixteen characters that end in `=`, such as `JKJaXmPLvHcESHA=`.
 #[must_use]
 pub fn extended_request_id() -> Bytes {
@@ -80,6 +90,9 @@ mod tests {
         let id = request_id();
         let uuid = uuid::Uuid::parse_str(std::str::from_utf8(&id).unwrap()).unwrap();
         assert_eq!(uuid.get_version_num(), 4);
+
+        assert_eq!(request_id_from(&id), id);
+        assert_eq!(request_id_from(&Bytes::from_static(b"mine")), "UUID_REPLACED_INVALID_REQUEST_ID");
 
         let extended = extended_request_id();
         assert_eq!(extended.len(), 16);

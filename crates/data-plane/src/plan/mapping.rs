@@ -215,4 +215,13 @@ mod tests {
         check("integration.response.body.url", "ResponseBodyPath");
         check("nonsense", "refused");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_expression_is_parsed_or_refused(
+            expression in "('|method\\.request\\.|integration\\.response\\.|context\\.)?(body\\.)?\\PC{0,20}",
+        ) {
+            let _ = Source::parse(&expression, &BTreeMap::new());
+        }
+    }
 }

@@ -136,4 +136,11 @@ mod tests {
         check("", "");
         check("${", "${");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn text_without_known_names_stays(text in "[${}a-z. é]{0,30}") {
+            check(&text, &text);
+        }
+    }
 }

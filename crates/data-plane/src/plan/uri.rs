@@ -246,4 +246,28 @@ mod tests {
         check("arn:aws:apigateway:us-east-1:sqs:path/1/queue", Err("\"sqs\""));
         check("http://example.org", Err("Invalid ARN"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn pieces_add_up_to_the_url(path in "/[a-z{}+?/é]{0,30}") {
+            let url = format!("http://e.org{path}");
+            let parsed = UriTemplate::parse(&url, &BTreeMap::new()).unwrap();
+            let own = path.split(['?', '#']).next().unwrap();
+            let joined: String = parsed
+                .pieces
+                .iter()
+                .map(|piece| match piece {
+                    Piece::Literal(text) => percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned(),
+                    Piece::Parameter(name, _) => format!("{{{name}}}"),
+                })
+                .collect();
+            proptest::prop_assert_eq!(joined.replace("+}", "}"), own.replace("+}", "}").replace("++}", "}"));
+        }
+
+        #[test]
+        fn any_arn_is_read_or_refused(uri in "(arn:aws:apigateway:r:(lambda|s3):)?\\PC{0,40}") {
+            let _ = lambda_function(&uri);
+            let _ = replace_stage_variables(&uri, &BTreeMap::new());
+        }
+    }
 }

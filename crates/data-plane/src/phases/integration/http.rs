@@ -6,6 +6,7 @@ use stagedoor_http::{RequestHead, Version};
 use super::upstream_fault;
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
+use crate::phases::content_encoding::Coding;
 use crate::phases::headers::is_dropped_from_mapped_requests;
 use crate::phases::transformation::{IntegrationAnswer, encode_query};
 use crate::plan::MAX_PAYLOAD_BYTES;
@@ -49,6 +50,8 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
     exchange.integration_request = outgoing;
     let answered = exchange.worker.forward(&endpoint.uri.upstream, head, body.into(), endpoint.timeout).await;
     let (head, body) = answered.map_err(upstream_fault)?;
+    let coding = head.headers.get("content-encoding").and_then(|name| Coding::parse(name));
+    let body = coding.unwrap_or(Coding::Identity).undo(body);
     let body = body.collect(MAX_PAYLOAD_BYTES).await.map_err(|error| match error {
         stagedoor_http::BodyError::TimedOut => Fault::integration_timeout(error.to_string()),
         stagedoor_http::BodyError::TooLarge { .. } => {
