@@ -42,7 +42,8 @@ def test_rest_apis(gateway):
     assert (made["name"], made["description"], made["version"], made["binaryMediaTypes"]) == (
         "one", "d", "v1", ["image/png"],
     )  # fmt: skip
-    assert without_metadata(client.get_rest_api(restApiId=made["id"])) == without_metadata(made)
+    # AWS shows no tags in the first answer where none were given, and an empty map from then on.
+    assert without_metadata(client.get_rest_api(restApiId=made["id"])) == without_metadata(made) | {"tags": {}}
     patch = [*replace("/name", "two"), {"op": "add", "path": "/binaryMediaTypes/a~1b"},
              {"op": "remove", "path": "/binaryMediaTypes/image~1png"}]  # fmt: skip
     changed = client.update_rest_api(restApiId=made["id"], patchOperations=patch)
