@@ -11,6 +11,9 @@ use crate::UNSIGNED_PAYLOAD;
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const ENCODED_IN_PATH: &AsciiSet = &ENCODED.remove(b'/');
 
+/// The one service with rules of its own.
+pub(crate) const S3: &str = "s3";
+
 /// A request as it travels.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
@@ -47,8 +50,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The canonical request over the given headers (lower case, sorted).
-    pub(crate) fn canonical(&self, signed_headers: &[String], payload_hash: &str) -> String {
+    /// The canonical request to a service over the given headers (lower case, sorted).
+    pub(crate) fn canonical(&self, service: &str, signed_headers: &[String], payload_hash: &str) -> String {
         let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in self.headers.iter() {
             let name = name.to_ascii_lowercase();
@@ -56,8 +59,9 @@ impl<'a> Request<'a> {
                 values.entry(name).or_default().push(collapse(value));
             }
         }
-        let mut out =
-            format!("{}\n{}\n{}\n", self.method, canonical_path(self.path), canonical_query(self.query));
+        // A key of S3 may hold empty and dot segments that mean something, so S3 signs the path as it travels.
+        let path = if service == S3 { self.path.to_owned() } else { canonical_path(self.path) };
+        let mut out = format!("{}\n{path}\n{}\n", self.method, canonical_query(self.query));
         for name in signed_headers {
             let joined = values.get(name).map(|values| values.join(",")).unwrap_or_default();
             // Writing to a String cannot fail.

@@ -1,7 +1,7 @@
 //! AWS Signature Version 4: sign requests and verify them, in the header and in the query (presigned) form.
 //!
-//! The algorithm is that of AWS's "Signature Version 4 signing process" for every service but S3: the path is
-//! normalised and encoded once more, and the body is hashed unless the request says `UNSIGNED-PAYLOAD`.
+//! The algorithm is that of AWS's "Signature Version 4 signing process": the path is normalised and encoded once more
+//! (but for S3, which signs it as it travels), and the body is hashed unless the request says `UNSIGNED-PAYLOAD`.
 //!
 //! Verifying has two steps, because the caller has to look the secret up in between: [`Presented::find`] reads
 //! what the request claims, and [`Presented::verify`] checks the claim against a secret.

@@ -4,7 +4,11 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
-use crate::{ALGORITHM, Credential, Request, canonical::hex, format_timestamp};
+use crate::{
+    ALGORITHM, Credential, Request,
+    canonical::{S3, hex},
+    format_timestamp,
+};
 
 /// What a signature is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,11 @@ pub fn sign(
     if let Some(token) = &credential.session_token {
         added.push(("X-Amz-Security-Token".to_owned(), token.clone()));
     }
+    let payload_hash = request.payload_hash();
+    if scope.service == S3 {
+        // S3 alone asks for the hash in a header of its own.
+        added.push(("X-Amz-Content-SHA256".to_owned(), payload_hash.clone()));
+    }
     // What the request may carry from an earlier attempt is replaced, not signed along.
     let replaced = |name: &str| {
         name.eq_ignore_ascii_case("authorization")
@@ -44,7 +53,7 @@ pub fn sign(
     signed_headers.dedup();
 
     let complete = Request { headers: headers.into(), ..request.clone() };
-    let canonical = complete.canonical(&signed_headers, &complete.payload_hash());
+    let canonical = complete.canonical(scope.service, &signed_headers, &payload_hash);
     let date = timestamp.get(..8).unwrap_or_default();
     let credential_scope = credential_scope(date, scope);
     let signature = hex(&signature(

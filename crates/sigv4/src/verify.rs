@@ -61,7 +61,7 @@ impl Presented {
         ) {
             return Err(VerifyError::Token);
         }
-        let canonical = request.canonical(&self.signed_headers, &request.payload_hash());
+        let canonical = request.canonical(&self.service, &self.signed_headers, &request.payload_hash());
         let scope = SigningScope { region: &self.region, service: &self.service };
         let calculated = signature(
             &credential.secret_access_key,

@@ -4,7 +4,7 @@ import json
 import sys
 from urllib.parse import urlsplit
 
-from botocore.auth import SigV4Auth, SigV4QueryAuth
+from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -22,15 +22,17 @@ def main(access_key, secret_key):
     for method, target, body in CASES:
         for token in (None, "token/with+signs=="):
             # botocore presigns requests without a body only: it would move a form into the query.
-            for kind in (SigV4Auth,) if body else (SigV4Auth, SigV4QueryAuth):
+            headers_only = [(SigV4Auth, "apigateway"), (S3SigV4Auth, "s3")]
+            for kind, service in headers_only if body else [*headers_only, (SigV4QueryAuth, "apigateway")]:
                 credentials = Credentials(access_key, secret_key, token)
                 headers = {"Host": "localhost:4566", "X-Test": "a   b", "Content-Type": "application/json"}
                 request = AWSRequest(method, "http://localhost:4566" + target, headers, data=body)
-                kind(credentials, "apigateway", "us-east-1").add_auth(request)
+                kind(credentials, service, "us-east-1").add_auth(request)
                 prepared = request.prepare()
                 parts = urlsplit(prepared.url)
                 text = lambda value: value.decode() if isinstance(value, bytes) else value
                 print(json.dumps({
+                    "service": service,
                     "method": method,
                     "path": parts.path,
                     "query": parts.query,
