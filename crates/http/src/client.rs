@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientConnection<S> {
     /// A connection over a stream.
     #[must_use]
     pub fn new(io: S) -> Self {
-        Self { transport: Transport { io, buffer: BytesMut::new() }, out: BytesMut::new() }
+        Self { transport: Transport::new(io), out: BytesMut::new() }
     }
 
     /// Whether an idle connection is still open and silent, as far as is known without waiting.

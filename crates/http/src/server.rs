@@ -72,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
     /// A connection over a stream.
     #[must_use]
     pub fn new(io: S) -> Self {
-        let transport = Transport { io, buffer: BytesMut::new() };
+        let transport = Transport::new(io);
         let decoder = BodyDecoder::new(Framing::None);
         let inbound = Inbound { transport, decoder, continue_left: &[], broken: false };
         Self {

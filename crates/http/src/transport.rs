@@ -4,17 +4,30 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{Sleep, sleep};
 
 /// The least room that a read gets.
 const READ_BYTES_MIN: usize = 4 * 1024;
+/// How long a peer may take none of what is written to it. One that reads slowly keeps its connection; one that has
+/// stopped reading does not hold it for ever.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Transport<S> {
     pub(crate) io: S,
     pub(crate) buffer: BytesMut,
+    /// Runs while a write waits for the peer.
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Transport<S> {
+    pub(crate) fn new(io: S) -> Self {
+        Self { io, buffer: BytesMut::new(), write_timer: None }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
@@ -40,9 +53,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             let slices = slices.get(..count).unwrap_or_default();
             match Pin::new(&mut self.io).poll_write_vectored(context, slices) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(written)) => bytes.advance(written),
+                Poll::Ready(Ok(written)) => {
+                    bytes.advance(written);
+                    self.write_timer = None;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL_MAX)));
+                    return timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
+                }
             }
         }
         Poll::Ready(Ok(()))

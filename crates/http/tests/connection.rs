@@ -229,3 +229,18 @@ fn a_streamed_body_is_chunked_and_an_early_answer_is_heard() {
         assert_eq!(body.collect(10).await.unwrap(), Bytes::from_static(b"no"));
     });
 }
+
+#[test]
+fn a_client_that_stops_reading_loses_the_connection() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let (mut client, server) = duplex(64);
+        let mut server = ServerConnection::new(server);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let _ = request(&mut server).await;
+        assert!(
+            server.respond(ok(&[]), vec![b'x'; 1000].into_iter().collect::<Bytes>().into()).await.is_err()
+        );
+    });
+}
