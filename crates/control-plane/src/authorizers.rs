@@ -9,6 +9,7 @@ use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required};
 use crate::ids;
 use crate::keys::{self, Kind};
+use crate::methods;
 use crate::page::page;
 use crate::patch::{ENTRY, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
 use crate::tx::Tx;
@@ -133,9 +134,9 @@ impl ControlPlane {
                 for (http_method, method) in resource.resource_methods.iter().flatten() {
                     if method.authorizer_id.as_deref() == Some(id) {
                         return conflict(format!(
-                            "Cannot delete authorizer '{}', is referenced in method: {}/{http_method}",
+                            "Cannot delete authorizer '{}', is referenced in method: {}",
                             required(&authorizer.name),
-                            required(&resource.path)
+                            methods::place(&resource.path, http_method)
                         ));
                     }
                 }

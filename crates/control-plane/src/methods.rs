@@ -146,6 +146,11 @@ impl ControlPlane {
     }
 }
 
+/// A method in messages: the path of its resource with the method behind it, such as `/pets/GET`.
+pub(crate) fn place(path: &Option<String>, http_method: &str) -> String {
+    format!("{}/{http_method}", required(path).trim_end_matches('/'))
+}
+
 /// A method of a resource.
 pub(crate) fn find<'a>(resource: &'a mut Resource, http_method: &str) -> Result<&'a mut Method, ApiError> {
     let methods = resource.resource_methods.get_or_insert_default();

@@ -12,7 +12,7 @@ use crate::keys::{self, Kind};
 use crate::page::page;
 use crate::patch::{REPLACE, Style, Table};
 use crate::tx::Tx;
-use crate::{ids, model_template};
+use crate::{ids, methods, model_template};
 
 const EMPTY_SCHEMA: &str = "{\n  \"$schema\": \"http://json-schema.org/draft-04/schema#\",\n  \"title\" : \"Empty \
                             Schema\",\n  \"type\" : \"object\"\n}";
@@ -170,9 +170,9 @@ impl ControlPlane {
             for resource in tx.scan::<Resource>(&keys::all(api, Kind::Resource))?.values() {
                 for (http_method, method) in resource.resource_methods.iter().flatten() {
                     if let Some(place) = use_of(name, method) {
-                        let path = required(&resource.path);
+                        let method = methods::place(&resource.path, http_method);
                         return conflict(format!(
-                            "Cannot delete model '{name}', is referenced in method {place}: {path}/{http_method}"
+                            "Cannot delete model '{name}', is referenced in method {place}: {method}"
                         ));
                     }
                 }

@@ -10,6 +10,7 @@ use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required};
 use crate::ids;
 use crate::keys::{self, Kind};
+use crate::methods;
 use crate::page::page;
 use crate::patch::{REPLACE, Style, Table};
 use crate::tx::Tx;
@@ -121,8 +122,8 @@ impl ControlPlane {
                 for (http_method, method) in resource.resource_methods.iter().flatten() {
                     if method.request_validator_id.as_deref() == Some(id) {
                         return conflict(format!(
-                            "Cannot delete request validator '{id}', is referenced in method: {}/{http_method}",
-                            required(&resource.path)
+                            "Cannot delete request validator '{id}', is referenced in method: {}",
+                            methods::place(&resource.path, http_method)
                         ));
                     }
                 }

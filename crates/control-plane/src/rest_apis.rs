@@ -12,7 +12,7 @@ use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, requi
 use crate::keys;
 use crate::page::{by_date, page};
 use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
-use crate::tree::replace_api;
+use crate::tree::{copied, replace_api};
 use crate::tx::Tx;
 use crate::{ids, models, policy, tags};
 
@@ -87,20 +87,11 @@ impl ControlPlane {
         check_compression(api.minimum_compression_size)?;
         tags::check(api.tags.as_ref())?;
         self.transact(|tx| {
-            let mut whole = match input.clone_from.as_deref() {
-                Some(original) => self.load_api(tx, original)?,
-                None => RestApiSnapshot { models: models::defaults()?, ..RestApiSnapshot::default() },
+            let api = self.new_api(tx, api.clone())?;
+            let whole = match input.clone_from.as_deref() {
+                Some(original) => copied(self.load_api(tx, original)?, &api)?,
+                None => empty(api)?,
             };
-            whole.rest_api = self.new_api(tx, api.clone())?;
-            let root = whole.resources.iter().find(|resource| resource.parent_id.is_none());
-            match root.and_then(|root| root.id.clone()) {
-                Some(root) => whole.rest_api.root_resource_id = Some(root),
-                None => whole.resources.push(Resource {
-                    id: whole.rest_api.root_resource_id.clone(),
-                    path: Some("/".to_owned()),
-                    ..Resource::default()
-                }),
-            }
             replace_api(tx, required(&whole.rest_api.id), &whole)?;
             Ok(answer(whole.rest_api))
         })
@@ -232,6 +223,18 @@ pub(crate) fn answer_with_tags(api: RestApi) -> RestApi {
     let mut api = answer(api);
     api.tags.get_or_insert_default();
     api
+}
+
+/// What every new API has: a root, and two models.
+fn empty(api: RestApi) -> Result<RestApiSnapshot, ApiError> {
+    let root =
+        Resource { id: api.root_resource_id.clone(), path: Some("/".to_owned()), ..Resource::default() };
+    Ok(RestApiSnapshot {
+        rest_api: api,
+        resources: vec![root],
+        models: models::defaults()?,
+        ..RestApiSnapshot::default()
+    })
 }
 
 fn check_compression(size: Option<i32>) -> Result<(), ApiError> {

@@ -22,6 +22,11 @@ fn it_passes_the_suite() {
 }
 
 #[test]
+fn the_store_in_memory_passes_it_too() {
+    suite::suite(stagedoor_control_plane::MemoryStore::new);
+}
+
+#[test]
 fn what_was_committed_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("made/as/needed");
