@@ -6,6 +6,7 @@
 
 mod apply;
 mod deploy;
+mod documentation;
 mod integration;
 mod tree;
 
@@ -14,14 +15,10 @@ use std::collections::BTreeMap;
 
 use stagedoor_openapi::{Document, Finding};
 use stagedoor_shapes::Blob;
-use stagedoor_shapes::apigateway::{
-    DocumentationPart, ImportRestApiRequest, PutMode, PutRestApiRequest, RestApi,
-};
+use stagedoor_shapes::apigateway::{ImportRestApiRequest, PutMode, PutRestApiRequest, RestApi};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::control_plane::{ControlPlane, required};
-use crate::documentation::StoredPart;
-use crate::keys::{self, Kind};
 use crate::rest_apis::{answer, answer_with_tags};
 use crate::tree::replace_api;
 use crate::tx::Tx;
@@ -37,8 +34,6 @@ pub struct Options {
     pub overwrite: bool,
     /// Whether a warning refuses the import.
     pub fail_on_warnings: bool,
-    /// Whether resources that an overwriting import keeps get a new cache namespace, as they do on AWS.
-    pub renew_caches: bool,
     /// What becomes of the path that stands before all others.
     pub base_path: BasePath,
     /// Whether documentation in the document is left out (`ignore=documentation`).
@@ -128,34 +123,6 @@ impl ControlPlane {
         Ok(RestApi { warnings: imported.texts(), ..answer_with_tags(imported.api.rest_api) })
     }
 
-    /// Writes documentation: in the place of what is there, or over what is there for the same places.
-    fn document_parts(
-        &self,
-        tx: &Tx,
-        id: &str,
-        parts: &[DocumentationPart],
-        overwrite: bool,
-    ) -> Result<(), ApiError> {
-        let before = self.documentation_parts(tx, id)?;
-        let mut order = before.last().map_or(0, |last| last.order + 1);
-        for stored in &before {
-            if overwrite || parts.iter().any(|part| part.location == stored.part.location) {
-                tx.delete(&keys::one(id, Kind::DocumentationPart, required(&stored.part.id)));
-            }
-        }
-        for part in parts {
-            let same = before.iter().find(|stored| stored.part.location == part.location);
-            let part = DocumentationPart {
-                id: same.map_or_else(|| part.id.clone(), |stored| stored.part.id.clone()),
-                ..part.clone()
-            };
-            let key = keys::one(id, Kind::DocumentationPart, required(&part.id));
-            tx.put(&key, &StoredPart { order: same.map_or(order, |stored| stored.order), part })?;
-            order += 1;
-        }
-        Ok(())
-    }
-
     /// Runs an import in a transaction. What it has written counts only if it succeeds.
     fn attempt<T>(&self, import: impl Fn(&Tx) -> Result<T, ImportError>) -> Result<T, ImportError> {
         let refused = RefCell::new(None);
@@ -172,6 +139,32 @@ impl ControlPlane {
         done.map_err(|error| refused.take().unwrap_or(ImportError::Api(error)))
     }
 
+    /// Runs a mapping, which knows nothing of this control plane, with what it needs to know.
+    fn in_surroundings<T>(
+        &self,
+        id: &str,
+        map: impl FnOnce(&Surroundings<'_>) -> Result<T, (Vec<Finding>, Vec<Finding>)>,
+    ) -> Result<T, ImportError> {
+        // Making ids can fail, which a mapping has no word for.
+        let failed = RefCell::new(None);
+        let new_id = || {
+            ids::short().unwrap_or_else(|error| {
+                failed.replace(Some(error));
+                String::new()
+            })
+        };
+        let mapped = map(&Surroundings {
+            account: &self.settings.account_id,
+            region: &self.settings.region,
+            execute_api_arn: &self.execute_api_arn(id),
+            new_id: &new_id,
+        });
+        match failed.take() {
+            Some(error) => Err(error.into()),
+            None => mapped.map_err(|(errors, warnings)| ImportError::Refused { errors, warnings }),
+        }
+    }
+
     /// Puts a document over an API and writes what comes out, if something does.
     fn import(
         &self,
@@ -181,32 +174,14 @@ impl ControlPlane {
         document: &Document,
         options: &Options,
     ) -> Result<Applied, ImportError> {
-        // Making ids can fail, which the mapping knows nothing of.
-        let failed = RefCell::new(None);
-        let new_id = || {
-            ids::short().unwrap_or_else(|error| {
-                failed.replace(Some(error));
-                String::new()
-            })
-        };
-        let arn = self.execute_api_arn(id);
-        let surroundings = Surroundings {
-            account: &self.settings.account_id,
-            region: &self.settings.region,
-            execute_api_arn: &arn,
-            new_id: &new_id,
-        };
-        let applied = apply(before, document, options, &surroundings)
-            .map_err(|(errors, warnings)| ImportError::Refused { errors, warnings })?;
-        if let Some(error) = failed.take() {
-            return Err(error.into());
-        }
+        let applied =
+            self.in_surroundings(id, |surroundings| apply(before, document, options, surroundings))?;
         if options.fail_on_warnings && !applied.warnings.is_empty() {
             return Err(ImportError::Warned(applied.warnings));
         }
         replace_api(tx, id, &applied.api)?;
         if let Some(parts) = &applied.documentation {
-            self.document_parts(tx, id, parts, options.overwrite)?;
+            self.put_documentation(tx, id, parts, options.overwrite)?;
         }
         Ok(applied)
     }
@@ -256,12 +231,8 @@ fn options(
     overwrite: bool,
     fail_on_warnings: Option<bool>,
 ) -> Result<Options, ApiError> {
-    let mut options = Options {
-        overwrite,
-        renew_caches: true,
-        fail_on_warnings: fail_on_warnings.unwrap_or_default(),
-        ..Options::default()
-    };
+    let mut options =
+        Options { overwrite, fail_on_warnings: fail_on_warnings.unwrap_or_default(), ..Options::default() };
     for (name, value) in parameters.into_iter().flatten() {
         match (name.as_str(), value.as_str()) {
             ("basepath" | "basePath", "ignore") => options.base_path = BasePath::Ignore,

@@ -80,6 +80,7 @@ operations! {
         GetTags => get_tags,
         GetVpcLink => get_vpc_link,
         GetVpcLinks => get_vpc_links,
+        ImportDocumentationParts => import_documentation_parts,
         ImportRestApi => import_rest_api,
         PutGatewayResponse => put_gateway_response,
         PutIntegration => put_integration,

@@ -10,8 +10,8 @@ use stagedoor_openapi::{
     GatewayResponse as GatewayResponseDef, Kind, MODEL_REFERENCE, SecurityScheme,
 };
 use stagedoor_shapes::apigateway::{
-    ApiKeySourceType, Authorizer, AuthorizerType, DocumentationPart, DocumentationPartLocation, EndpointType,
-    GatewayResponse, IpAddressType, Model, RequestValidator, Resource, RestApi,
+    ApiKeySourceType, Authorizer, AuthorizerType, DocumentationPart, EndpointType, GatewayResponse,
+    IpAddressType, Model, RequestValidator, Resource, RestApi,
 };
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -61,17 +61,14 @@ pub(crate) fn apply(
     options: &Options,
     surroundings: &Surroundings<'_>,
 ) -> Result<Applied, (Vec<Finding>, Vec<Finding>)> {
-    let warnings = document.findings.clone();
-    let definition = &document.definition;
-    let mut import =
-        Import { document, definition, options, surroundings, api: before, warnings, errors: Vec::new() };
+    let mut import = Import::new(before, document, options, surroundings);
     import.settings();
     import.models();
     import.validators();
     import.authorizers();
     import.gateway_responses();
     import.tree();
-    let documentation = import.documentation();
+    let documentation = (!options.ignore_documentation).then(|| import.documentation());
     if import.errors.is_empty() {
         Ok(Applied { api: import.api, documentation, warnings: import.warnings })
     } else {
@@ -79,7 +76,26 @@ pub(crate) fn apply(
     }
 }
 
-impl Import<'_> {
+impl<'a> Import<'a> {
+    /// An import of a document into an API, with nothing done yet.
+    pub(super) fn new(
+        api: RestApiSnapshot,
+        document: &'a Document,
+        options: &'a Options,
+        surroundings: &'a Surroundings<'a>,
+    ) -> Self {
+        let definition = &document.definition;
+        Self {
+            document,
+            definition,
+            options,
+            surroundings,
+            api,
+            warnings: document.findings.clone(),
+            errors: Vec::new(),
+        }
+    }
+
     /// Notes what cannot be applied.
     pub(super) fn warn(&mut self, at: &DocPath, message: impl Into<String>) {
         self.warnings.push(Finding::warning(Kind::NotApplied, at, self.document.locate(at), message));
@@ -417,38 +433,6 @@ impl Import<'_> {
                 Err(error) => self.fail(at, format!("Unable to put gateway response '{kind}': {error}")),
             }
         }
-    }
-
-    fn documentation(&mut self) -> Option<Vec<DocumentationPart>> {
-        if self.options.ignore_documentation {
-            return None;
-        }
-        let definition = self.definition;
-        let mut parts = Vec::new();
-        for part in &definition.documentation_parts {
-            let text = |name: &str| part.location.get(name).cloned();
-            let at = part.at.child("location");
-            let kind = text("type");
-            let Some(type_) =
-                self.upper(kind.as_ref(), &at.child("type"), "Unable to create documentation part")
-            else {
-                continue;
-            };
-            // AWS fills in the root, which documents leave out.
-            let everywhere = matches!(kind.as_deref(), Some("API" | "AUTHORIZER" | "MODEL"));
-            parts.push(DocumentationPart {
-                id: Some((self.surroundings.new_id)()),
-                location: Some(DocumentationPartLocation {
-                    type_: Some(type_),
-                    path: text("path").or_else(|| (!everywhere).then(|| "/".to_owned())),
-                    method: text("method"),
-                    status_code: text("statusCode"),
-                    name: text("name"),
-                }),
-                properties: Some(part.properties.to_string()),
-            });
-        }
-        Some(parts)
     }
 
     /// A map of strings; whatever is no string is left out with AWS's warning. `None` if nothing is left.

@@ -17,7 +17,7 @@ impl Import<'_> {
         path: &str,
         method: &Method,
         definition: &Definition,
-        namespace: &str,
+        resource: &str,
     ) -> Option<Integration> {
         let at = &definition.at;
         let http_method = required(&method.http_method);
@@ -76,7 +76,7 @@ impl Import<'_> {
         if self.errors.len() > errors {
             return None;
         }
-        let mut integration = match integrations::complete(given, namespace, method) {
+        let mut integration = match integrations::complete(given, resource, method) {
             Ok(integration) => integration,
             Err(error) => {
                 self.fail(at, format!("{what}: {error}"));

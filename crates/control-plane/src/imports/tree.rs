@@ -34,19 +34,10 @@ impl Import<'_> {
         for item in &definition.paths {
             let path = format!("{prefix}{}", item.path);
             let Some(index) = self.resource(&path, &item.at, &before) else { continue };
-            // A cached answer of the tree that was there must not be found through the new one: AWS gives an
-            // overwritten resource a new namespace, though it keeps its id.
-            let own = self.api.resources.get(index).and_then(|one| one.id.clone()).unwrap_or_default();
-            let known =
-                before.iter().any(|one| one.id.as_ref() == Some(&own) && one.resource_methods.is_some());
-            let namespace = if known && self.options.renew_caches && self.options.overwrite {
-                (self.surroundings.new_id)()
-            } else {
-                own
-            };
+            let resource = self.api.resources.get(index).and_then(|one| one.id.clone()).unwrap_or_default();
             let path = self.api.resources.get(index).and_then(|one| one.path.clone()).unwrap_or_default();
             for operation in &item.operations {
-                let Some(method) = self.method(&path, operation, &namespace) else { continue };
+                let Some(method) = self.method(&path, operation, &resource) else { continue };
                 if let Some(resource) = self.api.resources.get_mut(index) {
                     let methods = resource.resource_methods.get_or_insert_default();
                     methods.insert(operation.method.clone(), method);
@@ -108,7 +99,7 @@ impl Import<'_> {
         resources::check_path_part(part).and_then(|()| resources::check_siblings(part, siblings)).err()
     }
 
-    fn method(&mut self, path: &str, operation: &Operation, namespace: &str) -> Option<Method> {
+    fn method(&mut self, path: &str, operation: &Operation, resource: &str) -> Option<Method> {
         let access = self.access(operation);
         let what = format!("Unable to put method '{}' on resource at path '{path}'", operation.method);
         let request_validator_id = self.validator(operation, &what);
@@ -134,7 +125,7 @@ impl Import<'_> {
             self.fail(&operation.at, format!("{what}: {error}"));
         }
         if let Some(integration) = &operation.integration {
-            method.method_integration = self.integration(path, &method, integration, namespace);
+            method.method_integration = self.integration(path, &method, integration, resource);
         }
         Some(method)
     }
