@@ -1,7 +1,7 @@
 //! A client's connection, from its first byte to its last: HTTP/1.1, or HTTP/2 where the client begins with that.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,6 +15,7 @@ use stagedoor_http::{Body, Headers, RequestHead, ResponseHead};
 use tokio::net::TcpStream;
 
 use crate::edge::{self, Edge};
+use crate::forward::limit_waits;
 use crate::http2;
 use crate::pipeline;
 use crate::worker::{ConnectionInfo, Fallback, OpenConnection, Worker};
@@ -23,6 +24,8 @@ use crate::worker::{ConnectionInfo, Fallback, OpenConnection, Worker};
 const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 /// How long a request's head may take from its first byte.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long each next piece of a request's body may take.
+const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a connection is read from after its last response, so that the client can read that.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// The largest request body the fallback is given: a function's code of 50 MB in base64, and some.
@@ -34,7 +37,12 @@ pub(crate) struct Listening {
 }
 
 /// Serves one connection until it closes.
-pub(crate) async fn serve(worker: Rc<Worker>, listening: Rc<Listening>, stream: TcpStream, info: ConnectionInfo) {
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    listening: Rc<Listening>,
+    stream: TcpStream,
+    info: ConnectionInfo,
+) {
     if worker.drain.has_begun() {
         return;
     }
@@ -45,9 +53,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, listening: Rc<Listening>, stream: 
     let mut timer = pin!(tokio::time::sleep(HEAD_TIME_MAX));
     let mut waiting_since = Instant::now();
     loop {
-        let mut next = pin!(connection.next());
         let incoming = std::future::poll_fn(|context| {
-            if let Poll::Ready(incoming) = next.as_mut().poll(context) {
+            if let Poll::Ready(incoming) = connection.poll_next(context) {
                 return Poll::Ready(Some(incoming));
             }
             if drained.as_mut().poll(context).is_ready() {
@@ -66,10 +73,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, listening: Rc<Listening>, stream: 
             continue;
         };
         let (head, body) = match incoming {
-            Ok(Incoming::Request(head, body)) => answer(&worker, &listening, &info, head, body).await,
+            Ok(Incoming::Request(head, body)) => {
+                answer(&worker, &listening, &info, head, limit_waits(body, BODY_WAIT_MAX)).await
+            }
             Ok(Incoming::Http2) => {
                 if let Some((stream, read)) = connection.into_parts() {
-                    http2::serve(worker, listening, stream, read, info).await;
+                    http2::serve(Rc::clone(&worker), listening, stream, read, info).await;
                 }
                 return;
             }
@@ -122,10 +131,14 @@ async fn fall_back(
 ) -> (ResponseHead, Body) {
     let body = match body.collect(FALLBACK_BODY_BYTES_MAX).await {
         Ok(body) => body,
-        Err(stagedoor_http::BodyError::TooLarge { .. }) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long"),
+        Err(stagedoor_http::BodyError::TooLarge { .. }) => {
+            return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long");
+        }
         Err(error) => return plain(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let Some(request) = to_http_request(head, body) else { return plain(StatusCode::BAD_REQUEST, "Bad Request") };
+    let Some(request) = to_http_request(head, body) else {
+        return plain(StatusCode::BAD_REQUEST, "Bad Request");
+    };
     let (parts, body) = fallback.handle(request, info).await.into_parts();
     let mut headers = Headers::with_capacity(parts.headers.len());
     for (name, value) in &parts.headers {

@@ -144,8 +144,12 @@ impl Worker {
         let stream = match upstream.scheme {
             Scheme::Http => Stream::Plain(tcp),
             Scheme::Https => {
-                let failed = |reason: String| UpstreamError::Tls { authority: Arc::clone(&upstream.authority), reason };
-                let name = ServerName::try_from(upstream.host.to_string()).map_err(|error| failed(error.to_string()))?;
+                let failed = |reason: String| UpstreamError::Tls {
+                    authority: Arc::clone(&upstream.authority),
+                    reason,
+                };
+                let name = ServerName::try_from(upstream.host.to_string())
+                    .map_err(|error| failed(error.to_string()))?;
                 let connector = self.services.tls.connector(upstream.verify_certificate).map_err(failed)?;
                 let tls = connector.connect(name, tcp).await.map_err(|error| failed(error.to_string()))?;
                 Stream::Tls(Box::new(tls))
@@ -165,7 +169,10 @@ fn refusal(error: SendError) -> UpstreamError {
 
 /// RFC 9110 §9.2.2.
 fn is_idempotent(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE)
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
+    )
 }
 
 /// TLS towards backends. The system's trust store is read when it is first needed: reading it takes longer than all
@@ -250,7 +257,7 @@ struct TimedBody {
     timer: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-fn limit_waits(body: Body, wait_max: Duration) -> Body {
+pub(crate) fn limit_waits(body: Body, wait_max: Duration) -> Body {
     match body {
         Body::Stream(_) => Body::Stream(Box::new(TimedBody { body, wait_max, timer: None })),
         at_hand => at_hand,

@@ -52,12 +52,16 @@ pub struct Workers {
 ///
 /// # Errors
 /// [`ListenError`] if an address is in use or not ours; nothing has been started then.
-pub fn start(services: &Arc<Services>, listeners: Vec<Listener>, count: usize) -> Result<Workers, ListenError> {
+pub fn start(
+    services: &Arc<Services>,
+    listeners: Vec<Listener>,
+    count: usize,
+) -> Result<Workers, ListenError> {
     let mut addresses = Vec::with_capacity(listeners.len());
     let mut sockets: Vec<Vec<_>> = (0..count.max(1)).map(|_| Vec::new()).collect();
     for listener in listeners {
         let mut address = listener.address;
-        let failed = |source| ListenError { address, source };
+        let failed = |source| ListenError { address: listener.address, source };
         // A socket that shares its port would be let in beside another process that shares it too. One that does not
         // share finds out whether the port is free.
         if address.port() != 0 {
@@ -77,7 +81,10 @@ pub fn start(services: &Arc<Services>, listeners: Vec<Listener>, count: usize) -
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || run(services, sockets, draining))
-            .map_err(|source| ListenError { address: addresses.first().copied().unwrap_or_else(unbound), source })?;
+            .map_err(|source| ListenError {
+                address: addresses.first().copied().unwrap_or_else(unbound),
+                source,
+            })?;
         threads.push(thread);
     }
     Ok(Workers { addresses, drain, threads })
@@ -142,7 +149,8 @@ fn run(services: Arc<Services>, sockets: Vec<Bound>, mut draining: watch::Receiv
             }
         }
         let sweep = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
-        let limit = draining.wait_for(Option::is_some).await.ok().and_then(|limit| *limit).unwrap_or_default();
+        let limit =
+            draining.wait_for(Option::is_some).await.ok().and_then(|limit| *limit).unwrap_or_default();
         for task in accepting {
             task.abort();
             let _ = task.await;

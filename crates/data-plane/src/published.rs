@@ -21,7 +21,7 @@ pub struct Published {
 }
 
 /// One API and its stages.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PublishedApi {
     /// Whether the default endpoint answers at all (`disableExecuteApiEndpoint` is not set). As a setting of the API
     /// it takes effect for every stage.

@@ -62,9 +62,13 @@ impl Upstream {
             Some(port) => port.as_str().parse().map_err(|_| invalid())?,
             None => default_port,
         };
-        let authority = if port == default_port { parsed.host().to_owned() } else { format!("{}:{port}", parsed.host()) };
+        let authority =
+            if port == default_port { parsed.host().to_owned() } else { format!("{}:{port}", parsed.host()) };
         let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
-        Ok((Self { scheme, host: host.into(), port, authority: authority.into(), verify_certificate: true }, rest))
+        Ok((
+            Self { scheme, host: host.into(), port, authority: authority.into(), verify_certificate: true },
+            rest,
+        ))
     }
 }
 
