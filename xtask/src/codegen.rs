@@ -101,7 +101,7 @@ impl<'a> Service<'a> {
             if !values.is_empty() {
                 let variants: Vec<String> =
                     values.iter().map(|value| format!("        {} = {value:?},", variant(value))).collect();
-                write_(
+                push(
                     &mut body,
                     format_args!(
                         "\nstring_enum! {{\n    pub enum {} {{\n{}\n    }}\n}}\n",
@@ -112,7 +112,7 @@ impl<'a> Service<'a> {
             }
         }
         for (name, shape) in self.structures() {
-            write_(
+            push(
                 &mut body,
                 format_args!(
                     "\n#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]\n#[serde(rename_all = \"camelCase\")]\npub struct {} {{\n",
@@ -137,7 +137,7 @@ impl<'a> Service<'a> {
                     serde.push(format!("default, with = \"crate::timestamp::{format}\""));
                 }
                 serde.push("skip_serializing_if = \"Option::is_none\"".to_owned());
-                write_(
+                push(
                     &mut body,
                     format_args!(
                         "#[serde({})]\npub {field}: Option<{}>,\n",
@@ -155,7 +155,7 @@ impl<'a> Service<'a> {
         uses.push_str("use serde::{Deserialize, Serialize};\n");
         for (sign, path) in [("<Blob>", "Blob"), ("string_enum!", "string_enum::string_enum")] {
             if body.contains(sign) {
-                write_(&mut uses, format_args!("use crate::{path};\n"));
+                push(&mut uses, format_args!("use crate::{path};\n"));
             }
         }
         Ok(format!(
@@ -192,7 +192,7 @@ impl<'a> Service<'a> {
         let mut body = String::new();
         for (name, shape) in self.structures() {
             let required: Vec<&str> = items(&shape["required"]).filter_map(Value::as_str).collect();
-            write_(
+            push(
                 &mut body,
                 format_args!(
                     "\n#[rustfmt::skip] // One member a line.\nstatic {}: Structure = Structure::new({name:?}, &[\n",
@@ -200,7 +200,7 @@ impl<'a> Service<'a> {
                 ),
             );
             for member in self.members(shape) {
-                write_(
+                push(
                     &mut body,
                     format_args!(
                         "    Member::new({:?}, {:?}, {:?}, {}, {}, {}),\n",
@@ -226,7 +226,7 @@ impl<'a> Service<'a> {
             for error in items(&operation["errors"]).filter_map(Value::as_str) {
                 errors.push(format!("{error:?}"));
             }
-            write_(
+            push(
                 &mut table,
                 format_args!(
                     "    Operation {{ name: {name:?}, method: {}, uri: {}, status: {}, input: {}, output: {}, errors: &[{}] }},\n",
@@ -315,6 +315,6 @@ fn camel(field: &str) -> String {
 }
 
 /// Writing to a `String` cannot fail.
-fn write_(out: &mut String, text: std::fmt::Arguments<'_>) {
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }

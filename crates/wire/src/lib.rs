@@ -57,12 +57,6 @@ impl Wire {
         };
         answer(&self.router, &self.settings, &request, OffsetDateTime::now_utc(), call)
     }
-
-    /// Whether some operation lies at this path, whatever the method, so that an address that also serves other
-    /// things can tell whose request it is.
-    pub fn knows_path(&self, path: &str) -> bool {
-        self.router.knows_path(path)
-    }
 }
 
 impl std::fmt::Debug for Wire {

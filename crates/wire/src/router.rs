@@ -73,10 +73,6 @@ impl Router {
         })?;
         Some(Matched { route, values: found.params.iter().map(|(_, value)| value).collect() })
     }
-
-    pub(crate) fn knows_path(&self, path: &str) -> bool {
-        self.tree.at(path).is_ok()
-    }
 }
 
 /// `/restapis/{restapi_id}` → `/restapis/{0}` and the names of the labels; `{name+}` takes the rest of the path.
