@@ -1,0 +1,251 @@
+//! Java's regular expressions on a linear-time engine.
+//!
+//! What such an engine cannot do (look-around, back-references, possessive quantifiers) is refused like an invalid
+//! pattern. `\d`, `\w`, `\s` and `\b` mean ASCII, as in Java.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use regex::{Captures, Regex, RegexBuilder};
+
+use super::{Host, exception};
+use crate::error::RenderError;
+use crate::value::Value;
+
+/// Compiled patterns kept on each thread: templates use the same few over and over.
+const CACHED_MAX: usize = 128;
+
+thread_local! {
+    static CACHE: RefCell<HashMap<String, Rc<Regex>>> = RefCell::new(HashMap::new());
+}
+
+fn compile(pattern: &str, method: &str) -> Result<Rc<Regex>, RenderError> {
+    if let Some(found) = CACHE.with_borrow(|cache| cache.get(pattern).cloned()) {
+        return Ok(found);
+    }
+    let regex = RegexBuilder::new(&translate(pattern))
+        .size_limit(1 << 20)
+        .dfa_size_limit(1 << 20)
+        .nest_limit(64)
+        .build()
+        .map_err(|error| {
+            exception("String", method, format!("the pattern {pattern:?} is not usable: {error}"))
+        })?;
+    let regex = Rc::new(regex);
+    CACHE.with_borrow_mut(|cache| {
+        if cache.len() >= CACHED_MAX {
+            cache.clear();
+        }
+        cache.insert(pattern.to_owned(), Rc::clone(&regex));
+    });
+    Ok(regex)
+}
+
+pub(super) fn matches(text: &str, pattern: &str) -> Result<bool, RenderError> {
+    Ok(compile(&format!("^(?:{pattern})$"), "matches")?.is_match(text))
+}
+
+pub(super) fn split(text: &str, pattern: &str, limit: i32) -> Result<Value, RenderError> {
+    let regex = compile(pattern, "split")?;
+    let most = usize::try_from(limit).ok().filter(|limit| *limit > 0);
+    let mut parts: Vec<&str> = Vec::new();
+    let mut from = 0;
+    for found in regex.find_iter(text) {
+        if most.is_some_and(|most| parts.len() + 1 >= most) {
+            break;
+        }
+        // A match of nothing at the beginning splits off no empty text.
+        if found.end() == 0 {
+            continue;
+        }
+        // Nor does one at the end: the rest is the last part.
+        if found.is_empty() && found.start() == text.len() {
+            continue;
+        }
+        parts.push(text.get(from..found.start()).unwrap_or_default());
+        from = found.end();
+    }
+    parts.push(text.get(from..).unwrap_or_default());
+    if limit == 0 && parts.len() > 1 {
+        while parts.last().is_some_and(|part| part.is_empty()) {
+            parts.pop();
+        }
+    }
+    Ok(Value::list(parts.into_iter().map(Value::from).collect()))
+}
+
+pub(super) fn replace(
+    host: &mut Host,
+    text: &str,
+    pattern: &str,
+    replacement: &str,
+    method: &str,
+) -> Result<Value, RenderError> {
+    let regex = compile(pattern, method)?;
+    let pieces = pieces(replacement).map_err(|message| exception("String", method, message))?;
+    let mut output = host.output();
+    let mut from = 0;
+    let count = if method == "replaceFirst" { 1 } else { usize::MAX };
+    for captures in regex.captures_iter(text).take(count) {
+        let Some(found) = captures.get(0) else { continue };
+        output.push(text.get(from..found.start()).unwrap_or_default()).map_err(|_| host.too_long())?;
+        for piece in &pieces {
+            let part = piece.text(&captures).map_err(|message| exception("String", method, message))?;
+            output.push(part).map_err(|_| host.too_long())?;
+        }
+        from = found.end();
+    }
+    output.push(text.get(from..).unwrap_or_default()).map_err(|_| host.too_long())?;
+    Ok(Value::from(output.into_string()))
+}
+
+/// A part of a replacement.
+enum Piece {
+    Text(String),
+    Group(usize),
+    Named(String),
+}
+
+impl Piece {
+    fn text<'t>(&'t self, captures: &'t Captures<'_>) -> Result<&'t str, String> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Group(number) if *number < captures.len() => {
+                Ok(captures.get(*number).map_or("", |group| group.as_str()))
+            }
+            Self::Group(number) => Err(format!("No group {number}")),
+            Self::Named(name) => Ok(captures.name(name).map_or("", |group| group.as_str())),
+        }
+    }
+}
+
+fn pieces(replacement: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut text = String::new();
+    let mut characters = replacement.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
+                Some(escaped) => text.push(escaped),
+                None => return Err("a character to be escaped is missing".to_owned()),
+            },
+            '$' => {
+                pieces.push(Piece::Text(std::mem::take(&mut text)));
+                match characters.peek() {
+                    Some('{') => {
+                        characters.next();
+                        let name: String = characters.by_ref().take_while(|c| *c != '}').collect();
+                        pieces.push(Piece::Named(name));
+                    }
+                    Some(digit) => match digit.to_digit(10) {
+                        Some(digit) => {
+                            characters.next();
+                            pieces.push(Piece::Group(digit as usize));
+                        }
+                        None => return Err("an illegal group reference".to_owned()),
+                    },
+                    None => return Err("an illegal group reference: group index is missing".to_owned()),
+                }
+            }
+            other => text.push(other),
+        }
+    }
+    pieces.push(Piece::Text(text));
+    Ok(pieces)
+}
+
+/// Java's pattern in the engine's spelling.
+fn translate(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 16);
+    let mut characters = pattern.chars().peekable();
+    let mut classes = 0_usize;
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
+                Some('Q') => {
+                    let mut quoted = String::new();
+                    while let Some(next) = characters.next() {
+                        if next == '\\' && characters.peek() == Some(&'E') {
+                            characters.next();
+                            break;
+                        }
+                        quoted.push(next);
+                    }
+                    out.push_str(&regex::escape(&quoted));
+                }
+                Some('p' | 'P') if characters.peek() == Some(&'{') => {
+                    characters.next();
+                    let name: String = characters.by_ref().take_while(|c| *c != '}').collect();
+                    out.push_str(&property(&name));
+                }
+                Some(escaped) => out.push_str(&escape(escaped, classes > 0)),
+                None => out.push('\\'),
+            },
+            '[' => {
+                classes += 1;
+                out.push('[');
+                if characters.peek() == Some(&'^') {
+                    characters.next();
+                    out.push('^');
+                }
+            }
+            ']' if classes > 0 => {
+                classes -= 1;
+                out.push(']');
+            }
+            '.' if classes == 0 => out.push_str(r"[^\n\r\x{85}\x{2028}\x{2029}]"),
+            // In a class these are only themselves to Java, but operators to the engine when doubled.
+            '~' | '-' if classes > 0 && characters.peek() == Some(&character) => {
+                out.push('\\');
+                out.push(character);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn escape(escaped: char, in_class: bool) -> String {
+    let class = |set: &str, negated: bool| match (in_class, negated) {
+        (_, true) => format!("[^{set}]"),
+        (true, false) => set.to_owned(),
+        (false, false) => format!("[{set}]"),
+    };
+    match escaped {
+        'd' => class("0-9", false),
+        'D' => class("0-9", true),
+        'w' => class("a-zA-Z0-9_", false),
+        'W' => class("a-zA-Z0-9_", true),
+        's' => class(r" \t\n\x0B\f\r", false),
+        'S' => class(r" \t\n\x0B\f\r", true),
+        'h' => class(r" \t\x{A0}\x{1680}\x{180E}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}", false),
+        'b' if !in_class => r"(?-u:\b)".to_owned(),
+        'B' if !in_class => r"(?-u:\B)".to_owned(),
+        'R' => r"(?:\r\n|[\n\x0B\f\r\x{85}\x{2028}\x{2029}])".to_owned(),
+        'Z' => r"\z".to_owned(),
+        'e' => r"\x1B".to_owned(),
+        '<' | '>' => escaped.to_string(),
+        other => format!("\\{other}"),
+    }
+}
+
+fn property(name: &str) -> String {
+    let posix = match name {
+        "Lower" => "a-z",
+        "Upper" => "A-Z",
+        "ASCII" => r"\x00-\x7F",
+        "Alpha" => "a-zA-Z",
+        "Digit" => "0-9",
+        "Alnum" => "a-zA-Z0-9",
+        "Punct" => r"!-/:-@\[-`{-~",
+        "Graph" => "!-~",
+        "Print" => " -~",
+        "Blank" => r" \t",
+        "Cntrl" => r"\x00-\x1F\x7F",
+        "XDigit" => "0-9a-fA-F",
+        "Space" => r" \t\n\x0B\f\r",
+        other => return format!(r"\p{{{}}}", other.strip_prefix("Is").unwrap_or(other)),
+    };
+    format!("[{posix}]")
+}
