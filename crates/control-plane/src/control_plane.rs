@@ -1,7 +1,7 @@
 //! The control plane itself: what its operations share.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use stagedoor_shapes::apigateway::Stage;
@@ -71,8 +71,9 @@ impl fmt::Debug for Settings {
 pub struct ControlPlane {
     store: Arc<dyn Store>,
     pub(crate) settings: Settings,
-    /// Held by an operation that has lost a race, so that no operation loses for ever.
-    retrying: Mutex<()>,
+    /// Shared by operations at their first attempt, and held alone by one that has lost a race: its second attempt
+    /// cannot lose to anything in this process.
+    turns: RwLock<()>,
 }
 
 impl fmt::Debug for ControlPlane {
@@ -81,15 +82,15 @@ impl fmt::Debug for ControlPlane {
     }
 }
 
-/// How often an operation is run before it answers that others were faster. With the turn that retries take, each
-/// attempt can only lose to operations that have not lost yet.
-const ATTEMPTS_MAX: u32 = 100;
+/// How often an operation is run before it answers that others were faster. Only other nodes on the same store can
+/// make a second attempt fail.
+const ATTEMPTS_MAX: u32 = 50;
 
 impl ControlPlane {
     /// A control plane over a store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
-        Self { store, settings, retrying: Mutex::default() }
+        Self { store, settings, turns: RwLock::default() }
     }
 
     /// The store that holds the definitions.
@@ -101,23 +102,33 @@ impl ControlPlane {
     /// Runs an operation that may write, and runs it again if what it read was changed meanwhile. The closure must
     /// have no effect but its answer and its writes.
     pub(crate) fn transact<T>(&self, operation: impl Fn(&Tx) -> Result<T, ApiError>) -> Result<T, ApiError> {
-        let mut turn = None;
-        for _ in 0..ATTEMPTS_MAX {
-            let tx = Tx::new(self.store.snapshot()?);
-            let answer = operation(&tx)?;
-            let transaction = tx.finish();
-            if transaction.writes.is_empty() {
+        let shared = self.turns.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = self.attempt_once(&operation)? {
+            return Ok(answer);
+        }
+        drop(shared);
+        let _alone = self.turns.write().unwrap_or_else(PoisonError::into_inner);
+        for _ in 1..ATTEMPTS_MAX {
+            if let Some(answer) = self.attempt_once(&operation)? {
                 return Ok(answer);
-            }
-            match self.store.commit(&transaction) {
-                Ok(_) => return Ok(answer),
-                Err(CommitError::Conflict) => {
-                    turn.get_or_insert_with(|| self.retrying.lock().unwrap_or_else(PoisonError::into_inner));
-                }
-                Err(CommitError::Store(error)) => return Err(error.into()),
             }
         }
         Err(CommitError::Conflict.into())
+    }
+
+    /// Runs an operation and commits what it wrote; `None` if what it read was changed meanwhile.
+    fn attempt_once<T>(&self, operation: impl Fn(&Tx) -> Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+        let tx = Tx::new(self.store.snapshot()?);
+        let answer = operation(&tx)?;
+        let transaction = tx.finish();
+        if transaction.writes.is_empty() {
+            return Ok(Some(answer));
+        }
+        match self.store.commit(&transaction) {
+            Ok(_) => Ok(Some(answer)),
+            Err(CommitError::Conflict) => Ok(None),
+            Err(CommitError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// Runs an operation that only reads.

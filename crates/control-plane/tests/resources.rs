@@ -1,5 +1,8 @@
 //! The tree of resources: AWS's rules, and that no sequence of calls breaks the tree.
 
+// A test may fail loudly.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

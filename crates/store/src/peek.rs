@@ -5,6 +5,7 @@
 //! stays in memory and is forgotten.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -92,10 +93,10 @@ impl StorageBackend for Peek {
         let mut written = lock(&self.written);
         written.len = written.len.max(offset.saturating_add(data.len() as u64));
         for (place, part) in parts(offset, data.len()) {
-            if !written.blocks.contains_key(&place.block) {
+            if let Entry::Vacant(missing) = written.blocks.entry(place.block) {
                 let mut block = vec![0; BLOCK as usize].into_boxed_slice();
                 self.read_file(place.block * BLOCK, &mut block)?;
-                written.blocks.insert(place.block, block);
+                missing.insert(block);
             }
             if let Some(block) = written.blocks.get_mut(&place.block)
                 && let (Some(target), Some(source)) = (block.get_mut(place.within), data.get(part))

@@ -1,5 +1,8 @@
 //! The embedded store: the suite that every store passes, and what a file can do to it.
 
+// A test may fail loudly.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 mod suite;
 
 use std::fs;
