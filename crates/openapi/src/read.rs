@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
         if let Some(components) = root.get("components") {
             self.check_members(&components, "components", names::COMPONENTS, Some(Spot::Components));
         }
-        self.check_extension_names(root, 0);
+        self.check_extension_names(root.node, &mut Vec::new());
 
         let mut definition = ApiDefinition { dialect: self.dialect, ..ApiDefinition::default() };
         self.info(root, &mut definition);
@@ -203,22 +203,33 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes extensions of API Gateway that do not exist, wherever they stand.
-    fn check_extension_names(&mut self, place: &Place<'a>, depth: usize) {
-        if depth > crate::limits::DEPTH_MAX {
-            return;
-        }
-        for (name, member) in place.members() {
-            if let Some(message) = names::unknown_extension(name) {
-                self.findings.push(Finding::warning(Kind::UnknownName, &member.path, member.key_at, message));
+    /// Notes extensions of API Gateway that do not exist, wherever they stand. It looks at every value, so it keeps
+    /// the way it came instead of making a path for each.
+    fn check_extension_names(&mut self, node: &'a Node, way: &mut Vec<String>) {
+        match &node.value {
+            Value::Map(map) => {
+                for (name, entry) in map {
+                    way.push(name.clone());
+                    if let Some(message) = names::unknown_extension(name) {
+                        let path = way.clone().into();
+                        let finding = Finding::warning(Kind::UnknownName, &path, entry.key_at, message);
+                        self.findings.push(finding);
+                    }
+                    // Examples may show anything.
+                    if !matches!(name.as_str(), "example" | "examples" | "default" | "enum") {
+                        self.check_extension_names(&entry.node, way);
+                    }
+                    way.pop();
+                }
             }
-            // Examples may show anything.
-            if !matches!(name, "example" | "examples" | "default" | "enum") {
-                self.check_extension_names(&member, depth + 1);
+            Value::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    way.push(index.to_string());
+                    self.check_extension_names(item, way);
+                    way.pop();
+                }
             }
-        }
-        for item in place.items() {
-            self.check_extension_names(&item, depth + 1);
+            _ => {}
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod api_id;
 mod apply;
+mod blame;
 mod functions;
 mod problem;
 mod project;
