@@ -1,0 +1,107 @@
+//! A path's tree.
+
+use regex::Regex;
+use serde_json::Value;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Path {
+    pub(crate) tokens: Vec<Token>,
+    /// A function applied to what the tokens find.
+    pub(crate) function: Option<Call>,
+}
+
+impl Path {
+    pub(crate) fn is_definite(&self) -> bool {
+        self.function.is_some() || self.tokens.iter().all(Token::is_definite)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Token {
+    /// `.name`, `['a','b']`. Several names make an object of those that exist.
+    Names(Vec<String>),
+    /// `*`
+    All,
+    /// `[0]`, `[0,1]`, `[-1]`
+    Indexes(Vec<i64>),
+    /// `[from:to]`; below zero counts from the end.
+    Slice(Option<i64>, Option<i64>),
+    /// `[?(…)]`
+    Filter(Box<Filter>),
+    /// `..`, before the token that is looked for.
+    Scan,
+}
+
+impl Token {
+    pub(crate) fn is_definite(&self) -> bool {
+        match self {
+            Self::Names(_) => true,
+            Self::Indexes(indexes) => indexes.len() == 1,
+            Self::All | Self::Slice(..) | Self::Filter(_) | Self::Scan => false,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Filter {
+    Or(Vec<Filter>),
+    And(Vec<Filter>),
+    Not(Box<Filter>),
+    Exists(Operand),
+    Compare(Operand, Comparison, Operand),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Operand {
+    Value(Value),
+    Regex(Regex),
+    /// Relative to the item in question.
+    Here(Path),
+    /// Relative to the document.
+    Root(Path),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equal,
+    NotEqual,
+    SameTypeEqual,
+    SameTypeNotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Matches,
+    In,
+    NotIn,
+    Contains,
+    All,
+    Size,
+    Empty,
+    SubsetOf,
+    AnyOf,
+    NoneOf,
+    Type,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) function: Function,
+    pub(crate) arguments: Vec<Operand>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Function {
+    Length,
+    Min,
+    Max,
+    Avg,
+    Sum,
+    Stddev,
+    Keys,
+    Concat,
+    Append,
+    First,
+    Last,
+    Index,
+}

@@ -1,0 +1,183 @@
+//! Applying a path to a document.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::ast::{Path, Token};
+use crate::error::ReadError;
+use crate::function;
+
+/// The most places a path may look at. Scans within scans multiply.
+const PLACES_MAX: u32 = 1_000_000;
+
+/// How deep a document is followed. JSON parsers stop before that.
+const DEPTH_MAX: usize = 512;
+
+pub(crate) fn read<'d>(path: &Path, document: &'d Value) -> Result<Option<Cow<'d, Value>>, ReadError> {
+    Reader::new(document).read(path, document)
+}
+
+/// What is found at a place, or made of what is there.
+pub(crate) type Found<'d> = Cow<'d, Value>;
+
+pub(crate) struct Reader<'d> {
+    pub(crate) root: &'d Value,
+    places: u32,
+}
+
+impl<'d> Reader<'d> {
+    fn new(root: &'d Value) -> Self {
+        Self { root, places: 0 }
+    }
+
+    /// Applies a path from a place on.
+    pub(crate) fn read(&mut self, path: &Path, from: &'d Value) -> Result<Option<Found<'d>>, ReadError> {
+        let mut found = Vec::new();
+        self.follow(&path.tokens, from, &mut found, 0)?;
+        let definite = path.tokens.iter().all(Token::is_definite);
+        let value = if definite {
+            found.pop()
+        } else {
+            Some(Cow::Owned(Value::Array(found.into_iter().map(Cow::into_owned).collect())))
+        };
+        match &path.function {
+            Some(call) => {
+                function::apply(self, call, value.as_deref(), from).map(|value| value.map(Cow::Owned))
+            }
+            None => Ok(value),
+        }
+    }
+
+    fn follow(
+        &mut self,
+        tokens: &[Token],
+        at: &'d Value,
+        found: &mut Vec<Found<'d>>,
+        depth: usize,
+    ) -> Result<(), ReadError> {
+        self.look()?;
+        if depth > DEPTH_MAX {
+            return Err(ReadError::TooMuch(PLACES_MAX));
+        }
+        let Some((token, rest)) = tokens.split_first() else {
+            found.push(Cow::Borrowed(at));
+            return Ok(());
+        };
+        match (token, at) {
+            (Token::Names(names), Value::Object(entries)) => match names.as_slice() {
+                [name] => {
+                    if let Some(value) = entries.get(name) {
+                        self.follow(rest, value, found, depth + 1)?;
+                    }
+                }
+                names if rest.is_empty() => found.push(Cow::Owned(pick(entries, names))),
+                names => {
+                    for value in names.iter().filter_map(|name| entries.get(name)) {
+                        self.follow(rest, value, found, depth + 1)?;
+                    }
+                }
+            },
+            (Token::All, Value::Object(entries)) => {
+                for value in entries.values() {
+                    self.follow(rest, value, found, depth + 1)?;
+                }
+            }
+            (Token::All, Value::Array(items)) => {
+                for value in items {
+                    self.follow(rest, value, found, depth + 1)?;
+                }
+            }
+            (Token::Indexes(indexes), Value::Array(items)) => {
+                for index in indexes {
+                    if let Some(value) = place(*index, items.len()).and_then(|place| items.get(place)) {
+                        self.follow(rest, value, found, depth + 1)?;
+                    }
+                }
+            }
+            (Token::Slice(from, to), Value::Array(items)) => {
+                let clamp = |index: i64| place(index, items.len()).unwrap_or(0).min(items.len());
+                let (from, to) = (from.map_or(0, clamp), to.map_or(items.len(), clamp));
+                for value in items.get(from..to).unwrap_or_default() {
+                    self.follow(rest, value, found, depth + 1)?;
+                }
+            }
+            (Token::Filter(filter), Value::Array(items)) => {
+                for value in items {
+                    if self.accepts(filter, value)? {
+                        self.follow(rest, value, found, depth + 1)?;
+                    }
+                }
+            }
+            (Token::Filter(filter), Value::Object(_)) => {
+                if self.accepts(filter, at)? {
+                    self.follow(rest, at, found, depth + 1)?;
+                }
+            }
+            (Token::Scan, _) => self.scan(rest, at, found, depth)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Applies the tokens here and at every place below, this one first.
+    fn scan(
+        &mut self,
+        tokens: &[Token],
+        at: &'d Value,
+        found: &mut Vec<Found<'d>>,
+        depth: usize,
+    ) -> Result<(), ReadError> {
+        self.look()?;
+        if depth > DEPTH_MAX {
+            return Err(ReadError::TooMuch(PLACES_MAX));
+        }
+        match at {
+            Value::Object(entries) => {
+                let wanted = match tokens.first() {
+                    // In a scan all of several names must exist.
+                    Some(Token::Names(names)) => names.iter().all(|name| entries.contains_key(name)),
+                    _ => true,
+                };
+                if wanted {
+                    self.follow(tokens, at, found, depth + 1)?;
+                }
+                for value in entries.values() {
+                    self.scan(tokens, value, found, depth + 1)?;
+                }
+            }
+            Value::Array(items) => {
+                // A filter sees the items when the scan comes to them.
+                if !matches!(tokens.first(), Some(Token::Filter(_))) {
+                    self.follow(tokens, at, found, depth + 1)?;
+                }
+                for value in items {
+                    self.scan(tokens, value, found, depth + 1)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<(), ReadError> {
+        self.places += 1;
+        if self.places > PLACES_MAX {
+            return Err(ReadError::TooMuch(PLACES_MAX));
+        }
+        Ok(())
+    }
+}
+
+/// The place of an index; below zero it counts from the end.
+fn place(index: i64, length: usize) -> Option<usize> {
+    match usize::try_from(index) {
+        Ok(place) => Some(place),
+        Err(_) => length.checked_sub(usize::try_from(index.unsigned_abs()).ok()?),
+    }
+}
+
+fn pick(entries: &Map<String, Value>, names: &[String]) -> Value {
+    let entry = |name: &String| entries.get(name).map(|value| (name.clone(), value.clone()));
+    Value::Object(names.iter().filter_map(entry).collect())
+}
