@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use proptest::prelude::*;
 use stagedoor_control_plane::store::{Store, StoreError};
 use stagedoor_store::RedbStore;
 use suite::writes;
@@ -77,6 +78,64 @@ fn a_damaged_store_is_refused() {
         whole.iter().enumerate().map(|(at, byte)| if at < 4096 { *byte } else { !byte }).collect();
     fs::write(&file, garbled).unwrap();
     check_refused(dir.path(), "damaged");
+}
+
+/// Harms a store of some size, and holds that it is either opened with what was in it or refused and left alone.
+fn check_harmed(harm: impl Fn(&mut Vec<u8>)) -> Result<(), StoreError> {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(dir.path()).unwrap();
+    for number in 0..40 {
+        store.commit(&writes(&[(&format!("k{number}"), Some(&"x".repeat(number * 50)))])).unwrap();
+    }
+    drop(store);
+    let file = dir.path().join("stagedoor.redb");
+    let mut harmed = fs::read(&file).unwrap();
+    harm(&mut harmed);
+    fs::write(&file, &harmed).unwrap();
+    match RedbStore::open(dir.path()) {
+        Ok(store) => {
+            assert!(store.snapshot().unwrap().scan("", None, 100).unwrap().len() >= 39);
+            Ok(())
+        }
+        Err(error) => {
+            assert!(fs::read(&file).unwrap() == harmed, "the file was changed");
+            Err(error)
+        }
+    }
+}
+
+#[test]
+fn however_a_file_is_damaged_it_is_refused() {
+    let harms: [fn(&mut Vec<u8>); 5] = [
+        |file| file.iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 7919 >> 3) as u8),
+        |file| file[..16].copy_from_slice(b"SQLite format 3\0"),
+        |file| file.truncate(file.len() / 3),
+        |file| file[64..].fill(0),
+        |file| file[9..400].fill(0xff),
+    ];
+    for harm in harms {
+        let error = check_harmed(harm).unwrap_err();
+        assert!(matches!(error, StoreError::Unusable(_)), "{error:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn bytes_that_are_overwritten_never_end_in_a_panic(
+        overwritten in prop::collection::vec((prop_oneof![0usize..512, 0usize..200_000], any::<u8>()), 1..20),
+        cut in prop::option::of(0usize..1_000_000),
+    ) {
+        // Bytes in pages that nothing uses do no harm, so either outcome is right.
+        let _ = check_harmed(|file| {
+            for (at, byte) in &overwritten {
+                if let Some(place) = file.get_mut(*at) {
+                    *place = *byte;
+                }
+            }
+            file.truncate(cut.unwrap_or(usize::MAX));
+        });
+    }
 }
 
 #[test]
