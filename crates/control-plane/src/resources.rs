@@ -261,17 +261,10 @@ fn is_variable(part: &str) -> bool {
 /// [`ApiError::BadRequest`] with AWS's message.
 pub(crate) fn check_path_part(part: &str) -> Result<(), ApiError> {
     let plain = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-:~".contains(c))
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-:,~".contains(c))
     };
     let name = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    let valid = match name {
-        Some(name) => plain(name.strip_suffix('+').unwrap_or(name)),
-        // AWS lets more stand in a plain part than its message says: it is compared after decoding.
-        None => {
-            !part.is_empty()
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-:~$&,;=@!*'()%+".contains(c))
-        }
-    };
+    let valid = plain(name.map_or(part, |name| name.strip_suffix('+').unwrap_or(name)));
     if valid {
         return Ok(());
     }

@@ -17,6 +17,9 @@ use crate::{stage_patch, tags};
 
 const NAME_MAX: usize = 128;
 
+/// The longest value of a stage variable, in characters.
+const VARIABLE_MAX: usize = 512;
+
 impl ControlPlane {
     /// `CreateStage`.
     ///
@@ -178,19 +181,20 @@ pub(crate) fn set_cache_cluster(stage: &mut Stage, enabled: Option<bool>, size: 
     }
 }
 
-/// AWS's rules for stage variables: names of letters, digits and underscores, values that can stand in a URL.
+/// AWS's rules for stage variables: names of word characters, values that can stand in a URL.
 pub(crate) fn check_variables(variables: &BTreeMap<String, String>) -> Result<(), ApiError> {
     for (name, value) in variables {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return bad_request(format!(
-                "Stage variable name {name} is invalid. Please use names with alphanumeric characters and underscores"
+                "Invalid stage variable name: {name}.  Please use names with only word characters."
             ));
         }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#&=,@%!*'()+;$[]{}| ".contains(c);
-        if value.chars().count() > 2048 || !value.chars().all(allowed) {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || " -._~:/?#&=,".contains(c);
+        if value.is_empty() || value.chars().count() > VARIABLE_MAX || !value.chars().all(allowed) {
+            // The spaces and the lone quote are AWS's.
             return bad_request(format!(
-                "Stage variable value {value} is invalid. Please use values with alphanumeric characters and the symbols \
-                 ' ', -', '.', '_', ':', '/', '?', '&', '=', ',', and '@'."
+                "Invalid stage variable value: {value}.  Please use values with alphanumeric characters and the \
+                 symbols ' ', -', '.', '_', ':', '/', '?', '&', '=', and ','."
             ));
         }
     }

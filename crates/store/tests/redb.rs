@@ -107,7 +107,7 @@ fn check_harmed(harm: impl Fn(&mut Vec<u8>)) -> Result<(), StoreError> {
 #[test]
 fn however_a_file_is_damaged_it_is_refused() {
     let harms: [fn(&mut Vec<u8>); 5] = [
-        |file| file.iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 7919 >> 3) as u8),
+        |file| file.iter_mut().enumerate().for_each(|(at, byte)| *byte = ((at * 7919) >> 3) as u8),
         |file| file[..16].copy_from_slice(b"SQLite format 3\0"),
         |file| file.truncate(file.len() / 3),
         |file| file[64..].fill(0),
