@@ -108,7 +108,7 @@ fn definition(stage: &StageSpec) -> StageDefinition {
 
 /// An error of the control plane as problems of the document.
 fn problems(file: &Path, document: &Document, error: &ImportError) -> Vec<Problem> {
-    match error {
+    let mut problems: Vec<Problem> = match error {
         ImportError::NotServable(messages) => {
             messages.iter().map(|message| Problem::from_message(file, document, message)).collect()
         }
@@ -116,7 +116,9 @@ fn problems(file: &Path, document: &Document, error: &ImportError) -> Vec<Proble
         ImportError::Unreadable(_) | ImportError::Refused { .. } | ImportError::Warned(_) => {
             error.findings().iter().map(|finding| Problem::from_finding(file, finding)).collect()
         }
-    }
+    };
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems
 }
 
 fn methods(api: &ProjectApi) -> Vec<AppliedMethod> {

@@ -19,25 +19,46 @@ pub(crate) fn blame(document: &Document, message: &str) -> DocPath {
     if let Some(model) = definition.models.iter().find(|(name, _)| says(message, &format!("model {name}"))) {
         return model.1.at.clone();
     }
-    let root = DocPath::root();
-    for (name, stage) in document.root().get(stages::NAME).iter().flat_map(|section| section.members()) {
-        if says(message, &format!("stage {name}")) {
-            let settings = stage.path.child("methodSettings");
-            let of_method = message.contains("method setting") && document.root().find(&settings).is_some();
-            return if of_method { settings } else { stage.path };
+    in_stages(document, message).or_else(|| in_extensions(document, message)).unwrap_or_default()
+}
+
+/// Words of messages about stages, and the member that they are about.
+const STAGE_WORDS: &[(&str, &str)] = &[
+    ("method setting", "methodSettings"),
+    ("metrics/enabled", "methodSettings"),
+    ("logging/", "methodSettings"),
+    ("tracingEnabled", "tracingEnabled"),
+];
+
+/// The stage that a message names, or the first one that has what it is about.
+fn in_stages(document: &Document, message: &str) -> Option<DocPath> {
+    let stages: Vec<_> = document.root().get(stages::NAME)?.members().collect();
+    let named = stages.iter().find(|(name, _)| says(message, &format!("stage {name}")));
+    let member = STAGE_WORDS.iter().find(|(word, _)| message.contains(word)).map(|(_, member)| *member);
+    match (named, member) {
+        (Some((_, stage)), None) => Some(stage.path.clone()),
+        (Some((_, stage)), Some(member)) => {
+            Some(stage.get(member).map_or_else(|| stage.path.clone(), |place| place.path))
         }
-    }
-    for (word, extension) in [
-        ("policy", "policy"),
-        ("minimumCompressionSize", "minimum-compression-size"),
-        ("gateway response", "gateway-responses"),
-    ] {
-        let at = root.child(&format!("x-amazon-apigateway-{extension}"));
-        if message.starts_with(word) && document.root().find(&at).is_some() {
-            return at;
+        (None, Some(member)) => {
+            stages.iter().find_map(|(_, stage)| stage.get(member)).map(|place| place.path)
         }
+        (None, None) => None,
     }
-    root
+}
+
+/// Words that messages about an API start with, and the extension that they are about.
+const EXTENSION_WORDS: &[(&str, &str)] = &[
+    ("policy", "policy"),
+    ("minimumCompressionSize", "minimum-compression-size"),
+    ("gateway response", "gateway-responses"),
+    ("endpointConfiguration", "endpoint-configuration"),
+    ("endpointAccessMode", "endpoint-access-mode"),
+];
+
+fn in_extensions(document: &Document, message: &str) -> Option<DocPath> {
+    let (_, extension) = EXTENSION_WORDS.iter().find(|(word, _)| message.starts_with(word))?;
+    Some(document.root().get(&format!("x-amazon-apigateway-{extension}"))?.path)
 }
 
 fn in_path(document: &Document, item: &PathItem, message: &str) -> DocPath {
@@ -103,7 +124,7 @@ mod tests {
 openapi: 3.0.1
 info: {title: t}
 x-amazon-apigateway-policy: {}
-x-stagedoor-stages: {dev: {methodSettings: {"*/*": {}}}}
+x-stagedoor-stages: {dev: {methodSettings: {"*/*": {}}}, prod: {tracingEnabled: true}}
 paths:
   /a:
     get:
@@ -141,6 +162,9 @@ components: {schemas: {Item: {type: object}}}
         check("POST /a/{b}, model Item: no", "components.schemas.Item");
         check("resource /a/{b}: no", "paths./a/{b}");
         check("stage dev, method setting */*: no", "x-stagedoor-stages.dev.methodSettings");
+        check("tracingEnabled: no", "x-stagedoor-stages.prod.tracingEnabled");
+        check("/*/*/logging/loglevel: no", "x-stagedoor-stages.dev.methodSettings");
+        check("stage prod: no", "x-stagedoor-stages.prod");
         check("policy: no", "x-amazon-apigateway-policy");
         check("no", "");
     }

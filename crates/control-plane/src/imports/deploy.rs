@@ -154,14 +154,14 @@ impl ControlPlane {
     }
 }
 
-/// Methods that lead nowhere. AWS refuses to deploy them without saying which they are.
+/// Methods that lead nowhere, in the words of the compiler, so that both say it once. AWS does not say which they are.
 fn without_integration(api: &RestApiSnapshot) -> Vec<String> {
     let mut found = Vec::new();
     for resource in &api.resources {
         let path = resource.path.as_deref().unwrap_or_default();
         for (name, method) in resource.resource_methods.iter().flatten() {
             if method.method_integration.is_none() {
-                found.push(format!("No integration defined for method {name} of {path}"));
+                found.push(format!("{name} {path}: No integration defined for method"));
             }
         }
     }
