@@ -12,7 +12,19 @@ pub(crate) struct Path {
 
 impl Path {
     pub(crate) fn is_definite(&self) -> bool {
-        self.function.is_some() || self.tokens.iter().all(Token::is_definite)
+        self.function.is_some() || self.definite_tokens() == self.tokens.len()
+    }
+
+    /// How many tokens at the beginning name one place each.
+    pub(crate) fn definite_tokens(&self) -> usize {
+        let last = self.tokens.len().saturating_sub(1);
+        let definite = |(index, token): (usize, &Token)| match token {
+            // Several names make one object at the end of a path, and several places before it.
+            Token::Names(names) => names.len() == 1 || index == last,
+            Token::Indexes(indexes) => indexes.len() == 1,
+            Token::All | Token::Slice(..) | Token::Filter(_) | Token::Scan => false,
+        };
+        self.tokens.iter().enumerate().position(|token| !definite(token)).unwrap_or(self.tokens.len())
     }
 }
 
@@ -30,16 +42,6 @@ pub(crate) enum Token {
     Filter(Box<Filter>),
     /// `..`, before the token that is looked for.
     Scan,
-}
-
-impl Token {
-    pub(crate) fn is_definite(&self) -> bool {
-        match self {
-            Self::Names(_) => true,
-            Self::Indexes(indexes) => indexes.len() == 1,
-            Self::All | Self::Slice(..) | Self::Filter(_) | Self::Scan => false,
-        }
-    }
 }
 
 #[derive(Clone, Debug)]

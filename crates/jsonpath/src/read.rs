@@ -33,13 +33,19 @@ impl<'d> Reader<'d> {
 
     /// Applies a path from a place on.
     pub(crate) fn read(&mut self, path: &Path, from: &'d Value) -> Result<Option<Found<'d>>, ReadError> {
-        let mut found = Vec::new();
-        self.follow(&path.tokens, from, &mut found, 0)?;
-        let definite = path.tokens.iter().all(Token::is_definite);
-        let value = if definite {
-            found.pop()
-        } else {
-            Some(Cow::Owned(Value::Array(found.into_iter().map(Cow::into_owned).collect())))
+        let definite = path.definite_tokens();
+        let (one, many) = path.tokens.split_at_checked(definite).unwrap_or((&path.tokens, &[]));
+        let value = match (self.place(one, from)?, many.first()) {
+            // Where an object lacks a name, what would be looked for beyond it is an empty list.
+            (None, Some(_)) if self.lacks(one, from)? => Some(Cow::Owned(Value::Array(Vec::new()))),
+            (None, _) => None,
+            (value, None) => value,
+            (Some(Cow::Borrowed(at)), Some(token)) if applies(token, at) => {
+                let mut found = Vec::new();
+                self.follow(many, at, &mut found, 0)?;
+                Some(Cow::Owned(Value::Array(found.into_iter().map(Cow::into_owned).collect())))
+            }
+            _ => None,
         };
         match &path.function {
             Some(call) => {
@@ -47,6 +53,25 @@ impl<'d> Reader<'d> {
             }
             None => Ok(value),
         }
+    }
+
+    /// The place that tokens of which each names one place lead to.
+    fn place(&mut self, tokens: &[Token], from: &'d Value) -> Result<Option<Found<'d>>, ReadError> {
+        let mut found = Vec::new();
+        self.follow(tokens, from, &mut found, 0)?;
+        Ok(found.pop())
+    }
+
+    /// Whether the first token that leads nowhere is a name that its object does not have.
+    fn lacks(&mut self, tokens: &[Token], from: &'d Value) -> Result<bool, ReadError> {
+        let mut at = from;
+        for token in tokens {
+            match self.place(std::slice::from_ref(token), at)? {
+                Some(Cow::Borrowed(next)) => at = next,
+                _ => return Ok(matches!(token, Token::Names(_)) && at.is_object()),
+            }
+        }
+        Ok(false)
     }
 
     fn follow(
@@ -96,10 +121,10 @@ impl<'d> Reader<'d> {
                 }
             }
             (Token::Slice(from, to), Value::Array(items)) => {
-                let clamp = |index: i64| place(index, items.len()).unwrap_or(0).min(items.len());
-                let (from, to) = (from.map_or(0, clamp), to.map_or(items.len(), clamp));
-                for value in items.get(from..to).unwrap_or_default() {
-                    self.follow(rest, value, found, depth + 1)?;
+                for index in slice(*from, *to, items.len()) {
+                    if let Some(value) = place(index, items.len()).and_then(|place| items.get(place)) {
+                        self.follow(rest, value, found, depth + 1)?;
+                    }
                 }
             }
             (Token::Filter(filter), Value::Array(items)) => {
@@ -109,10 +134,8 @@ impl<'d> Reader<'d> {
                     }
                 }
             }
-            (Token::Filter(filter), Value::Object(_)) => {
-                if self.accepts(filter, at)? {
-                    self.follow(rest, at, found, depth + 1)?;
-                }
+            (Token::Filter(filter), Value::Object(_)) if self.accepts(filter, at)? => {
+                self.follow(rest, at, found, depth + 1)?;
             }
             (Token::Scan, _) => self.scan(rest, at, found, depth)?,
             _ => {}
@@ -169,11 +192,33 @@ impl<'d> Reader<'d> {
     }
 }
 
+/// Whether a token that may find several places fits the one place it is applied to. If it does not there is no
+/// result; further on in the path it only finds nothing.
+fn applies(token: &Token, at: &Value) -> bool {
+    match token {
+        Token::Indexes(_) | Token::Slice(..) => at.is_array(),
+        Token::Filter(_) => at.is_array() || at.is_object(),
+        Token::Names(_) => at.is_object(),
+        Token::All | Token::Scan => true,
+    }
+}
+
 /// The place of an index; below zero it counts from the end.
 fn place(index: i64, length: usize) -> Option<usize> {
     match usize::try_from(index) {
         Ok(place) => Some(place),
         Err(_) => length.checked_sub(usize::try_from(index.unsigned_abs()).ok()?),
+    }
+}
+
+/// The indexes of a slice. One with both ends takes them as they are: `[1:-1]` is empty, since 1 is not below -1.
+fn slice(from: Option<i64>, to: Option<i64>, length: usize) -> std::ops::Range<i64> {
+    let length = i64::try_from(length).unwrap_or(i64::MAX);
+    let from_end = |index: i64| if index < 0 { length + index } else { index };
+    match (from, to) {
+        (Some(from), Some(to)) => from.max(-length)..to.min(length),
+        (Some(from), None) => from_end(from).max(0)..length,
+        (None, to) => 0..to.map_or(length, from_end).min(length),
     }
 }
 
