@@ -54,6 +54,7 @@ impl Project {
             project.add(&file, &mut problems);
         }
         project.check_names(&mut problems);
+        project.look_for_functions();
         // By position, so that the list reads like the text.
         problems.sort_by(|one, other| {
             (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column))
@@ -121,6 +122,28 @@ impl Project {
         }
     }
 
+    /// Integrations may call functions that no document defines, if somebody makes them with Lambda's own API. More
+    /// often it is a slip of the pen, so it is said.
+    fn look_for_functions(&mut self) {
+        let operations = self.apis.iter().flat_map(|api| {
+            let items = api.document.definition.paths.iter().flat_map(|item| &item.operations);
+            items.filter_map(move |operation| Some((api, operation.integration.as_ref()?)))
+        });
+        for (api, integration) in operations {
+            let Some(name) = integration.uri.as_deref().and_then(function_name) else { continue };
+            if self.functions.iter().any(|function| function.name == name) {
+                continue;
+            }
+            let Some(place) = api.document.root().find(&integration.at.child("uri")) else { continue };
+            let message = format!("no document defines the function '{name}' in {}", functions::NAME);
+            let warning = Problem::at(&api.file, &place, message);
+            // Integrations share their text through YAML's anchors.
+            if !self.warnings.iter().any(|one| one.message == warning.message) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
     /// Its APIs, one a document.
     #[must_use]
     pub fn apis(&self) -> &[ProjectApi] {
@@ -150,6 +173,13 @@ impl ProjectApi {
     fn defines(&self, function: &str) -> bool {
         self.document.root().get(functions::NAME).is_some_and(|section| section.get(function).is_some())
     }
+}
+
+/// The name of the function that an integration calls, unless a stage variable is part of it.
+fn function_name(uri: &str) -> Option<&str> {
+    let (_, after) = uri.rsplit_once(":function:")?;
+    let name = after.split([':', '/']).next()?;
+    (!name.is_empty() && !name.contains('$')).then_some(name)
 }
 
 /// The documents at a path.

@@ -220,6 +220,28 @@ fn misspelt_names_are_refused_though_an_import_takes_them() {
 }
 
 #[test]
+fn a_function_that_nobody_defines_is_worth_a_word() {
+    let arn = "arn:aws:lambda:us-east-1:000000000000:function";
+    let uri = |name: &str| {
+        format!("arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{arn}:{name}/invocations")
+    };
+    let warnings = |name: &str| {
+        let integration = format!("{{type: aws_proxy, httpMethod: POST, uri: '{}'}}", uri(name));
+        let functions = "x-stagedoor-functions: {users: {runtime: nodejs, handler: users.handler}}\n";
+        let directory = Directory::new(&document(&integration, functions));
+        directory.lines(directory.load().unwrap().warnings().to_vec())
+    };
+    assert_eq!(warnings("users"), "");
+    assert_eq!(warnings("users:live"), "");
+    assert_eq!(warnings("${stageVariables.function}"), "");
+    assert_eq!(
+        warnings("user"),
+        "openapi.yaml:6:81: paths./a.get.x-amazon-apigateway-integration.uri: no document defines the function 'user' in \
+         x-stagedoor-functions"
+    );
+}
+
+#[test]
 fn what_is_no_project() {
     let empty = Directory(tempfile::tempdir().unwrap());
     assert!(empty.problems().contains("there is no document here; one is called openapi.yaml"));
