@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers any request with a JSON account of it; `/status/N` answers N, `/bytes/N` answers N zero bytes."""
+    """Answers any request with a JSON account of it; `/status/N` answers N, `/bytes/N` answers N zero bytes, `/count` the
+    number of body bytes."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -32,6 +33,8 @@ class Echo(BaseHTTPRequestHandler):
             status = int(parts[1])
         if parts[0] == "bytes":
             content, answer = "application/octet-stream", bytes(int(parts[1]))
+        elif parts[0] == "count":
+            content, answer = "text/plain", str(len(body)).encode()
         else:
             account = {
                 "method": self.command,

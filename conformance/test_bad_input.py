@@ -19,6 +19,7 @@ def api(gateway, echo):
     api = gateway.rest_api()
     api.mock("GET", "/", "fine")
     api.proxy("ANY", "/echo", echo.url)
+    api.proxy("POST", "/count", echo.url + "/count")
     api.deploy()
     api.host = f"{api.id}.execute-api.localhost"
     yield api
@@ -27,7 +28,8 @@ def api(gateway, echo):
 
 
 def statuses(received):
-    return [int(status) for status in re.findall(rb"^HTTP/1\.1 (\d{3})", received, re.M)]
+    """Of all responses in these bytes; no body in this file holds a status line."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", received)]
 
 
 POST = "POST /test/echo HTTP/1.1\r\nHost: {host}\r\n"
@@ -124,8 +126,8 @@ def test_many_headers(api):
 
 
 def test_body_at_and_over_the_limit(api):
-    whole = api.call("POST", "/echo", data=b"a" * PAYLOAD_BYTES_MAX)
-    assert whole.status_code == 200 and len(body_json(whole)["body"]) == PAYLOAD_BYTES_MAX
+    whole = api.call("POST", "/count", data=b"a" * PAYLOAD_BYTES_MAX)
+    assert (whole.status_code, whole.text) == (200, str(PAYLOAD_BYTES_MAX))
     answer = api.call("POST", "/echo", data=b"a" * (PAYLOAD_BYTES_MAX + 1))
     assert answer.status_code == 413 and set(body_json(answer)) == {"message"}
 
@@ -306,7 +308,7 @@ class TestControlPlane:
             b"GET / HTTP/9.9\r\n\r\n",
             b"POST /restapis HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n{{{",
         ):
-            received = gateway.raw(data, 3, port=gateway.control_port)
+            received = gateway.raw(data, 1, port=gateway.control_port)
             assert not statuses(received) or 400 <= statuses(received)[0] < 600, received[:300]
         assert gateway.healthy()
 

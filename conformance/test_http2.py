@@ -50,10 +50,16 @@ def test_bodies(api):
     assert curl(url(api, "/bytes")) == bytes(3_000_000)
 
 
-def test_body_over_the_limit(api):
-    too_much = bytes(10 * 1024 * 1024 + 1)
-    done = curl("--data-binary", "@-", "-w", "\n%{http_code}", url(api, "/echo"), input=too_much)
-    assert done.rsplit(b"\n", 1)[1] == b"413", done[:200]
+def test_body_over_the_limit(api, tmp_path):
+    """nghttp, because curl 7.88 drops an answer that ends before the upload does."""
+    path = tmp_path / "body"
+    path.write_bytes(bytes(10 * 1024 * 1024 + 1))
+    done = subprocess.run(
+        ["nghttp", "-v", "--no-color", "-d", path, "-H", f":authority: {api.id}.execute-api.localhost",
+         f"{api.gateway.traffic}/test/echo"],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert ":status: 413" in done.stdout and '{"message":"Request Too Long"}' in done.stdout, done.stdout[-3000:]
 
 
 def test_many_streams(api):
