@@ -55,7 +55,7 @@ def test_body_over_the_limit(api, tmp_path):
     path = tmp_path / "body"
     path.write_bytes(bytes(10 * 1024 * 1024 + 1))
     done = subprocess.run(
-        ["nghttp", "-v", "--no-color", "-d", path, "-H", f":authority: {api.id}.execute-api.localhost",
+        ["nghttp", "-v", "-d", path, "-H", f":authority: {api.id}.execute-api.localhost",
          f"{api.gateway.traffic}/test/echo"],
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
