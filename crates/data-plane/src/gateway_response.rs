@@ -116,6 +116,14 @@ impl Fault {
         Self { validation_error: Some(detail), ..Self::new(Kind::BadRequestBody, reason) }
     }
 
+    /// A template asked for JSON where the client sent none. AWS answers 400 with the parser's words.
+    #[must_use]
+    pub fn unreadable_body(detail: &str) -> Self {
+        let message = format!("Could not parse request body into json: {detail}");
+        let reason = message.clone();
+        Self { message: Cow::Owned(message), ..Self::new(Kind::BadRequestBody, reason) }
+    }
+
     /// The API or stage is not served. There is no plan then, and so nothing that could change the answer.
     #[must_use]
     pub fn forbidden_response(request_id: Bytes, extended_request_id: Bytes) -> (ResponseHead, Body) {

@@ -40,6 +40,7 @@ impl Default for Limits {
 pub struct Context {
     variables: HashMap<Arc<str>, Value>,
     limits: Limits,
+    pub(crate) missing_is_empty: bool,
     /// Containers that were put a container into: only those can be part of a cycle.
     pub(crate) nested: Vec<Value>,
 }
@@ -54,13 +55,19 @@ impl Context {
     /// An empty context with other limits.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        Self { variables: HashMap::new(), limits, nested: Vec::new() }
+        Self { variables: HashMap::new(), limits, missing_is_empty: false, nested: Vec::new() }
     }
 
     /// The limits.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Makes references without a value print nothing and equal the empty text, as they do on AWS (recorded). Unless
+    /// this is called they are printed as written, as in Velocity.
+    pub fn print_missing_as_empty(&mut self) {
+        self.missing_is_empty = true;
     }
 
     /// Sets a variable, named without the dollar sign.
@@ -156,6 +163,22 @@ mod tests {
         context.nested.push(Value::List(list.clone()));
         drop(context);
         assert!(list.is_empty() || map.is_empty());
+    }
+
+    #[test]
+    fn what_is_missing_may_be_empty() {
+        let check = |source: &str, expected: &str| {
+            let mut context = Context::new();
+            context.print_missing_as_empty();
+            context.set("map", Value::Map(Map::new()));
+            let template = crate::Template::parse(source).unwrap();
+            assert_eq!(template.render(&mut context).unwrap(), expected, "{source}");
+        };
+        check("[$a][${a.b}][$!a][$map.put('x', 1)][$map.x]", "[][][][][1]");
+        check(
+            "#if($a == '')1#end#if($a == $null)2#end#if($a)3#end#if($a != '')4#end#if($map != '')5#end",
+            "125",
+        );
     }
 
     #[test]

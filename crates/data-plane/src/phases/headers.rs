@@ -2,7 +2,11 @@
 //!
 //! The tables are AWS's, recorded. They differ by the kind of integration.
 
+use bytes::Bytes;
 use stagedoor_http::Headers;
+use stagedoor_shapes::apigateway::EndpointType;
+
+use crate::exchange::Exchange;
 
 /// Whether a client's header never reaches an integration.
 #[must_use]
@@ -72,7 +76,7 @@ pub fn is_remapped(name: &[u8]) -> bool {
 
 /// The name under which a client sees a header of its own name that API Gateway writes itself.
 #[must_use]
-pub fn remapped_name(name: &[u8]) -> bytes::Bytes {
+pub fn remapped_name(name: &[u8]) -> Bytes {
     [b"x-amzn-Remapped-", name].concat().into()
 }
 
@@ -125,11 +129,42 @@ pub fn canonicalize(headers: Headers) -> Headers {
         .into_iter()
         .map(|mut header| {
             if let Some(name) = canonical_name(&header.name) {
-                header.name = bytes::Bytes::from_static(name.as_bytes());
+                header.name = Bytes::from_static(name.as_bytes());
             }
             header
         })
         .collect()
+}
+
+/// The client's headers as an integration sees them that is told all of them: a function in its event, a template in
+/// `$input.params()`.
+#[must_use]
+pub fn for_integration(exchange: &Exchange<'_>) -> Headers {
+    let mut headers = exchange.head.headers.clone();
+    headers.retain(|header| !is_dropped_from_requests(&header.name));
+    if exchange.plan.endpoint_type == EndpointType::Edge {
+        headers = canonicalize(headers);
+    }
+    let peer = exchange.connection.peer.ip().to_canonical().to_string();
+    let forwarded: Vec<_> =
+        headers.get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value)).collect();
+    let forwarded = if forwarded.is_empty() { peer } else { format!("{}, {peer}", forwarded.join(", ")) };
+    headers.set("X-Amzn-Trace-Id", exchange.trace_id().clone());
+    headers.set("X-Forwarded-For", forwarded);
+    headers.set("X-Forwarded-Port", forwarded_port(exchange));
+    headers.set("X-Forwarded-Proto", if exchange.connection.tls { "https" } else { "http" });
+    headers
+}
+
+/// The port the client asked for, as its `Host` has it.
+#[must_use]
+pub fn forwarded_port(exchange: &Exchange<'_>) -> Bytes {
+    let default = if exchange.connection.tls { "443" } else { "80" };
+    let asked_for = exchange.head.headers.get("host").and_then(|host| {
+        let port = host.slice(memchr::memrchr(b':', host)? + 1..);
+        (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
+    });
+    asked_for.unwrap_or(Bytes::from_static(default.as_bytes()))
 }
 
 fn one_of(name: &[u8], table: &[&str]) -> bool {

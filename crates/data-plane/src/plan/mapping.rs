@@ -172,9 +172,12 @@ fn one(value: Cow<'_, str>) -> Values<'_> {
 fn json_value<'e>(path: &JsonPath, body: &[u8]) -> Values<'e> {
     let Ok(document) = serde_json::from_slice::<serde_json::Value>(body) else { return Values::new() };
     match path.read(&document) {
-        None | Some(serde_json::Value::Null) => Values::new(),
-        Some(serde_json::Value::String(text)) => one(Cow::Owned(text)),
-        Some(other) => one(Cow::Owned(other.to_string())),
+        None => Values::new(),
+        Some(found) => match &*found {
+            serde_json::Value::Null => Values::new(),
+            serde_json::Value::String(text) => one(Cow::Owned(text.clone())),
+            other => one(Cow::Owned(other.to_string())),
+        },
     }
 }
 

@@ -249,7 +249,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn pieces_add_up_to_the_url(path in "/[a-z{}+?/é]{0,30}") {
+        fn pieces_add_up_to_the_url(path in "/[a-z{}?/é]{0,30}") {
             let url = format!("http://e.org{path}");
             let parsed = UriTemplate::parse(&url, &BTreeMap::new()).unwrap();
             let own = path.split(['?', '#']).next().unwrap();
@@ -261,7 +261,7 @@ mod tests {
                     Piece::Parameter(name, _) => format!("{{{name}}}"),
                 })
                 .collect();
-            proptest::prop_assert_eq!(joined.replace("+}", "}"), own.replace("+}", "}").replace("++}", "}"));
+            proptest::prop_assert_eq!(joined, own);
         }
 
         #[test]

@@ -144,7 +144,10 @@ impl Renderer<'_> {
     /// Velocity's `==`: numbers by value, the same types by content, different types by their text.
     fn loosely_equal(&mut self, left: &Value, right: &Value) -> Outcome<bool> {
         if left.is_null() || right.is_null() {
-            return Ok(left.is_null() && right.is_null());
+            let empty = |value: &Value| {
+                value.is_null() || (self.context.missing_is_empty && value.as_str() == Some(""))
+            };
+            return Ok(empty(left) && empty(right));
         }
         if let Some(order) = operators::compare(left, right) {
             return Ok(order == Ordering::Equal);

@@ -110,6 +110,9 @@ impl Renderer<'_> {
 
     /// What is printed for a reference without value: for a macro's parameter, the argument as the caller wrote it.
     pub(super) fn literal_of(&self, reference: &Reference) -> Box<str> {
+        if self.context.missing_is_empty {
+            return Box::default();
+        }
         if !reference.steps.is_empty() || reference.literal.is_empty() {
             return reference.literal.clone();
         }

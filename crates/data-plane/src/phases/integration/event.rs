@@ -3,17 +3,16 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use stagedoor_http::{Header, Headers};
-use stagedoor_shapes::apigateway::EndpointType;
+use stagedoor_http::Header;
 
 use crate::context::{common_log_time, epoch_millis};
 use crate::exchange::Exchange;
-use crate::phases::headers::{canonicalize, is_dropped_from_requests};
+use crate::phases::headers::for_integration;
 
 /// Writes the event for a request whose body is `body`.
 pub(super) fn write(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
     let mut event = Writer(Vec::with_capacity(2048 + body.len() * 4 / 3));
-    let headers = headers(exchange);
+    let headers = for_integration(exchange);
     let headers: Vec<&Header> = headers.iter().collect();
     let named: Vec<_> = headers.iter().map(|header| (header.name_str(), header.value_str())).collect();
     let query: Vec<_> =
@@ -88,24 +87,6 @@ fn request_context(event: &mut Writer, exchange: &Exchange<'_>) {
     event.text("deploymentId", &plan.deployment_id);
     event.text("apiId", &plan.api_id);
     event.end();
-}
-
-/// The client's headers as a function sees them.
-fn headers(exchange: &Exchange<'_>) -> Headers {
-    let mut headers = exchange.head.headers.clone();
-    headers.retain(|header| !is_dropped_from_requests(&header.name));
-    if exchange.plan.endpoint_type == EndpointType::Edge {
-        headers = canonicalize(headers);
-    }
-    let peer = exchange.connection.peer.ip().to_canonical().to_string();
-    let forwarded: Vec<_> =
-        headers.get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value)).collect();
-    let forwarded = if forwarded.is_empty() { peer } else { format!("{}, {peer}", forwarded.join(", ")) };
-    headers.set("X-Amzn-Trace-Id", exchange.trace_id().clone());
-    headers.set("X-Forwarded-For", forwarded);
-    headers.set("X-Forwarded-Port", super::forwarded_port(exchange));
-    headers.set("X-Forwarded-Proto", if exchange.connection.tls { "https" } else { "http" });
-    headers
 }
 
 /// Writes JSON objects member by member.

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
 use stagedoor_shapes::apigateway::EndpointType;
 
-use super::{forwarded_port, upstream_fault};
+use super::upstream_fault;
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::content_encoding::Coding;
 use crate::phases::content_handling;
 use crate::phases::headers::{
-    canonicalize, is_dropped_from_mapped_requests, is_dropped_from_requests, is_remapped_by_proxy,
-    remapped_name,
+    canonicalize, forwarded_port, is_dropped_from_mapped_requests, is_dropped_from_requests,
+    is_remapped_by_proxy, remapped_name,
 };
 use crate::phases::transformation::{append_valid, encode_query, mapped_query};
 use crate::plan::MAX_PAYLOAD_BYTES;

@@ -68,16 +68,6 @@ async fn call_function(
     }
 }
 
-/// The port the client asked for, as its `Host` has it.
-fn forwarded_port(exchange: &Exchange<'_>) -> Bytes {
-    let default = if exchange.connection.tls { "443" } else { "80" };
-    let asked_for = exchange.head.headers.get("host").and_then(|host| {
-        let port = host.slice(memchr::memrchr(b':', host)? + 1..);
-        (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
-    });
-    asked_for.unwrap_or(Bytes::from_static(default.as_bytes()))
-}
-
 fn timed_out(timeout: Duration) -> Fault {
     Fault::integration_timeout(format!("the function did not answer within {} ms", timeout.as_millis()))
 }

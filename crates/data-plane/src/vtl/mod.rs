@@ -1,0 +1,204 @@
+//! Where the pipeline meets the template and JSONPath languages.
+//!
+//! A mapping template sees `$input` (the message it transforms), `$context`, `$stageVariables` and `$util`. `$context`
+//! is one map for the whole request: what the request's template puts into `requestOverride` and `responseOverride`,
+//! or anywhere else in it, the response's template finds there.
+
+mod input;
+mod json_path;
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use stagedoor_velocity::{Context, Map, RenderError, Util, Value};
+
+use crate::context;
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+use crate::phases::headers::for_integration;
+use input::{Input, Parameters};
+pub use json_path::JsonPath;
+
+/// A mapping template, parsed.
+#[derive(Debug)]
+pub enum Template {
+    /// Text without any reference or directive.
+    Constant(Bytes),
+    /// Velocity.
+    Velocity(stagedoor_velocity::Template),
+}
+
+/// Which message a template transforms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client's request.
+    Request,
+    /// The integration's answer.
+    Response,
+}
+
+/// What a request's templates share.
+#[derive(Debug)]
+pub struct TemplateScope {
+    context: Map,
+    parameters: Rc<Parameters>,
+}
+
+/// What templates overrode.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Headers by name.
+    pub headers: Vec<(String, String)>,
+    /// Path parameters by name.
+    pub path: Vec<(String, String)>,
+    /// Query parameters by name.
+    pub query: Vec<(String, String)>,
+    /// The status, on the way back.
+    pub status: Option<String>,
+}
+
+impl Template {
+    /// Parses a template.
+    ///
+    /// # Errors
+    /// A sentence with line and column.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        // Backslashes escape nothing where there is nothing to escape.
+        if !text.contains(['$', '#']) {
+            return Ok(Self::Constant(Bytes::from(text.to_owned())));
+        }
+        stagedoor_velocity::Template::parse(text).map(Self::Velocity).map_err(|error| error.to_string())
+    }
+
+    /// Whether it gives the same text for every request.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        matches!(self, Self::Constant(_))
+    }
+
+    /// The text for a request.
+    ///
+    /// # Errors
+    /// A [`Fault`] if the template fails or reaches its limits: 400 for a client's body that is no JSON, else 500.
+    pub fn render(&self, exchange: &mut Exchange<'_>, side: Side) -> Result<Bytes, Fault> {
+        let template = match self {
+            Self::Constant(text) => return Ok(text.clone()),
+            Self::Velocity(template) => template,
+        };
+        let body = match side {
+            Side::Request => exchange.read_body(),
+            Side::Response => {
+                exchange.integration_answer.as_ref().map(|answer| answer.body.clone()).unwrap_or_default()
+            }
+        };
+        let scope = scope_of(exchange);
+        let input = Rc::new(Input::new(Rc::clone(&scope.parameters), body));
+        let mut context = Context::new();
+        context.print_missing_as_empty();
+        context.set("input", Value::shared(&input));
+        context.set("context", Value::Map(scope.context.clone()));
+        context.set("stageVariables", Value::Map(variables(exchange)));
+        context.set("util", Value::object(Util));
+        match template.render(&mut context) {
+            Ok(text) => Ok(text.into()),
+            Err(error) => Err(fault(side, &input, &error)),
+        }
+    }
+}
+
+fn fault(side: Side, input: &Input, error: &RenderError) -> Fault {
+    match (side, input.parse_error()) {
+        (Side::Request, Some(detail)) => Fault::unreadable_body(&detail),
+        _ => Fault::internal(format!("the mapping template failed: {error}")),
+    }
+}
+
+fn scope_of<'x>(exchange: &'x mut Exchange<'_>) -> &'x TemplateScope {
+    let scope = match exchange.templates.take() {
+        Some(scope) => scope,
+        None => TemplateScope::new(exchange),
+    };
+    exchange.templates.insert(scope)
+}
+
+fn variables(exchange: &Exchange<'_>) -> Map {
+    exchange.plan.variables.iter().map(|(name, value)| (name.as_str(), Value::from(value.as_str()))).collect()
+}
+
+impl TemplateScope {
+    fn new(exchange: &Exchange<'_>) -> Self {
+        let context = Map::new();
+        for (name, value) in context::all(exchange) {
+            let (mut holder, mut last) = (context.clone(), name);
+            while let Some((first, rest)) = last.split_once('.') {
+                holder = child(&holder, first);
+                last = rest;
+            }
+            holder.insert(last, Value::from(&*value));
+        }
+        for (side, parts) in
+            [("requestOverride", &["header", "path", "querystring"][..]), ("responseOverride", &["header"])]
+        {
+            let holder = child(&context, side);
+            for part in parts {
+                child(&holder, part);
+            }
+        }
+        let parameters = Rc::new(Parameters {
+            path: exchange.path_parameters().map(|(name, value)| (name.into(), value.into())).collect(),
+            query: exchange
+                .query()
+                .iter()
+                .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+                .collect(),
+            headers: for_integration(exchange),
+        });
+        Self { context, parameters }
+    }
+
+    /// `$context.requestOverride`.
+    #[must_use]
+    pub fn request_overrides(&self) -> Overrides {
+        let Some(Value::Map(side)) = self.context.get("requestOverride") else { return Overrides::default() };
+        Overrides {
+            headers: entries(&side, "header"),
+            path: entries(&side, "path"),
+            query: entries(&side, "querystring"),
+            status: None,
+        }
+    }
+
+    /// `$context.responseOverride`.
+    #[must_use]
+    pub fn response_overrides(&self) -> Overrides {
+        let Some(Value::Map(side)) = self.context.get("responseOverride") else {
+            return Overrides::default();
+        };
+        let status = side.get("status").filter(|status| !status.is_null());
+        Overrides {
+            headers: entries(&side, "header"),
+            status: status.map(|status| status.to_text()),
+            ..Overrides::default()
+        }
+    }
+}
+
+/// The map under this name, made if there is none.
+fn child(map: &Map, name: &str) -> Map {
+    match map.get(name) {
+        Some(Value::Map(found)) => found,
+        _ => {
+            let made = Map::new();
+            map.insert(name, Value::Map(made.clone()));
+            made
+        }
+    }
+}
+
+fn entries(side: &Map, part: &str) -> Vec<(String, String)> {
+    let Some(Value::Map(part)) = side.get(part) else { return Vec::new() };
+    part.with(|entries| {
+        let present = entries.iter().filter(|(_, value)| !value.is_null());
+        present.map(|(name, value)| (name.to_value().to_text(), value.to_text())).collect()
+    })
+}
