@@ -78,10 +78,12 @@ fn compare(paths: &[String]) {
     let Some(answers) = answers(paths) else { return };
     let document: Value = serde_json::from_str(DOCUMENT).unwrap();
     let mut differences = Vec::new();
+    let text = Value::to_string;
     for (path, theirs) in paths.iter().zip(&answers) {
         let ours = ours(path, &document);
         let same = match (theirs, &ours) {
-            (Ok(theirs), Ok(ours)) => theirs.to_string() == ours.to_string(),
+            // The order of names counts, so the texts are compared.
+            (Ok(theirs), Ok(ours)) => text(theirs) == text(ours),
             (Err(_), Err(_)) => true,
             (Err(message), Ok(Value::Array(_))) => is_strict(message),
             _ => false,
