@@ -8,6 +8,7 @@ mod apply;
 mod deploy;
 mod documentation;
 mod integration;
+mod parts;
 mod tree;
 
 use std::cell::RefCell;

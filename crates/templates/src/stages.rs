@@ -90,7 +90,7 @@ fn stage(reader: &mut Reader<'_>, name: &str, place: &Place<'_>) -> StageSpec {
     spec
 }
 
-/// AWS's bounds: 64 letters, digits and `_` for a name; 512 of a URL's characters for a value.
+/// AWS's bounds: 64 letters, digits and `_` for a name; 1 to 512 of some characters for a value.
 fn check_variables(reader: &mut Reader<'_>, place: &Place<'_>, variables: &BTreeMap<String, String>) {
     let Some(section) = place.get("variables") else { return };
     for (name, value) in variables {
@@ -99,12 +99,13 @@ fn check_variables(reader: &mut Reader<'_>, place: &Place<'_>, variables: &BTree
         if name.is_empty() || name.len() > 64 || !name.chars().all(word) {
             reader.problem(&place, "a stage variable's name has up to 64 letters, digits and '_'");
         }
-        if value.len() > 512
-            || !value.chars().all(|one| one.is_ascii_alphanumeric() || "-._~:/?#&=,".contains(one))
+        if value.is_empty()
+            || value.len() > 512
+            || !value.chars().all(|one| one.is_ascii_alphanumeric() || " -._~:/?#&=,".contains(one))
         {
             reader.problem(
                 &place,
-                "a stage variable's value has up to 512 letters, digits and the symbols -._~:/?#&=,",
+                "a stage variable's value has 1 to 512 letters, digits, spaces and the symbols -._~:/?#&=,",
             );
         }
     }

@@ -182,11 +182,11 @@ fn mistakes_are_found_before_anything_is_applied() {
          openapi.yaml:8:72: x-stagedoor-functions.users.timeout: 'timeout' must be a whole number from 1 to 900",
     );
     check(
-        "x-stagedoor-stages:\n  dev: {variables: {a b: x, c: 'y z'}}\n",
+        "x-stagedoor-stages:\n  dev: {variables: {a b: x, c: 'y$z'}}\n",
         "openapi.yaml:8:26: x-stagedoor-stages.dev.variables.a b: a stage variable's name has up to 64 letters, digits \
          and '_'\n\
-         openapi.yaml:8:32: x-stagedoor-stages.dev.variables.c: a stage variable's value has up to 512 letters, digits \
-         and the symbols -._~:/?#&=,",
+         openapi.yaml:8:32: x-stagedoor-stages.dev.variables.c: a stage variable's value has 1 to 512 letters, digits, \
+         spaces and the symbols -._~:/?#&=,",
     );
     check(
         "x-stagedoor-stages:\n  dev: {methodSettings: {/a: {}, '*/*': {throttling: 1}}}\n",
