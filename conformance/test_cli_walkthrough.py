@@ -1,12 +1,14 @@
 """The API of the README, built by hand with the AWS CLI and with awslocal, then called with curl."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from harness import REGION, eventually
+from harness import REGION, ROOT, eventually
 
 TOOLS = Path(sys.executable).parent
 
@@ -118,3 +120,20 @@ def test_import_rest_api(gateway, cli, tmp_path):
     cli("create-deployment", "--rest-api-id", api["id"], "--stage-name", "dev")
     url = f"http://{api['id']}.execute-api.localhost:{gateway.traffic_port}/dev/ping"
     eventually(lambda: curl(url) == "pong", 5)
+
+
+def test_the_readme(gateway):
+    """The block of README.md, word for word but for the ports."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    (script,) = [block for block in blocks if "create-rest-api" in block]
+    for port, ours in ("4566", gateway.control_port), ("8080", gateway.traffic_port):
+        assert f":{port}" in script
+        script = script.replace(f":{port}", f":{ours}")
+    path = f"{TOOLS}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=100, check=False,
+        env={**os.environ, "PATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    expected = re.search(r"^curl .*# (\{.*\})$", script, re.M)[1]
+    assert json.loads(done.stdout.strip().splitlines()[-1]) == json.loads(expected)
