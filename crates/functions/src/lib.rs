@@ -1,1 +1,29 @@
-//! (being built)
+//! Lambda functions as local processes.
+//!
+//! Handlers for Node, Python and `provided` runtimes run each in processes of their own that speak the Lambda Runtime API.
+//! Processes are reused while warm, reloaded when their code changes, limited in time, memory and output, and killed with
+//! their children. Failures have Lambda's shapes and words. No memory is shared with the gateway, and no environment.
+//!
+//! - [`Functions`] registers and invokes; [`FunctionConfig`] says what a function is.
+//! - `pool` decides which process runs what and when code changes hands; `process` drives one process; `runtime_api` reads
+//!   what it says; `guardian` leaves none behind.
+//!
+//! Unix only: processes are handled by group.
+
+mod config;
+mod environment;
+mod error;
+mod fingerprint;
+mod functions;
+mod guardian;
+mod logs;
+mod outcome;
+mod pool;
+mod process;
+mod runtime_api;
+mod watch;
+
+pub use config::{CONCURRENCY_DEFAULT, FunctionConfig, FunctionRef, LATEST, Runtime};
+pub use error::{ConfigError, InvokeError, SetupError};
+pub use functions::{Functions, Invocation, InvocationType, Settings};
+pub use outcome::{ASYNC_EVENT_BYTES_MAX, EVENT_BYTES_MAX, InvocationOutput, RESULT_BYTES_MAX};

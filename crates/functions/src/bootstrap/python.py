@@ -1,0 +1,252 @@
+"""Runs a Python handler.
+
+It speaks the Lambda Runtime API (2018-06-01) over file descriptor 3, a socket that the gateway inherited to this
+process: nobody else can reach it, and it closes when the gateway ends. A result and the request for the next event
+leave in one write.
+"""
+
+import importlib
+import json
+import logging
+import os
+import socket
+import sys
+import time
+import traceback
+import types
+
+API = "/2018-06-01/runtime"
+TASK_ROOT = os.environ["LAMBDA_TASK_ROOT"]
+NEXT = f"GET {API}/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n".encode()
+
+request_id = ""
+
+
+class Fault(Exception):
+    """A failure to load the handler, under the name that Lambda gives it."""
+
+    def __init__(self, kind, message, trace=()):
+        super().__init__(message)
+        self.kind = f"Runtime.{kind}"
+        self.message = message
+        self.trace = list(trace)
+
+
+def frames(tb):
+    """The frames of the user's code, each as Lambda prints it: paths are those of AWS, and no caret lines."""
+    hidden = (__file__, "<frozen importlib", importlib.__file__)
+    for frame in traceback.extract_tb(tb):
+        if not frame.filename.startswith(hidden):
+            name = frame.filename.replace(TASK_ROOT, "/var/task", 1)
+            yield f'  File "{name}", line {frame.lineno}, in {frame.name}\n    {frame.line}\n'
+
+
+def describe(kind, message, trace):
+    return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
+
+
+def describe_exception(error):
+    if isinstance(error, Fault):
+        return describe(error.kind, error.message, error.trace)
+    return describe(type(error).__name__, str(error), list(frames(error.__traceback__)))
+
+
+def log_error(described):
+    lines = [f"[ERROR] {described['errorType']}: {described['errorMessage']}"]
+    if described["stackTrace"]:
+        lines.append("Traceback (most recent call last):")
+        lines += [line.rstrip("\n").replace("\n", "\r").replace("/var/task", TASK_ROOT) for line in described["stackTrace"]]
+    # One event of the log: a line break inside of it travels as a carriage return.
+    print("\r".join(lines))
+
+
+class LogHandler(logging.Handler):
+    """The root logger's handler on Lambda."""
+
+    def emit(self, record):
+        print(self.format(record).replace("\n", "\r"))
+
+
+class LogFormatter(logging.Formatter):
+    converter = time.gmtime
+
+    def format(self, record):
+        text = super().format(record)
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        return f"[{record.levelname}]\t{moment}.{int(record.msecs):03d}Z\t{request_id}\t{text}"
+
+
+class Context:
+    """The second argument of a handler."""
+
+    def __init__(self, headers):
+        environ = os.environ
+        self.aws_request_id = headers["lambda-runtime-aws-request-id"]
+        self.invoked_function_arn = headers["lambda-runtime-invoked-function-arn"]
+        self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        self.function_version = environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+        self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
+        self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+        self.client_context = client_context(headers.get("lambda-runtime-client-context"))
+        who = json.loads(headers.get("lambda-runtime-cognito-identity") or "{}")
+        self.identity = types.SimpleNamespace(
+            cognito_identity_id=who.get("cognitoIdentityId"),
+            cognito_identity_pool_id=who.get("cognitoIdentityPoolId"),
+        )
+        self._deadline = int(headers["lambda-runtime-deadline-ms"])
+
+    def get_remaining_time_in_millis(self):
+        return max(0, self._deadline - int(time.time() * 1000))
+
+    def log(self, message):
+        sys.stdout.write(str(message))
+
+
+def client_context(text):
+    if not text:
+        return None
+    given = json.loads(text)
+    client = given.get("client") or {}
+    names = ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
+    return types.SimpleNamespace(
+        client=types.SimpleNamespace(**{name: client.get(name) for name in names}),
+        custom=given.get("custom"),
+        env=given.get("env"),
+    )
+
+
+def load_handler():
+    spec = os.environ["_HANDLER"]
+    module_name, dot, function = spec.rpartition(".")
+    if not dot or not module_name or not function:
+        raise Fault("MalformedHandlerName", f"Bad handler '{spec}': it takes the form file.function, such as app.handler")
+    module_name = module_name.replace("/", ".")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise Fault(
+            "ImportModuleError", f"Unable to import module '{module_name}': {error}", frames(error.__traceback__)
+        ) from None
+    except SyntaxError as error:
+        place = f'  File "{error.filename}" Line {error.lineno}\n    {(error.text or "").strip()}\n'
+        raise Fault(
+            "UserCodeSyntaxError",
+            f"Syntax error in module '{module_name}': {error}",
+            [place.replace(TASK_ROOT, "/var/task", 1)],
+        ) from None
+    found = getattr(module, function, None)
+    if found is None:
+        raise Fault("HandlerNotFound", f"Handler '{function}' missing on module '{module_name}'")
+    return found
+
+
+class Connection:
+    """The Runtime API's side of the work, on the inherited socket."""
+
+    def __init__(self):
+        os.set_inheritable(3, False)
+        self.socket = socket.socket(fileno=3)
+        self.received = b""
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def receive(self):
+        data = self.socket.recv(262144)
+        if not data:
+            os._exit(0)
+        return data
+
+    def answer(self):
+        """Reads one answer: its headers and its body."""
+        while True:
+            head, found, rest = self.received.partition(b"\r\n\r\n")
+            if found:
+                break
+            self.received += self.receive()
+        headers = {}
+        for line in head.decode("latin-1").split("\r\n")[1:]:
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        length = int(headers.get("content-length", 0))
+        parts = [rest]
+        have = len(rest)
+        while have < length:
+            part = self.receive()
+            parts.append(part)
+            have += len(part)
+        body = b"".join(parts)
+        self.received = body[length:]
+        return headers, body[:length]
+
+    def next_event(self):
+        while True:
+            headers, body = self.answer()
+            if "lambda-runtime-aws-request-id" in headers:
+                return headers, body
+
+    @staticmethod
+    def message(path, body, kind=None):
+        extra = f"Lambda-Runtime-Function-Error-Type: {kind}\r\n" if kind else ""
+        head = f"POST {API}{path} HTTP/1.1\r\nHost: runtime\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
+        return head.encode("latin-1", "replace") + body
+
+
+def to_json(value):
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def invoke(handler, headers, body):
+    """Calls the handler; gives the message that reports its result."""
+    path = f"/invocation/{request_id}"
+    try:
+        try:
+            event = json.loads(body)
+        except ValueError as error:
+            raise Fault("UnmarshalError", f"Unable to unmarshal input: {error}") from None
+        result = handler(event, Context(headers))
+        try:
+            return Connection.message(f"{path}/response", to_json(result))
+        except (TypeError, ValueError) as error:
+            raise Fault("MarshalError", f"Unable to marshal response: {error}") from None
+    except Exception as error:
+        described = describe_exception(error)
+        log_error(described)
+        return Connection.message(f"{path}/error", to_json(described), described["errorType"])
+
+
+def main():
+    global request_id
+    connection = Connection()
+    # Whole lines leave at once, and what is left leaves with the result.
+    sys.stdout.reconfigure(line_buffering=True)
+    log_handler = LogHandler()
+    log_handler.setFormatter(LogFormatter("%(message)s"))
+    logging.getLogger().addHandler(log_handler)
+    # In place of this file's own folder.
+    sys.path[0] = TASK_ROOT
+    try:
+        handler = load_handler()
+    except Exception as error:
+        described = describe_exception(error)
+        log_error(described)
+        sys.stdout.flush()
+        connection.send(Connection.message("/init/error", to_json(described), described["errorType"]))
+        connection.answer()
+        sys.exit(1)
+    message = b""
+    while True:
+        connection.send(message + NEXT)
+        headers, body = connection.next_event()
+        request_id = headers["lambda-runtime-aws-request-id"]
+        trace_id = headers.get("lambda-runtime-trace-id")
+        if trace_id:
+            os.environ["_X_AMZN_TRACE_ID"] = trace_id
+        else:
+            os.environ.pop("_X_AMZN_TRACE_ID", None)
+        message = invoke(handler, headers, body)
+        sys.stdout.flush()
+
+
+main()

@@ -1,0 +1,213 @@
+//! What a function prints: line by line to `tracing` (target `function`), and the last 4 KB for callers that ask.
+//!
+//! Output and errors share one pipe, which keeps their order. The pipe belongs to the task that drives the process, which
+//! empties it before it hands over a result: what was printed before the result is in the log before it. Memory and log
+//! volume are bounded however much a function prints.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::net::unix::pipe::Receiver;
+
+/// How much of the log a caller gets, in bytes.
+const TAIL_BYTES: usize = 4096;
+/// The longest line that is logged in one piece, in bytes (the largest event of AWS's logs).
+const LINE_BYTES_MAX: usize = 256 * 1024;
+/// How much one invocation may log, in bytes; the rest is counted and thrown away.
+const INVOCATION_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+pub(crate) struct Logs {
+    pipe: Receiver,
+    function: String,
+    request_id: String,
+    chunk: Box<[u8]>,
+    line: Vec<u8>,
+    tail: VecDeque<u8>,
+    logged: usize,
+    dropped: usize,
+}
+
+/// The other end of the pipe.
+pub(crate) struct Outputs {
+    pub(crate) stdout: Stdio,
+    pub(crate) stderr: Stdio,
+}
+
+impl Logs {
+    pub(crate) fn new(function: &str) -> io::Result<(Self, Outputs)> {
+        let (reader, writer) = io::pipe()?;
+        let outputs = Outputs { stdout: writer.try_clone()?.into(), stderr: writer.into() };
+        let logs = Self {
+            pipe: Receiver::from_owned_fd(OwnedFd::from(reader))?,
+            function: function.to_owned(),
+            request_id: String::new(),
+            chunk: vec![0; 16 * 1024].into_boxed_slice(),
+            line: Vec::new(),
+            tail: VecDeque::new(),
+            logged: 0,
+            dropped: 0,
+        };
+        Ok((logs, outputs))
+    }
+
+    /// Begins the log of an invocation.
+    pub(crate) fn begin(&mut self, request_id: &str, version: &str) {
+        self.request_id.clear();
+        self.request_id.push_str(request_id);
+        self.tail.clear();
+        self.logged = 0;
+        self.platform(format_args!("START RequestId: {request_id} Version: {version}"));
+    }
+
+    /// A line of Lambda's own, which goes to the debug log and to the tail.
+    pub(crate) fn platform(&mut self, line: std::fmt::Arguments<'_>) {
+        let text = line.to_string();
+        tracing::debug!(target: "function", function = self.function, request_id = self.request_id, "{text}");
+        self.keep(text.as_bytes());
+    }
+
+    /// Waits until there is output. Ends with an error when there will be none again.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.pipe.readable().await
+    }
+
+    /// Reads what is there, at most `bytes_max`. False at the end of the output.
+    pub(crate) fn drain(&mut self, bytes_max: usize) -> bool {
+        let mut taken = 0;
+        while taken < bytes_max {
+            match self.pipe.try_read(&mut self.chunk) {
+                Ok(0) => {
+                    self.end_line();
+                    return false;
+                }
+                Ok(size) => {
+                    taken += size;
+                    let chunk = std::mem::take(&mut self.chunk);
+                    self.split(chunk.get(..size).unwrap_or_default());
+                    self.chunk = chunk;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Ends the log of an invocation: an unfinished line counts.
+    pub(crate) fn finish(&mut self) {
+        self.end_line();
+        if self.dropped > 0 {
+            tracing::warn!(
+                target: "function", function = self.function, request_id = self.request_id,
+                "the invocation printed {} bytes more than the {INVOCATION_BYTES_MAX} that are logged", self.dropped
+            );
+            self.dropped = 0;
+        }
+    }
+
+    /// The last 4 KB in base64.
+    pub(crate) fn tail(&mut self) -> String {
+        STANDARD.encode(self.tail.make_contiguous())
+    }
+
+    fn split(&mut self, mut bytes: &[u8]) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (head, rest) = bytes.split_at(end);
+            self.extend(head);
+            self.end_line();
+            bytes = rest.get(1..).unwrap_or_default();
+        }
+        self.extend(bytes);
+    }
+
+    fn extend(&mut self, mut bytes: &[u8]) {
+        while self.line.len() + bytes.len() > LINE_BYTES_MAX {
+            let (head, rest) = bytes.split_at(LINE_BYTES_MAX - self.line.len());
+            self.line.extend_from_slice(head);
+            self.end_line();
+            bytes = rest;
+        }
+        self.line.extend_from_slice(bytes);
+    }
+
+    fn end_line(&mut self) {
+        if self.line.is_empty() {
+            return;
+        }
+        let mut line = std::mem::take(&mut self.line);
+        self.keep(&line);
+        if self.logged + line.len() > INVOCATION_BYTES_MAX {
+            self.dropped += line.len();
+        } else {
+            self.logged += line.len();
+            self.emit(&String::from_utf8_lossy(&line));
+        }
+        line.clear();
+        line.shrink_to(8 * 1024);
+        self.line = line;
+    }
+
+    fn keep(&mut self, line: &[u8]) {
+        let kept = line.get(line.len().saturating_sub(TAIL_BYTES)..).unwrap_or_default();
+        self.tail.extend(kept.iter().copied().chain([b'\n']));
+        let excess = self.tail.len().saturating_sub(TAIL_BYTES);
+        self.tail.drain(..excess);
+    }
+
+    fn emit(&self, line: &str) {
+        let (level, text) = level(line);
+        // The runtimes write a line break inside of a message as a carriage return.
+        let text = text.trim_end_matches('\r').replace('\r', "\n");
+        let (function, request_id) = (self.function.as_str(), self.request_id.as_str());
+        match level {
+            "ERROR" | "CRITICAL" | "FATAL" => {
+                tracing::error!(target: "function", function, request_id, "{text}");
+            }
+            "WARN" | "WARNING" => tracing::warn!(target: "function", function, request_id, "{text}"),
+            "DEBUG" | "TRACE" => tracing::debug!(target: "function", function, request_id, "{text}"),
+            _ => tracing::info!(target: "function", function, request_id, "{text}"),
+        }
+    }
+}
+
+/// Takes Lambda's prefix off a line (time and request id stand in the log anyway) and its level from it:
+/// `<time>\t<request id>\t<LEVEL>\t<text>` from Node, `[<LEVEL>]\t<time>\t<request id>\t<text>` from Python.
+fn level(line: &str) -> (&str, &str) {
+    let mut parts = line.splitn(4, '\t');
+    if let (Some(first), Some(_), Some(third), Some(text)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    {
+        if let Some(level) = first.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            return (level, text);
+        }
+        if first.ends_with('Z') && third.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return (third, text);
+        }
+    }
+    match line.strip_prefix("[ERROR] ") {
+        Some(text) => ("ERROR", text),
+        None => ("INFO", line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: (&str, &str)) {
+        assert_eq!(level(line), expected);
+    }
+
+    #[test]
+    fn levels_are_found_in_lambdas_lines() {
+        check("2026-01-01T00:00:00.000Z\tr-1\tWARN\ta\tb", ("WARN", "a\tb"));
+        check("[WARNING]\t2026-01-01T00:00:00.000Z\tr-1\ta", ("WARNING", "a"));
+        check("[ERROR] ValueError: x", ("ERROR", "ValueError: x"));
+        check("a\tb\tc\td", ("INFO", "a\tb\tc\td"));
+        check("plain", ("INFO", "plain"));
+    }
+}

@@ -1,0 +1,495 @@
+//! The processes of one function and the invocations that wait for them.
+//!
+//! Callers on any thread hand an invocation straight to an idle process (the one used last, so that the others can age and
+//! go), under a lock that is held for a few instructions. Without an idle one they queue, and a further process is
+//! started once waiting has lasted longer than [`PATIENCE`]: with fast handlers a few processes serve many callers, with
+//! slow ones there is soon one for each, as on Lambda.
+//!
+//! **Reload.** Every process belongs to a generation of the code. When the files change, a candidate is started beside the
+//! processes that serve; once it is ready and the files have not changed again, the pool moves to its generation in one
+//! step. Processes of the old one finish what they have. A candidate that fails changes nothing but the log.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::config::FunctionConfig;
+use crate::error::InvokeError;
+use crate::fingerprint::{self, Fingerprint};
+use crate::functions::Shared;
+use crate::outcome::{InitFailure, InvocationOutput};
+use crate::process::{self, Role};
+
+/// How long an invocation waits for a busy process before another is started.
+const PATIENCE: Duration = Duration::from_millis(10);
+/// How long no process is added after one failed to start while others serve.
+const GROWTH_PAUSE: Duration = Duration::from_secs(1);
+/// Files are looked at once they have been quiet for this long, or have changed for [`NOISE_MAX`].
+const QUIET: Duration = Duration::from_millis(15);
+const NOISE_MAX: Duration = Duration::from_millis(150);
+/// How often use alone makes the pool look at its files, where the file system reports no changes.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// An invocation on its way to a process.
+pub(crate) struct Job {
+    pub(crate) request_id: String,
+    pub(crate) payload: Bytes,
+    pub(crate) invoked_arn: Option<String>,
+    pub(crate) client_context: Option<String>,
+    pub(crate) trace_id: Option<String>,
+    pub(crate) log_tail: bool,
+    pub(crate) queued: Instant,
+    pub(crate) reply: oneshot::Sender<Result<InvocationOutput, InvokeError>>,
+    pub(crate) permit: Permit,
+}
+
+impl Job {
+    /// Answers the caller, if he still waits.
+    pub(crate) fn finish(self, result: Result<InvocationOutput, InvokeError>) {
+        // First, so that a caller who comes again at once finds his place free.
+        drop(self.permit);
+        let _ = self.reply.send(result);
+    }
+}
+
+/// One place in the function's concurrency.
+pub(crate) struct Permit(Arc<AtomicUsize>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a process is told.
+pub(crate) enum Command {
+    /// Run this.
+    Work(Box<Job>),
+    /// A candidate is accepted.
+    Serve,
+    /// End, unless busy.
+    Leave,
+    /// End.
+    Die,
+}
+
+/// What a process does next.
+pub(crate) enum Turn {
+    Work(Box<Job>),
+    Idle,
+    Leave,
+}
+
+struct Live {
+    orders: mpsc::UnboundedSender<Command>,
+    generation: u64,
+    ready: bool,
+}
+
+#[derive(Default)]
+struct State {
+    live: HashMap<u64, Live>,
+    idle: Vec<u64>,
+    waiting: VecDeque<Job>,
+    next_id: u64,
+    generation: u64,
+    /// The files of the generation; none if they are not watched.
+    fingerprint: Option<Fingerprint>,
+    /// Content that failed to start, so that it is reported once.
+    broken: Option<u64>,
+    growing: bool,
+    growth_paused: Option<Instant>,
+    looked: Option<Instant>,
+    retired: bool,
+}
+
+pub(crate) struct Pool {
+    pub(crate) config: FunctionConfig,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) changed: Arc<Notify>,
+    in_flight: Arc<AtomicUsize>,
+    state: Mutex<State>,
+}
+
+impl Pool {
+    pub(crate) fn new(config: FunctionConfig, shared: Arc<Shared>) -> Arc<Self> {
+        let mut state = State::default();
+        let mut dirs = Vec::new();
+        if config.watch {
+            let (fingerprint, found) = fingerprint::take(&config.code);
+            state.fingerprint = Some(fingerprint);
+            dirs = found;
+        }
+        let pool = Arc::new(Self {
+            config,
+            shared,
+            changed: Arc::new(Notify::new()),
+            in_flight: Arc::default(),
+            state: Mutex::new(state),
+        });
+        if pool.config.watch {
+            pool.shared.watcher.watch(&pool.config.code, &dirs, &pool.changed);
+            pool.shared.handle.spawn(follow(Arc::downgrade(&pool), Arc::clone(&pool.changed)));
+        }
+        pool
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place in the function's concurrency.
+    pub(crate) fn permit(&self) -> Result<Permit, InvokeError> {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let permit = Permit(Arc::clone(&self.in_flight));
+        if before >= self.config.concurrency { Err(InvokeError::TooManyRequests) } else { Ok(permit) }
+    }
+
+    /// Hands an invocation to a process, or has it wait for one.
+    pub(crate) fn dispatch(self: &Arc<Self>, job: Job) {
+        let mut state = self.lock();
+        if self.config.watch && state.looked.is_none_or(|at| job.queued - at > LOOK_INTERVAL) {
+            state.looked = Some(job.queued);
+            self.changed.notify_one();
+        }
+        let mut job = Box::new(job);
+        while let Some(id) = state.idle.pop() {
+            let Some(process) = state.live.get(&id) else { continue };
+            match process.orders.send(Command::Work(job)) {
+                Ok(()) => return,
+                Err(mpsc::error::SendError(Command::Work(back))) => job = back,
+                Err(_) => return,
+            }
+        }
+        state.waiting.push_back(*job);
+        self.grow(&mut state);
+    }
+
+    /// Takes back an invocation that did not reach its process.
+    pub(crate) fn take_back(self: &Arc<Self>, job: Job) {
+        let mut state = self.lock();
+        state.waiting.push_front(job);
+        self.grow(&mut state);
+    }
+
+    /// Starts a process if there is none at all.
+    pub(crate) fn warm(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.live.is_empty() {
+            self.start_one(&mut state);
+        }
+    }
+
+    fn grow(self: &Arc<Self>, state: &mut State) {
+        if state.live.is_empty() {
+            self.start_one(state);
+        } else if !state.growing {
+            state.growing = true;
+            self.shared.handle.spawn(Arc::clone(self).keep_growing());
+        }
+    }
+
+    async fn keep_growing(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PATIENCE).await;
+            let mut state = self.lock();
+            // Callers who gave up need no process.
+            state.waiting.retain(|job| !job.reply.is_closed());
+            let Some(first) = state.waiting.front() else {
+                state.growing = false;
+                return;
+            };
+            let starting = state.live.values().filter(|process| !process.ready).count();
+            let paused = state.growth_paused.is_some_and(|until| Instant::now() < until);
+            if first.queued.elapsed() >= PATIENCE
+                && !paused
+                && state.live.len() < self.shared.settings.processes_max
+                && starting < state.waiting.len()
+                && starting < self.shared.starts_max
+            {
+                self.start_one(&mut state);
+            }
+        }
+    }
+
+    fn enlist(state: &mut State, generation: u64) -> (u64, mpsc::UnboundedReceiver<Command>) {
+        let (orders, received) = mpsc::unbounded_channel();
+        let id = state.next_id;
+        state.next_id += 1;
+        state.live.insert(id, Live { orders, generation, ready: false });
+        (id, received)
+    }
+
+    fn start_one(self: &Arc<Self>, state: &mut State) {
+        let (id, orders) = Self::enlist(state, state.generation);
+        let pool = Arc::clone(self);
+        self.shared.handle.spawn(async move {
+            let permit = Arc::clone(&pool.shared.starts).acquire_owned().await.ok();
+            let Some(generation) = pool.settle_generation(id).await else { return };
+            process::run(id, pool, generation, Role::Serve, orders, permit).await;
+        });
+    }
+
+    /// Makes sure that a process of the current generation would run the code of that generation: while files are being
+    /// edited, no process is added to those that serve.
+    async fn settle_generation(self: &Arc<Self>, id: u64) -> Option<u64> {
+        if !self.config.watch {
+            return Some(self.lock().generation);
+        }
+        let root = self.config.code.clone();
+        let stat = tokio::task::spawn_blocking(move || fingerprint::stat(&root)).await.ok()?;
+        {
+            let mut state = self.lock();
+            if state.fingerprint.as_ref().is_some_and(|known| known.stat == stat) {
+                return Some(state.generation);
+            }
+            if state.live.values().any(|process| process.ready) {
+                state.live.remove(&id);
+                self.changed.notify_one();
+                return None;
+            }
+        }
+        let found = self.look().await?;
+        let mut state = self.lock();
+        state.fingerprint = Some(found);
+        state.generation += 1;
+        let generation = state.generation;
+        if let Some(process) = state.live.get_mut(&id) {
+            process.generation = generation;
+        }
+        Some(generation)
+    }
+
+    async fn look(&self) -> Option<Fingerprint> {
+        let root = self.config.code.clone();
+        let (found, dirs) = tokio::task::spawn_blocking(move || fingerprint::take(&root)).await.ok()?;
+        self.shared.watcher.watch(&self.config.code, &dirs, &self.changed);
+        Some(found)
+    }
+
+    /// A process is ready for its first invocation.
+    pub(crate) fn ready(&self, id: u64) {
+        if let Some(process) = self.lock().live.get_mut(&id) {
+            process.ready = true;
+        }
+    }
+
+    /// What a process that is free does next.
+    pub(crate) fn next(&self, id: u64) -> Turn {
+        let mut state = self.lock();
+        let current = state.generation;
+        if !state.live.get(&id).is_some_and(|process| process.generation == current) {
+            return Turn::Leave;
+        }
+        while let Some(job) = state.waiting.pop_front() {
+            if !job.reply.is_closed() {
+                return Turn::Work(Box::new(job));
+            }
+        }
+        if state.retired {
+            return Turn::Leave;
+        }
+        state.idle.push(id);
+        Turn::Idle
+    }
+
+    /// Whether a process that has been idle for long may go.
+    pub(crate) fn reap(&self, id: u64) -> bool {
+        let mut state = self.lock();
+        let ready = state.live.values().filter(|process| process.ready).count();
+        if ready <= self.shared.settings.processes_min {
+            return false;
+        }
+        let before = state.idle.len();
+        state.idle.retain(|other| *other != id);
+        // An invocation may be on its way to it.
+        state.idle.len() < before
+    }
+
+    /// A process has ended, or is about to.
+    pub(crate) fn gone(&self, id: u64) {
+        let mut state = self.lock();
+        state.live.remove(&id);
+        state.idle.retain(|other| *other != id);
+    }
+
+    /// Starts a process for invocations that wait while none is left.
+    pub(crate) fn revive(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if !state.waiting.is_empty() {
+            self.grow(&mut state);
+        }
+    }
+
+    /// A process did not get ready. While others serve, that is a line in the log; else it is the answer to all who waited
+    /// for it.
+    pub(crate) fn start_failed(self: &Arc<Self>, failure: &InitFailure) {
+        tracing::error!(target: "function", function = self.config.name, "cannot start: {}", failure.summary());
+        let mut state = self.lock();
+        if !state.live.is_empty() {
+            state.growth_paused = Some(Instant::now() + GROWTH_PAUSE);
+            self.changed.notify_one();
+            return;
+        }
+        // The file may have been read half-written: then there is a second try, and the files decide how many.
+        if let Some(known) = &state.fingerprint
+            && known.stat != fingerprint::stat(&self.config.code)
+        {
+            drop(state);
+            self.revive();
+            return;
+        }
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        for job in waiting {
+            let result = match failure {
+                InitFailure::NotStarted(reason) => {
+                    Err(InvokeError::Start { function: self.config.name.clone(), reason: reason.clone() })
+                }
+                reported => Ok(InvocationOutput {
+                    payload: reported.payload(&job.request_id),
+                    function_error: Some("Unhandled".to_owned()),
+                    executed_version: self.config.version.clone(),
+                    log_tail: job.log_tail.then(String::new),
+                }),
+            };
+            job.finish(result);
+        }
+    }
+
+    /// Serves what has come in, then nothing more: another pool has taken the function's place.
+    pub(crate) fn retire(&self) {
+        let mut state = self.lock();
+        state.retired = true;
+        for id in std::mem::take(&mut state.idle) {
+            if let Some(process) = state.live.get(&id) {
+                let _ = process.orders.send(Command::Leave);
+            }
+        }
+        drop(state);
+        self.shared.watcher.forget(&self.changed);
+        self.changed.notify_one();
+    }
+
+    /// Ends everything at once.
+    pub(crate) fn close(&self) {
+        self.retire();
+        let mut state = self.lock();
+        for process in state.live.values() {
+            let _ = process.orders.send(Command::Die);
+        }
+        for job in std::mem::take(&mut state.waiting) {
+            job.finish(Err(InvokeError::ShuttingDown));
+        }
+    }
+
+    /// Compares the files with the generation that serves, and moves to a new one if they differ and work.
+    async fn reload(self: &Arc<Self>) {
+        let Some(mut found) = self.look().await else { return };
+        loop {
+            let (id, orders, generation) = {
+                let mut state = self.lock();
+                if state.retired || state.fingerprint.as_ref() == Some(&found) {
+                    state.broken = None;
+                    return;
+                }
+                let unchanged =
+                    state.fingerprint.as_ref().is_some_and(|known| known.content == found.content);
+                if unchanged || state.live.is_empty() {
+                    // Nothing serves, so there is nothing to protect: the next invocation starts from these files.
+                    state.generation += u64::from(!unchanged);
+                    state.fingerprint = Some(found);
+                    state.broken = None;
+                    return;
+                }
+                if state.broken == Some(found.content) {
+                    return;
+                }
+                let generation = state.generation + 1;
+                let (id, orders) = Self::enlist(&mut state, generation);
+                (id, orders, generation)
+            };
+            let began = Instant::now();
+            let (told, outcome) = oneshot::channel();
+            let pool = Arc::clone(self);
+            self.shared.handle.spawn(async move {
+                let permit = Arc::clone(&pool.shared.starts).acquire_owned().await.ok();
+                process::run(id, pool, generation, Role::Candidate(told), orders, permit).await;
+            });
+            let outcome = outcome.await;
+            let Some(after) = self.look().await else { return };
+            let mut state = self.lock();
+            if after.content != found.content || state.generation + 1 != generation {
+                // It read files that have changed since.
+                if let Some(process) = state.live.get(&id) {
+                    let _ = process.orders.send(Command::Die);
+                }
+                found = after;
+                continue;
+            }
+            match outcome {
+                Ok(Ok(())) => {
+                    self.accept(&mut state, id, generation, after);
+                    drop(state);
+                    let took = began.elapsed().as_millis();
+                    tracing::info!(target: "function", function = self.config.name, "reloaded in {took} ms");
+                }
+                Ok(Err(failure)) => {
+                    state.broken = Some(after.content);
+                    let serves = state.live.values().any(|process| process.ready);
+                    if !serves {
+                        state.fingerprint = Some(after);
+                        state.generation = generation;
+                    }
+                    drop(state);
+                    tracing::error!(
+                        target: "function", function = self.config.name,
+                        "the changed code does not start{}: {} [/var/task is {}]",
+                        if serves { ", the last good one goes on serving" } else { "" },
+                        failure.summary(),
+                        self.config.code.display(),
+                    );
+                    self.revive();
+                }
+                Err(_) => {}
+            }
+            return;
+        }
+    }
+
+    /// The step from one generation to the next.
+    fn accept(&self, state: &mut State, id: u64, generation: u64, fingerprint: Fingerprint) {
+        state.generation = generation;
+        state.fingerprint = Some(fingerprint);
+        state.broken = None;
+        state.growth_paused = None;
+        for other in std::mem::take(&mut state.idle) {
+            if let Some(process) = state.live.get(&other) {
+                let _ = process.orders.send(Command::Leave);
+            }
+        }
+        if let Some(process) = state.live.get_mut(&id) {
+            process.ready = true;
+            let _ = process.orders.send(Command::Serve);
+        }
+    }
+}
+
+/// Reloads a pool whenever its files may have changed, as long as the pool is there.
+async fn follow(pool: Weak<Pool>, changed: Arc<Notify>) {
+    loop {
+        changed.notified().await;
+        let first = Instant::now();
+        while first.elapsed() < NOISE_MAX && tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
+        let Some(pool) = pool.upgrade() else { return };
+        if pool.lock().retired {
+            return;
+        }
+        pool.reload().await;
+    }
+}
