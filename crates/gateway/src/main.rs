@@ -1,1 +1,46 @@
-fn main() {}
+//! `stagedoor`: an API gateway that runs Amazon API Gateway definitions on any machine.
+//!
+//! This crate is the wiring: it reads the command line and the configuration, opens the store, starts the control
+//! plane, the functions and the workers, and ends them in order. What they do is in their own crates.
+
+mod check;
+mod cli;
+mod config;
+mod control;
+mod lambda;
+mod logging;
+mod publisher;
+mod report;
+mod serve;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Who develops wants to see each request; who serves traffic has no time for that.
+    let usual = if matches!(cli.command, Command::Up { .. }) { "info,request=debug" } else { "info" };
+    logging::start(cli.log_format, cli.log.as_deref().unwrap_or(usual));
+    let result = match cli.command {
+        Command::Serve(options) => serve::run(&options, None),
+        Command::Up { path, options } => serve::run(&options, Some(&path)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "stagedoor", &mut std::io::stdout());
+            return ExitCode::SUCCESS;
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report::failure(&failure);
+            failure.exit_code()
+        }
+    }
+}

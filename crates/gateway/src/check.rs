@@ -1,0 +1,18 @@
+//! Refuses deployments that could not be served: the control plane asks, the data plane's compiler answers.
+
+use stagedoor_control_plane::DeploymentCheck;
+use stagedoor_data_plane::plan::{self, CompileSettings};
+use stagedoor_shapes::apigateway::Stage;
+use stagedoor_shapes::snapshot::RestApiSnapshot;
+
+/// Compiles what is to be deployed, and throws the plan away.
+pub(crate) struct CompileCheck(pub(crate) CompileSettings);
+
+impl DeploymentCheck for CompileCheck {
+    fn check(&self, snapshot: &RestApiSnapshot, stage: Option<&Stage>) -> Result<(), Vec<String>> {
+        let any_stage = Stage::default();
+        plan::compile(snapshot, stage.unwrap_or(&any_stage), &self.0)
+            .map(drop)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+}

@@ -1,0 +1,97 @@
+//! The configuration file.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use stagedoor_wire::Credential;
+
+/// What the configuration file can say. Unknown keys are errors: a misspelt setting must not go unnoticed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The region in ARNs and host names.
+    pub(crate) region: String,
+    /// The account in ARNs: twelve digits.
+    pub(crate) account_id: String,
+    /// The keys that control-plane calls have to be signed with.
+    pub(crate) credentials: Vec<ConfiguredCredential>,
+}
+
+/// One access key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfiguredCredential {
+    access_key_id: String,
+    secret_access_key: String,
+    #[serde(default)]
+    session_token: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { region: "us-east-1".to_owned(), account_id: "000000000000".to_owned(), credentials: Vec::new() }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// A sentence that names the file and, for a wrong value, the line.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let name = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+        Self::parse(&text).map_err(|error| format!("{name}: {error}"))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        if config.account_id.len() != 12 || !config.account_id.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("account_id must be twelve digits, not {:?}", config.account_id));
+        }
+        let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if config.region.is_empty() || !config.region.bytes().all(is_region) {
+            return Err(format!("region must be one such as us-east-1, not {:?}", config.region));
+        }
+        if config.credentials.iter().any(|key| key.access_key_id.is_empty() || key.secret_access_key.is_empty()) {
+            return Err("credentials need both access_key_id and secret_access_key".to_owned());
+        }
+        Ok(config)
+    }
+
+    /// The access keys, as the protocol wants them.
+    pub(crate) fn wire_credentials(&self) -> Vec<Credential> {
+        self.credentials
+            .iter()
+            .map(|key| Credential {
+                access_key_id: key.access_key_id.clone(),
+                secret_access_key: key.secret_access_key.clone(),
+                session_token: key.session_token.clone(),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<usize, &str>) {
+        match (Config::parse(text), expected) {
+            (Ok(config), Ok(keys)) => assert_eq!(config.credentials.len(), keys, "{text}"),
+            (Err(error), Err(part)) => assert!(error.contains(part), "{text}: {error}"),
+            (other, _) => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_file_may_say() {
+        check("", Ok(0));
+        check("region = 'eu-west-1'\n[[credentials]]\naccess_key_id = 'a'\nsecret_access_key = 'b'", Ok(1));
+        check("regoin = 'eu-west-1'", Err("unknown field `regoin`"));
+        check("account_id = '12'", Err("account_id must be twelve digits"));
+        check("region = ''", Err("region must be"));
+        check("[[credentials]]\naccess_key_id = ''\nsecret_access_key = 'b'", Err("credentials need both"));
+        check("[[credentials]]\naccess_key_id = 'a'", Err("missing field `secret_access_key`"));
+    }
+}

@@ -1,0 +1,69 @@
+//! What the control listener answers beside API traffic: AWS's calls, and a few addresses of our own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use stagedoor_data_plane::worker::{ConnectionInfo, Fallback};
+use stagedoor_wire::Wire;
+use tokio::runtime::Handle;
+
+use crate::publisher::Follow;
+
+/// Paths below this are ours, not AWS's.
+const OWN: &str = "/_stagedoor/";
+
+/// Answers control-plane calls on the process's main runtime, so that a worker only waits for them.
+pub(crate) struct Control {
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) follow: Follow,
+    pub(crate) runtime: Handle,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
+
+impl Fallback for Control {
+    fn handle(&self, request: Request<Bytes>, _connection: &ConnectionInfo) -> Answer {
+        let path = request.uri().path();
+        if path.starts_with(OWN) {
+            let response = own(&request);
+            return Box::pin(async move { response });
+        }
+        let (wire, mut follow) = (Arc::clone(&self.wire), self.follow.clone());
+        let writes = request.method() != Method::GET;
+        let answer = self.runtime.spawn_blocking(move || wire.handle(request));
+        Box::pin(async move {
+            let response = answer.await.unwrap_or_else(|error| failed(&error));
+            if writes {
+                // Whoever deploys and calls at once must meet what was deployed.
+                follow.caught_up().await;
+            }
+            response
+        })
+    }
+}
+
+fn own(request: &Request<Bytes>) -> Response<Bytes> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/_stagedoor/health") => {
+            json(StatusCode::OK, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+        }
+        (_, path) => {
+            json(StatusCode::NOT_FOUND, &serde_json::json!({ "message": format!("There is nothing at {path}") }))
+        }
+    }
+}
+
+fn failed(error: &tokio::task::JoinError) -> Response<Bytes> {
+    tracing::error!(%error, "a control-plane call ended in a panic");
+    json(StatusCode::INTERNAL_SERVER_ERROR, &serde_json::json!({ "message": "Internal server error" }))
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
+    let mut response = Response::new(body.to_string().into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,71 @@
+//! Lambda functions: the data plane calls them, a project defines them, and their own crate runs them.
+
+use std::collections::BTreeMap;
+
+use stagedoor_data_plane::lambda::{LambdaAnswer, LambdaCall, LambdaError, LambdaFuture, LambdaInvoker};
+use stagedoor_functions::{
+    FunctionConfig, Functions, Invocation, InvocationType, InvokeError, Runtime, Settings, SetupError,
+};
+use stagedoor_templates::{FunctionSpec, Runtime as Language};
+
+use crate::config::Config;
+
+/// Starts with no function. `control` is where functions find AWS's API: the gateway they run behind.
+pub(crate) fn start(control: std::net::SocketAddr) -> Result<Functions, SetupError> {
+    // Any key is accepted on a loopback address; elsewhere a function has to be given one of its own.
+    let environment = BTreeMap::from([
+        ("AWS_ENDPOINT_URL".to_owned(), format!("http://{control}")),
+        ("AWS_ACCESS_KEY_ID".to_owned(), "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY".to_owned(), "test".to_owned()),
+    ]);
+    Functions::new(Settings { environment, ..Settings::default() })
+}
+
+/// Hands the data plane's calls to the functions.
+pub(crate) struct Invoker(pub(crate) Functions);
+
+impl LambdaInvoker for Invoker {
+    fn invoke(&self, call: LambdaCall) -> LambdaFuture {
+        let (arn, size) = (call.function_arn, call.payload.len());
+        let answer = self.0.invoke(Invocation {
+            function: arn.to_string(),
+            payload: call.payload,
+            trace_id: call.trace_id,
+            invocation_type: if call.asynchronous { InvocationType::Event } else { InvocationType::RequestResponse },
+            ..Invocation::default()
+        });
+        Box::pin(async move {
+            let output = answer.await.map_err(|error| match error {
+                InvokeError::NotFound(_) => LambdaError::NotFound(arn),
+                InvokeError::TooManyRequests => LambdaError::TooManyRequests,
+                InvokeError::PayloadTooLarge { .. } => LambdaError::PayloadTooLarge(size),
+                error @ (InvokeError::Start { .. } | InvokeError::ShuttingDown) => LambdaError::Failed(error.to_string()),
+            })?;
+            Ok(LambdaAnswer { payload: output.payload, function_error: output.function_error })
+        })
+    }
+}
+
+/// Puts a project's function in place, and starts a process of it so that its first call finds one ready.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub(crate) fn put(functions: &Functions, spec: &FunctionSpec, config: &Config) -> Result<(), String> {
+    let language = match spec.runtime {
+        Language::Node => Runtime::Node(22),
+        Language::Python => Runtime::Python(12),
+        Language::Provided => Runtime::Provided("provided.al2023"),
+    };
+    let function = FunctionConfig {
+        // A runtime may be named by language alone; what runs is what is installed here either way.
+        runtime: spec.runtime_name.parse().unwrap_or(language),
+        environment: spec.environment.clone(),
+        timeout: spec.timeout,
+        memory_mb: spec.memory_mb,
+        arn: format!("arn:aws:lambda:{}:{}:function:{}", config.region, config.account_id, spec.name),
+        ..FunctionConfig::new(&spec.name, language, &spec.handler, &spec.code)
+    };
+    functions.put(function).map_err(|error| error.to_string())?;
+    functions.warm(&spec.name);
+    Ok(())
+}

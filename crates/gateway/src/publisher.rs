@@ -1,0 +1,144 @@
+//! The hand-over from definitions to traffic: follows the store's change feed, compiles what has changed and swaps it
+//! in. A stage that does not compile any more keeps serving what it served before.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use stagedoor_control_plane::deployed::DeployedApi;
+use stagedoor_control_plane::store::Revision;
+use stagedoor_control_plane::{ApiError, ControlPlane};
+use stagedoor_data_plane::plan::{self, CompileSettings, Plan};
+use stagedoor_data_plane::published::{Current, Published, PublishedApi};
+use tokio::sync::watch;
+
+/// Keeps what is served the same as what is deployed.
+pub(crate) struct Publisher {
+    control_plane: Arc<ControlPlane>,
+    current: Current,
+    settings: CompileSettings,
+    /// Which revision of each stage its plan was compiled from, by API and stage name.
+    compiled: HashMap<(String, String), Revision>,
+    revision: Revision,
+    published: watch::Sender<Revision>,
+}
+
+/// Waits for changes to be served.
+#[derive(Clone)]
+pub(crate) struct Follow {
+    control_plane: Arc<ControlPlane>,
+    published: watch::Receiver<Revision>,
+}
+
+impl Follow {
+    /// Ready once everything that has been committed by now is served.
+    pub(crate) async fn caught_up(&mut self) {
+        let newest = *self.control_plane.store().watch().borrow();
+        // An error means that the publisher has ended, with the process.
+        let _ = self.published.wait_for(|published| *published >= newest).await;
+    }
+}
+
+impl Publisher {
+    /// Publishes all that is deployed.
+    ///
+    /// # Errors
+    /// [`ApiError`] if the store cannot be read.
+    pub(crate) fn start(
+        control_plane: Arc<ControlPlane>,
+        current: Current,
+        settings: CompileSettings,
+    ) -> Result<(Self, Follow), ApiError> {
+        let (published, follow) = watch::channel(0);
+        let follow = Follow { control_plane: Arc::clone(&control_plane), published: follow };
+        let mut publisher =
+            Self { control_plane, current, settings, compiled: HashMap::new(), revision: 0, published };
+        publisher.revision = publisher.control_plane.revision()?;
+        let all = publisher.control_plane.api_ids()?;
+        publisher.publish(&all)?;
+        publisher.published.send_replace(publisher.revision);
+        Ok((publisher, follow))
+    }
+
+    /// Publishes changes as they are committed, for as long as the store lives.
+    pub(crate) async fn follow(mut self) {
+        let mut newest = self.control_plane.store().watch();
+        loop {
+            let blocking = tokio::task::spawn_blocking(move || {
+                if let Err(error) = self.catch_up() {
+                    tracing::error!(%error, "changes could not be published");
+                }
+                self
+            });
+            match blocking.await {
+                Ok(publisher) => self = publisher,
+                Err(error) => return tracing::error!(%error, "publishing ended"),
+            }
+            let seen = self.revision;
+            if newest.wait_for(|newest| *newest > seen).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn catch_up(&mut self) -> Result<(), ApiError> {
+        let (revision, changed) = self.control_plane.apis_changed_since(self.revision)?;
+        let changed = match changed {
+            Some(changed) => changed,
+            None => {
+                let mut all = self.control_plane.api_ids()?;
+                all.extend(self.current.load().apis.keys().cloned());
+                all
+            }
+        };
+        let result = if changed.is_empty() { Ok(()) } else { self.publish(&changed) };
+        // What cannot be published now could not be a moment later either; a later change to it is tried again.
+        self.revision = revision;
+        self.published.send_replace(revision);
+        result
+    }
+
+    fn publish(&mut self, apis: &BTreeSet<String>) -> Result<(), ApiError> {
+        let before = self.current.load_full();
+        let mut now = Published { apis: before.apis.clone() };
+        for id in apis {
+            match self.control_plane.deployed_api(id)? {
+                Some(deployed) => {
+                    let api = self.compile(id, deployed, before.apis.get(id));
+                    now.apis.insert(id.clone(), api);
+                }
+                None => {
+                    now.apis.remove(id);
+                    self.compiled.retain(|(api, _), _| api != id);
+                }
+            }
+        }
+        self.current.store(Arc::new(now));
+        Ok(())
+    }
+
+    fn compile(&mut self, id: &str, deployed: DeployedApi, before: Option<&PublishedApi>) -> PublishedApi {
+        let mut stages = HashMap::with_capacity(deployed.stages.len());
+        self.compiled.retain(|(api, stage), _| api != id || deployed.stages.contains_key(stage));
+        for (name, (revision, deployed)) in deployed.stages {
+            let old = before.and_then(|api| api.stages.get(&name));
+            let key = (id.to_owned(), name.clone());
+            let plan: Option<Arc<Plan>> = match (self.compiled.get(&key), old) {
+                (Some(known), Some(old)) if *known == revision => Some(Arc::clone(old)),
+                _ => match plan::compile(&deployed.snapshot, &deployed.stage, &self.settings) {
+                    Ok(plan) => Some(Arc::new(plan)),
+                    Err(errors) => {
+                        for error in errors {
+                            tracing::error!(api = id, stage = name, %error, "cannot be served; what was served before stays");
+                        }
+                        old.cloned()
+                    }
+                },
+            };
+            if let Some(plan) = plan {
+                self.compiled.insert(key, revision);
+                stages.insert(name, plan);
+            }
+        }
+        PublishedApi { endpoint_disabled: deployed.endpoint_disabled, stages }
+    }
+}

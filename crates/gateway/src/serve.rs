@@ -1,0 +1,183 @@
+//! `serve` and `up`: everything started in order, and ended in the opposite one.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stagedoor_control_plane::{ControlPlane, Settings};
+use stagedoor_data_plane::listener::{self, ListenError, Listener};
+use stagedoor_data_plane::plan::CompileSettings;
+use stagedoor_data_plane::published;
+use stagedoor_data_plane::worker::Services;
+use stagedoor_store::RedbStore;
+use stagedoor_templates::Problem;
+use stagedoor_wire::{Wire, WireSettings};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::check::CompileCheck;
+use crate::cli::ServeOptions;
+use crate::config::Config;
+use crate::control::Control;
+use crate::lambda;
+use crate::publisher::Publisher;
+use crate::up::{self, Project};
+
+/// How long requests in flight may take to finish once the process has been asked to end.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Why the gateway could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(String),
+    /// An address cannot be listened on.
+    #[error("{0}. Is another process using it? Choose another address with --listen or --control.")]
+    Listen(#[from] ListenError),
+    /// The store cannot be used.
+    #[error("{0}")]
+    Store(String),
+    /// The definitions are wrong.
+    #[error("{} in the definitions", if .0.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", .0.len()) })]
+    Definitions(Vec<Problem>),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    /// See `stagedoor --help`.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Other(_) => 1,
+            Self::Config(_) => 2,
+            Self::Listen(_) => 3,
+            Self::Store(_) => 4,
+            Self::Definitions(_) => 5,
+        })
+    }
+}
+
+/// Serves until the process is asked to end. With a project, its definitions are applied and kept applied.
+pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), Failure> {
+    let config = options.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read).map_err(Failure::Config)?;
+    if config.credentials.is_empty() && !options.control.ip().is_loopback() {
+        return Err(Failure::Config(format!(
+            "--control {} can be reached from other machines, so it needs credentials. Put [[credentials]] with \
+             access_key_id and secret_access_key into a file and name it with --config, or listen on 127.0.0.1.",
+            options.control
+        )));
+    }
+    // Read before anything is started, so that a mistake costs nothing.
+    let config = Arc::new(config);
+    let project = project.map(|path| up::load(path, &config)).transpose().map_err(Failure::Definitions)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(format!("the event loop could not start: {error}")))?;
+    let handle = runtime.handle().clone();
+    let outcome = runtime.block_on(serve(options, &config, project, handle));
+    // Blocking work that is still running belongs to nobody any more.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn serve(
+    options: &ServeOptions,
+    config: &Arc<Config>,
+    project: Option<Project>,
+    runtime: Handle,
+) -> Result<(), Failure> {
+    let mut end = End::new()?;
+    let store = RedbStore::open(&options.data).map_err(|error| Failure::Store(error.to_string()))?;
+    let compile = CompileSettings { account_id: config.account_id.clone(), region: config.region.clone() };
+    let settings = Settings {
+        account_id: config.account_id.clone(),
+        region: config.region.clone(),
+        deployment_check: Arc::new(CompileCheck(compile.clone())),
+        ..Settings::default()
+    };
+    let control_plane = Arc::new(ControlPlane::new(Arc::new(store), settings));
+    let functions = lambda::start(options.control).map_err(|error| Failure::Other(error.to_string()))?;
+
+    let current = published::nothing_published();
+    let (publisher, mut follow) = Publisher::start(Arc::clone(&control_plane), Arc::clone(&current), compile)
+        .map_err(|error| Failure::Store(error.to_string()))?;
+    runtime.spawn(publisher.follow());
+
+    let wire = Wire::new(
+        Arc::clone(&control_plane),
+        WireSettings { credentials: config.wire_credentials(), region: None },
+    );
+    let control = Control {
+        wire: Arc::new(wire),
+        follow: follow.clone(),
+        runtime: runtime.clone(),
+    };
+    let services = Arc::new(Services { current, lambda: Arc::new(lambda::Invoker(functions.clone())), tls: Default::default() });
+    let listeners = vec![
+        Listener { address: options.listen, fallback: None },
+        Listener { address: options.control, fallback: Some(Arc::new(control)) },
+    ];
+    let count = options.workers.map_or_else(cores, usize::from);
+
+    // The project is applied before the first request can come in.
+    let applied = match &project {
+        Some(project) => Some(up::apply(project, &control_plane, &functions).await.map_err(Failure::Definitions)?),
+        None => None,
+    };
+    follow.caught_up().await;
+    let workers = listener::start(&services, listeners, count)?;
+    let (traffic, control) = match workers.addresses() {
+        [traffic, control] => (*traffic, *control),
+        _ => return Err(Failure::Other("a listener is missing".to_owned())),
+    };
+    tracing::info!("API traffic on http://{traffic}");
+    tracing::info!("AWS control-plane calls on http://{control}");
+    if config.credentials.is_empty() {
+        tracing::info!("no credentials are configured: {control} accepts any access key");
+    }
+    let watching = applied.zip(project).map(|(applied, project)| {
+        up::print(&applied, traffic);
+        runtime.spawn(up::watch(project, Arc::clone(&control_plane), functions.clone(), follow.clone()))
+    });
+
+    end.asked().await;
+    tracing::info!("ending: requests in flight have {} s to finish", DRAIN_TIME_MAX.as_secs());
+    if let Some(watching) = watching {
+        watching.abort();
+    }
+    let drained = runtime.spawn_blocking(move || workers.drain(DRAIN_TIME_MAX));
+    tokio::select! {
+        _ = drained => {}
+        () = end.asked() => tracing::warn!("asked again: ending at once"),
+    }
+    functions.shutdown().await;
+    Ok(())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The signals that ask the process to end.
+struct End {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl End {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::Other(format!("signals cannot be received: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `up`: a project's definitions applied, printed, and applied again whenever they are edited.
+//!
+//! A broken edit changes nothing: it is shown with the line it stands in, and what was served goes on being served.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use notify::{RecursiveMode, Watcher};
+use stagedoor_control_plane::ControlPlane;
+use stagedoor_functions::Functions;
+use stagedoor_templates::{Applied, FunctionSpec, Problem, Project as Definitions};
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::logging::is_coloured;
+use crate::publisher::Follow;
+use crate::{lambda, report};
+
+/// Editors write a file in several steps; a change is looked at once it has been quiet for so long.
+const QUIET: Duration = Duration::from_millis(30);
+
+/// A project on disk, and what was last read from it.
+pub(crate) struct Project {
+    path: PathBuf,
+    config: Arc<Config>,
+    definitions: Definitions,
+}
+
+/// Reads a project.
+pub(crate) fn load(path: &Path, config: &Arc<Config>) -> Result<Project, Vec<Problem>> {
+    let definitions = Definitions::load(path)?;
+    for warning in definitions.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Project { path: path.to_owned(), config: Arc::clone(config), definitions })
+}
+
+/// Puts a project in place: its functions first, because its APIs call them.
+pub(crate) async fn apply(
+    project: &Project,
+    control_plane: &Arc<ControlPlane>,
+    functions: &Functions,
+) -> Result<Applied, Vec<Problem>> {
+    put_functions(project, functions)?;
+    let (definitions, control_plane) = (project.definitions.clone(), Arc::clone(control_plane));
+    let applying = tokio::task::spawn_blocking(move || definitions.apply(&control_plane));
+    applying.await.unwrap_or_else(|error| Err(vec![problem(&project.path, error.to_string())]))
+}
+
+fn put_functions(project: &Project, functions: &Functions) -> Result<(), Vec<Problem>> {
+    let put = |spec: &FunctionSpec| {
+        let put = lambda::put(functions, spec, &project.config);
+        put.map_err(|message| problem(&project.path, format!("function {}: {message}", spec.name))).err()
+    };
+    let problems: Vec<_> = project.definitions.functions().iter().filter_map(put).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn problem(path: &Path, message: String) -> Problem {
+    Problem { file: path.to_owned(), line: 0, column: 0, path: String::new(), message }
+}
+
+/// Prints where each method answers, with a line to try it.
+pub(crate) fn print(applied: &Applied, traffic: SocketAddr) {
+    let (bold, dim, plain) =
+        if is_coloured(&std::io::stdout()) { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+    for api in &applied.apis {
+        println!("\n{bold}{}{plain}", api.name);
+        for stage in &api.stages {
+            let base = format!("http://{}.execute-api.localhost:{}/{stage}", api.id, traffic.port());
+            println!("\n  {bold}{stage}{plain}");
+            for method in &api.methods {
+                let summary = method.summary.as_deref().map(|text| format!("  {text}")).unwrap_or_default();
+                println!("    {bold}{:<7}{plain} {base}{}{dim}{summary}{plain}", method.method, method.path);
+                println!("            {}", method.curl(&base));
+            }
+        }
+    }
+    println!();
+}
+
+/// Applies a project again whenever one of its documents changes. Functions watch their own code.
+pub(crate) async fn watch(
+    mut project: Project,
+    control_plane: Arc<ControlPlane>,
+    functions: Functions,
+    mut follow: Follow,
+) {
+    let (changed, mut changes) = mpsc::unbounded_channel();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading a file is an event too, and not one to react to.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            let _ = changed.send(());
+        }
+    });
+    let mut watcher = match watcher {
+        Ok(watcher) => watcher,
+        Err(error) => return tracing::error!(%error, "edits cannot be watched for; restart to apply them"),
+    };
+    let mut watched: Vec<PathBuf> = Vec::new();
+    let mut seen = contents(&project.path);
+    loop {
+        for path in project.definitions.watched_paths() {
+            if !watched.contains(path) {
+                match watcher.watch(path, RecursiveMode::NonRecursive) {
+                    Ok(()) => watched.push(path.clone()),
+                    Err(error) => tracing::error!(%error, path = %path.display(), "edits here cannot be watched for"),
+                }
+            }
+        }
+        if changes.recv().await.is_none() {
+            return;
+        }
+        while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {}
+        let now = contents(&project.path);
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        let started = Instant::now();
+        let next = match load(&project.path, &project.config) {
+            Ok(next) => next,
+            Err(problems) => {
+                refuse(&problems);
+                continue;
+            }
+        };
+        match apply(&next, &control_plane, &functions).await {
+            Ok(_) => {
+                follow.caught_up().await;
+                remove_functions(&project, &next, &functions);
+                project = next;
+                tracing::info!("applied the edited definitions in {} ms", started.elapsed().as_millis());
+            }
+            Err(problems) => {
+                refuse(&problems);
+                // The functions that belong to the last good definitions come back with them.
+                if let Err(problems) = put_functions(&project, &functions) {
+                    report::problems(&problems);
+                }
+            }
+        }
+    }
+}
+
+fn refuse(problems: &[Problem]) {
+    report::problems(problems);
+    tracing::error!("the edited definitions were not applied; the last good ones keep serving");
+}
+
+fn remove_functions(before: &Project, now: &Project, functions: &Functions) {
+    let kept = now.definitions.functions();
+    for gone in before.definitions.functions().iter().filter(|old| kept.iter().all(|new| new.name != old.name)) {
+        functions.remove(&gone.name, None);
+    }
+}
+
+/// What is in the documents, to tell an edit from other things that happen in a directory.
+fn contents(path: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let files = if path.is_dir() {
+        stagedoor_templates::DOCUMENT_NAMES.iter().map(|name| path.join(name)).collect()
+    } else {
+        vec![path.to_owned()]
+    };
+    files.into_iter().map(|file| (file.clone(), std::fs::read(file).ok())).collect()
+}
