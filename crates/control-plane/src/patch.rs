@@ -157,6 +157,7 @@ pub(crate) fn unescape(segment: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const TABLE: Table<char> = Table {
         style: Style::Listing,
@@ -196,5 +197,23 @@ mod tests {
         let pathless = PatchOperation { op: Some(Op::Add), ..PatchOperation::default() };
         let table = Table { style: Style::PathOnly, rows: TABLE.rows };
         assert_eq!(table.resolve(Some(&[pathless])).unwrap_err().to_string(), "Invalid patch path null");
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_can_be_escaped(name in ".*") {
+            let escaped = name.replace('~', "~0").replace('/', "~1");
+            let found = TABLE.resolve(Some(&[operation(Op::Add, &format!("/types/{escaped}"))])).unwrap();
+            prop_assert_eq!(&found[0].name, &name);
+        }
+
+        #[test]
+        fn any_path_is_found_or_refused(path in "[/~01a-z{}]{0,20}", style in 0..3) {
+            let style = [Style::Listing, Style::Terse, Style::PathOnly][style as usize];
+            let table = Table { style, rows: TABLE.rows };
+            if let Err(error) = table.resolve(Some(&[operation(Op::Add, &path)])) {
+                prop_assert!(error.to_string().starts_with("Invalid patch "));
+            }
+        }
     }
 }

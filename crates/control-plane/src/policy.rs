@@ -88,4 +88,14 @@ mod tests {
     fn answers_escape_once_more() {
         assert_eq!(answered(r#"{"a":1}"#), r#"{\"a\":1}"#);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_policy_or_refused(text in r#"[\[\]{}":,a-zA-Z]{0,40}"#) {
+            if let Ok(found) = stored(&text, "arn") {
+                // What is kept is a policy again.
+                assert_eq!(stored(&found, "arn").unwrap(), found);
+            }
+        }
+    }
 }

@@ -286,6 +286,8 @@ fn patch_endpoint(api: &mut RestApi, patch: &Patch<Field>) -> Result<(), ApiErro
             endpoint.types = Some(vec![patch.one_of::<EndpointType>(message)?]);
             if is_private(endpoint) {
                 endpoint.ip_address_type = Some(IpAddressType::Dualstack);
+            } else {
+                endpoint.vpc_endpoint_ids = None;
             }
         }
         Field::VpcEndpointIds => {

@@ -224,6 +224,7 @@ fn number<T: FromStr + PartialOrd>(path: &str, value: &str, min: T, max: T) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn patched(stage: &mut Stage, op: Op, path: &str, value: &str) -> String {
         let operation = PatchOperation {
@@ -279,5 +280,23 @@ mod tests {
         assert!(stage.method_settings.as_ref().unwrap().keys().eq(["pets/{id}/GET", "~1/ANY"]));
         assert_eq!(patched(&mut stage, Op::Remove, "/~1pets~1{id}/GET", ""), "done");
         assert_eq!(stage.method_settings.unwrap().len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_taken_or_refused(path in "[/~01a-zGET*{}+]{0,30}", value in ".{0,8}", op in 0usize..6) {
+            patched(&mut Stage::default(), Op::VALUES[op], &path, &value);
+        }
+
+        #[test]
+        fn what_is_set_can_be_removed(resource in "(/[a-z{}]{1,4}){1,3}") {
+            let mut stage = Stage::default();
+            let path = format!("/{}/GET", resource.replace('/', "~1"));
+            prop_assert_eq!(patched(&mut stage, Op::Replace, &format!("{path}/caching/enabled"), "true"), "done");
+            let shown = format!("{}/GET", &resource[1..]);
+            prop_assert!(stage.method_settings.as_ref().unwrap().contains_key(&shown));
+            prop_assert_eq!(patched(&mut stage, Op::Remove, &path, ""), "done");
+            prop_assert_eq!(stage.method_settings.unwrap().len(), 0);
+        }
     }
 }
