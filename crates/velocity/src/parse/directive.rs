@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{End, Nodes, Parser};
+use super::{Ending, Nodes, Parser};
 use crate::ast::{Block, Call, Definition, Expression, Macro, Node};
 use crate::error::ParseError;
 
 impl Parser<'_> {
     /// What stands at the `#` here. An end of the block is consumed and given.
-    pub(super) fn hash(&mut self, nodes: &mut Nodes) -> Result<Option<End>, ParseError> {
+    pub(super) fn hash(&mut self, nodes: &mut Nodes) -> Result<Option<Ending>, ParseError> {
         let start = self.cursor.at();
         if self.cursor.eat("#[[") {
             match self.cursor.take_through("]]#") {
@@ -16,8 +16,9 @@ impl Parser<'_> {
                 None => return Err(self.cursor.error_at(start, "A #[[ needs a ]]#")),
             }
         } else if self.cursor.eat("#*") {
+            // A comment that is never closed takes the rest of the template.
             if self.cursor.take_through("*#").is_none() {
-                return Err(self.cursor.error_at(start, "A #* needs a *#"));
+                self.cursor.go_to(start + self.cursor.rest().len() + 2);
             }
         } else if self.cursor.eat("##") {
             let rest = self.cursor.rest();
@@ -28,26 +29,38 @@ impl Parser<'_> {
             return self.directive(word.to_owned().as_str(), nodes);
         } else {
             self.cursor.eat("#");
+            let hash = self.cursor.at();
+            if !self.cursor.take_while(|byte| byte == b'\\').is_empty() && self.cursor.peek() == Some(b'$') {
+                // Backslashes between a # and a $ escape nothing.
+                nodes.text(self.cursor.since(start));
+                return self.dollar(nodes, 0).map(|()| None);
+            }
+            self.cursor.go_to(hash);
             if self.cursor.peek().is_none() {
                 return Err(self.cursor.error_at(start, "A # ends the template"));
             }
-            nodes.text("#");
+            nodes.sign('#');
+            // A number after it is a token of its own, so white space after that may belong to a `#set`.
+            let digits = self.cursor.take_while(|byte| byte.is_ascii_digit());
+            if !digits.is_empty() {
+                nodes.text(digits);
+            }
         }
         Ok(None)
     }
 
-    fn directive(&mut self, word: &str, nodes: &mut Nodes) -> Result<Option<End>, ParseError> {
+    fn directive(&mut self, word: &str, nodes: &mut Nodes) -> Result<Option<Ending>, ParseError> {
         let start = self.cursor.at();
         self.cursor.take_directive();
         match word {
             "end" | "else" => {
                 self.cursor.mark = start;
                 self.cursor.skip_line_end();
-                return Ok(Some(if word == "end" { End::End } else { End::Else }));
+                return Ok(Some(if word == "end" { Ending::Block } else { Ending::Else }));
             }
             "elseif" => {
                 self.cursor.mark = start;
-                return Ok(Some(End::ElseIf));
+                return Ok(Some(Ending::ElseIf));
             }
             "if" => {
                 let node = self.nested(|parser| parser.condition(start))?;
@@ -196,8 +209,8 @@ impl Parser<'_> {
     /// The block up to its `#end`.
     fn body(&mut self, start: usize) -> Result<Block, ParseError> {
         match self.block()? {
-            (body, End::End) => Ok(body),
-            (_, End::Source) => Err(self.cursor.error_at(start, "A directive needs an #end")),
+            (body, Ending::Block) => Ok(body),
+            (_, Ending::Source) => Err(self.cursor.error_at(start, "A directive needs an #end")),
             _ => Err(self.cursor.error_at(self.cursor.mark, "#else belongs to an #if")),
         }
     }
@@ -214,13 +227,15 @@ impl Parser<'_> {
             let (body, end) = self.block()?;
             branches.push((condition, body));
             match end {
-                End::ElseIf => {}
-                End::End => return Ok(Node::If { branches: branches.into_boxed_slice(), otherwise: None }),
-                End::Else => {
+                Ending::ElseIf => {}
+                Ending::Block => {
+                    return Ok(Node::If { branches: branches.into_boxed_slice(), otherwise: None });
+                }
+                Ending::Else => {
                     let otherwise = Some(self.body(start)?);
                     return Ok(Node::If { branches: branches.into_boxed_slice(), otherwise });
                 }
-                End::Source => return Err(self.cursor.error_at(start, "A directive needs an #end")),
+                Ending::Source => return Err(self.cursor.error_at(start, "A directive needs an #end")),
             }
         }
     }

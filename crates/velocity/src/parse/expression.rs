@@ -1,10 +1,11 @@
 //! Expressions: literals, references and operators. Only `#set`, `#if` and `#elseif` take operators; everywhere else
 //! an operand stands alone.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::cursor::Cursor;
-use super::{End, Macros, Parser};
+use super::{Ending, Macros, Parser};
 use crate::ast::{Expression, Node, Operator};
 use crate::error::ParseError;
 
@@ -216,20 +217,23 @@ impl Parser<'_> {
         let double = rest.starts_with('"');
         let quote = if double { '"' } else { '\'' };
         let inside = rest.get(1..).unwrap_or_default();
-        let end = if double { closing_quote(inside) } else { inside.find(quote) };
-        let Some(text) = end.and_then(|end| inside.get(..end)) else {
+        // A backslash does not keep a quote from ending the text.
+        let Some((text, _)) = inside.split_once(quote) else {
             return Err(self.cursor.error_at(start, "A text is not closed"));
         };
         self.cursor.go_to(start + text.len() + 2);
+        let text = if double { unescape(text) } else { Cow::Borrowed(text) };
         if !double || !text.contains(['$', '#']) {
             return Ok(Expression::Text(Arc::from(text)));
         }
-        self.interpolated(text, start)
+        self.interpolated(&text, start)
     }
 
     /// A text with references or directives in it is a template of its own.
     fn interpolated(&mut self, text: &str, start: usize) -> Result<Expression, ParseError> {
-        // A space is added and taken away again: a `#` or `$` at the end of a text is not an error there.
+        // A space is added and taken away again: a `#` or `$` at the end of a text is not an error there. A line
+        // comment swallows it.
+        let comment = text.contains("##");
         let padded = format!("{text} ");
         let base = self.cursor.position(start);
         let macros: Macros = std::mem::take(&mut self.macros);
@@ -243,11 +247,12 @@ impl Parser<'_> {
         let misplaced = inner.cursor.error_at(mark, "A directive ends or continues what was not begun");
         self.macros = inner.macros;
         let (body, end) = parsed?;
-        if end != End::Source {
+        if end != Ending::Source {
             return Err(misplaced);
         }
         let mut nodes = body.into_vec();
-        if let Some(Node::Text(last)) = nodes.last_mut()
+        if !comment
+            && let Some(Node::Text(last)) = nodes.last_mut()
             && let Some(shorter) = last.strip_suffix(' ')
         {
             *last = shorter.into();
@@ -256,14 +261,29 @@ impl Parser<'_> {
     }
 }
 
-/// Where a double-quoted text ends: at the first quote that no backslash precedes, or failing that at the last one.
-fn closing_quote(inside: &str) -> Option<usize> {
-    let mut last = None;
-    for (at, _) in inside.match_indices('"') {
-        last = Some(at);
-        if !inside.get(..at).unwrap_or_default().ends_with('\\') {
-            break;
+/// Characters written as `\u0041` in a double-quoted text. No other escape exists there.
+fn unescape(text: &str) -> Cow<'_, str> {
+    let Some(first) = text.find("\\u") else { return Cow::Borrowed(text) };
+    let (head, mut rest) = text.split_at(first);
+    let mut made = String::with_capacity(text.len());
+    made.push_str(head);
+    while let Some(at) = rest.find("\\u") {
+        made.push_str(rest.get(..at).unwrap_or_default());
+        rest = rest.get(at..).unwrap_or_default();
+        let digits = rest.get(2..6).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let character =
+            digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).and_then(char::from_u32);
+        match character {
+            Some(character) => {
+                made.push(character);
+                rest = rest.get(6..).unwrap_or_default();
+            }
+            None => {
+                made.push_str("\\u");
+                rest = rest.get(2..).unwrap_or_default();
+            }
         }
     }
-    last
+    made.push_str(rest);
+    Cow::Owned(made)
 }

@@ -39,7 +39,7 @@ pub(crate) fn parse(source: &str) -> Result<Parsed, ParseError> {
     }
     let (body, end) = parser.block()?;
     match end {
-        End::Source => Ok(Parsed { body, macros: parser.macros }),
+        Ending::Source => Ok(Parsed { body, macros: parser.macros }),
         _ => Err(parser
             .cursor
             .error_at(parser.cursor.mark, "A directive ends or continues what was not begun")),
@@ -48,9 +48,9 @@ pub(crate) fn parse(source: &str) -> Result<Parsed, ParseError> {
 
 /// What a block ended at. It has been consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum Ending {
     Source,
-    End,
+    Block,
     Else,
     ElseIf,
 }
@@ -74,15 +74,18 @@ impl<'s> Parser<'s> {
     }
 
     /// Statements up to the end of the source or of the block.
-    fn block(&mut self) -> Result<(Block, End), ParseError> {
+    fn block(&mut self) -> Result<(Block, Ending), ParseError> {
         let mut nodes = Nodes::default();
         loop {
             if self.cursor.is_set_directive() {
+                if nodes.lone_sign {
+                    nodes.text.pop();
+                }
                 nodes.push(self.set()?);
                 continue;
             }
             match self.cursor.peek() {
-                None => return Ok((nodes.finish(), End::Source)),
+                None => return Ok((nodes.finish(), Ending::Source)),
                 Some(b'$') => self.dollar(&mut nodes, 0)?,
                 Some(b'\\') => self.backslashes(&mut nodes)?,
                 Some(b'#') => {
@@ -135,15 +138,24 @@ impl<'s> Parser<'s> {
 struct Nodes {
     nodes: Vec<Node>,
     text: String,
+    /// The text ends in a `$` or `#` that begins nothing. Velocity loses it if `#set` comes next.
+    lone_sign: bool,
 }
 
 impl Nodes {
     fn text(&mut self, text: &str) {
         self.text.push_str(text);
+        self.lone_sign = false;
+    }
+
+    fn sign(&mut self, sign: char) {
+        self.text.push(sign);
+        self.lone_sign = true;
     }
 
     fn push(&mut self, node: Node) {
         self.flush();
+        self.lone_sign = false;
         self.nodes.push(node);
     }
 

@@ -43,7 +43,12 @@ impl<'s> Parser<'s> {
         };
         self.cursor.go_to(last);
         if let Some(reference) = self.reference_at_dollar(prefix.clone(), backslashes)? {
+            let ends_in_property = matches!(reference.steps.last(), Some(Step::Property(_)));
             nodes.push(Node::Reference(reference));
+            // Right after a property Velocity takes no comment.
+            if ends_in_property && !self.cursor.since(start).ends_with('}') && self.cursor.eat("##") {
+                nodes.text("##");
+            }
             return Ok(());
         }
         nodes.text(&slashes);
@@ -69,7 +74,8 @@ impl<'s> Parser<'s> {
             }
             return Ok(());
         }
-        let quiet = self.cursor.eat("!");
+        // Of `$!` before something else Velocity keeps the dollar sign alone.
+        self.cursor.eat("!");
         if self.cursor.eat("{") {
             nodes.text(self.cursor.since(start));
             return Ok(());
@@ -77,9 +83,7 @@ impl<'s> Parser<'s> {
         if self.cursor.peek().is_none() {
             return Err(self.cursor.error_at(start, "A dollar sign ends the template"));
         }
-        // Of `$!` before something else Velocity keeps the dollar sign alone.
-        let _ = quiet;
-        nodes.text("$");
+        nodes.sign('$');
         Ok(())
     }
 
@@ -103,10 +107,21 @@ impl<'s> Parser<'s> {
         self.cursor.eat("$");
         let quiet = self.cursor.eat("!");
         let formal = self.cursor.eat("{");
-        let Some(root) = self.identifier()? else {
+        // `${$name}` names the variable `$name`, which no template can set.
+        let inner = self.cursor.at();
+        if formal {
+            self.cursor.take_while(|byte| byte == b'\\');
+            if self.cursor.eat("$") {
+                self.cursor.eat("!");
+            } else {
+                self.cursor.go_to(inner);
+            }
+        }
+        if self.identifier()?.is_none() {
             self.cursor.go_to(start);
             return Ok(None);
-        };
+        }
+        let root = self.cursor.since(inner);
         let mut steps = Vec::new();
         while let Some(step) = self.step()? {
             steps.push(step);

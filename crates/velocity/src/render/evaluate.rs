@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Outcome, Renderer};
+use super::{Flow, Outcome, Renderer};
 use crate::ast::{Expression, Operator};
 use crate::error::RenderError;
 use crate::operators;
@@ -30,7 +30,13 @@ impl Renderer<'_> {
     fn compound(&mut self, expression: &Expression) -> Outcome<Value> {
         Ok(match expression {
             Expression::Reference(reference) => self.value_of(reference)?,
-            Expression::Interpolated(body) => Value::from(self.captured(|this| this.block(body))?.0),
+            Expression::Interpolated(body) => {
+                let (text, flow) = self.captured(|this| this.block(body))?;
+                if flow != Flow::Next {
+                    self.pending = Some(flow);
+                }
+                Value::from(text)
+            }
             Expression::List(items) => {
                 let items = items.iter().map(|item| self.evaluate(item)).collect::<Outcome<Vec<_>>>()?;
                 let nested = items.iter().any(|item| matches!(item, Value::List(_) | Value::Map(_)));

@@ -2,13 +2,17 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::evaluate::steps;
 use super::{Flow, Outcome, Renderer};
 use crate::Object;
 use crate::ast::{Block, Expression};
 use crate::value::{Map, Value};
+
+/// What a loop sets beside its variable.
+static NAMES: LazyLock<[Arc<str>; 3]> =
+    LazyLock::new(|| ["velocityCount".into(), "velocityHasNext".into(), "foreach".into()]);
 
 /// A loop in progress.
 pub(super) struct LoopState {
@@ -61,6 +65,10 @@ impl Object for Loop {
         };
         self.property(name).map(Ok)
     }
+
+    fn text(&self) -> Option<String> {
+        Some("{}".to_owned())
+    }
 }
 
 impl Renderer<'_> {
@@ -97,14 +105,14 @@ impl Renderer<'_> {
         if items.peek().is_none() {
             return Ok(Flow::Next);
         }
-        let names: [Arc<str>; 2] = ["velocityCount".into(), "foreach".into()];
-        let saved_item = self.variable(variable)?;
-        let saved = [self.variable(&names[0])?, self.variable(&names[1])?];
+        let [count_name, next_name, scope_name] = &*NAMES;
+        let names = [count_name, next_name, scope_name, variable];
+        let saved = names.map(|name| self.variable(name).map(Option::unwrap_or_default));
         let depth = self.loops.len();
         let parent = self.loops.last().map(|outer| Rc::clone(&outer.state));
         let state = Rc::new(Loop { index: Cell::new(0), has_next: Cell::new(true), parent, depth });
         self.loops.push(LoopState { state: Rc::clone(&state) });
-        self.set_variable(&names[1], Value::shared(&state));
+        self.set_variable(scope_name, Value::shared(&state));
 
         let mut flow = Flow::Next;
         let mut count = 0;
@@ -116,7 +124,8 @@ impl Renderer<'_> {
             state.index.set(count);
             state.has_next.set(items.peek().is_some());
             count += 1;
-            self.set_variable(&names[0], Value::Int(count));
+            self.set_variable(count_name, Value::Int(count));
+            self.set_variable(next_name, Value::Bool(state.has_next.get()));
             self.set_variable(variable, item);
             match self.block(body)? {
                 Flow::Next => {}
@@ -130,9 +139,8 @@ impl Renderer<'_> {
         }
 
         self.loops.pop();
-        let [count, scope] = names;
-        for (name, value) in [(count, &saved[0]), (scope, &saved[1]), (Arc::clone(variable), &saved_item)] {
-            self.set_variable(&name, value.clone().unwrap_or_default());
+        for (name, value) in names.into_iter().zip(saved) {
+            self.set_variable(name, value?);
         }
         Ok(flow)
     }

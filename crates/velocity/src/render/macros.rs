@@ -1,7 +1,7 @@
 //! Macros and variables.
 //!
-//! A macro's arguments are passed by name: each use evaluates the argument again, where the macro was called, and
-//! assigning to a parameter assigns to the caller's variable. Everything else a macro sets is set for all.
+//! A macro's arguments are passed by name: each use evaluates the argument again, where the macro was called. What a
+//! macro sets is set for all.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ const CALLS_MAX: usize = 20;
 pub(super) struct Frame {
     /// The parameters with the index of their argument.
     parameters: Vec<(Arc<str>, Argument)>,
-    /// What was assigned to parameters whose argument is no variable.
+    /// What was assigned to parameters.
     locals: Vec<(Arc<str>, Value)>,
     caller: Option<usize>,
 }
@@ -87,24 +87,26 @@ impl Renderer<'_> {
     }
 
     /// Sets a variable. `null` removes it.
+    ///
+    /// A macro's parameter takes the value for the rest of the call, and so does the variable of the same name; the
+    /// caller's argument stays what it is.
     pub(super) fn set_variable(&mut self, name: &Arc<str>, value: Value) {
-        let mut name = Arc::clone(name);
         let mut frame = self.frame;
         while let Some(here) = frame.and_then(|index| self.frames.get_mut(index)) {
-            match here.parameters.iter().find(|(parameter, _)| *parameter == name) {
-                Some((_, Argument::Variable(other, _))) => name = Arc::clone(other),
-                Some(_) => {
-                    here.locals.retain(|(local, _)| *local != name);
-                    here.locals.push((Arc::clone(&name), value.clone()));
+            if here.parameters.iter().any(|(parameter, _)| parameter == name) {
+                here.locals.retain(|(local, _)| local != name);
+                if value.is_null() {
+                    here.parameters.retain(|(parameter, _)| parameter != name);
+                } else {
+                    here.locals.push((Arc::clone(name), value.clone()));
                 }
-                None => {}
             }
             frame = here.caller;
         }
         if value.is_null() {
-            self.context.remove(&name);
+            self.context.remove(name);
         } else {
-            self.context.set(name, value);
+            self.context.set(Arc::clone(name), value);
         }
     }
 
@@ -113,7 +115,8 @@ impl Renderer<'_> {
         if self.context.missing_is_empty {
             return Box::default();
         }
-        if !reference.steps.is_empty() || reference.literal.is_empty() {
+        // Only one written in the plainest way.
+        if self.frame.is_none() || reference.literal.strip_prefix('$') != Some(&*reference.root) {
             return reference.literal.clone();
         }
         let here = self.frame.and_then(|index| self.frames.get(index));

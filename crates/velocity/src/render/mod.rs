@@ -34,6 +34,7 @@ pub(crate) fn render(template: &Template, context: &mut Context) -> Result<Strin
         steps: 0,
         depth: 0,
         calls: 0,
+        pending: None,
     };
     renderer.block(&template.body)?;
     Ok(renderer.output.into_string())
@@ -64,6 +65,8 @@ struct Renderer<'a> {
     steps: u64,
     depth: usize,
     calls: usize,
+    /// A `#break` or `#stop` within a text in quotes: it takes effect at the statement that the text is part of.
+    pending: Option<Flow>,
 }
 
 type Outcome<T> = Result<T, RenderError>;
@@ -74,6 +77,9 @@ impl Renderer<'_> {
         let mut flow = Flow::Next;
         for node in block {
             flow = self.node(node)?;
+            if let Some(pending) = self.pending.take() {
+                flow = pending;
+            }
             if flow != Flow::Next {
                 break;
             }
@@ -90,7 +96,7 @@ impl Renderer<'_> {
             Node::Set { target, value } => {
                 let value = self.evaluate(value)?;
                 // Velocity does not assign null: the variable keeps what it has.
-                if !value.is_null() {
+                if !value.is_null() && self.pending.is_none() {
                     self.assign(target, value)?;
                 }
             }
@@ -118,7 +124,7 @@ impl Renderer<'_> {
     /// `#evaluate`: a value's text, rendered as a template.
     fn evaluate_directive(&mut self, source: &crate::ast::Expression) -> Outcome<Flow> {
         let value = self.evaluate(source)?;
-        if value.is_null() {
+        if value.is_null() || self.pending.is_some() {
             return Ok(Flow::Next);
         }
         let source = self.text_of(&value)?;
