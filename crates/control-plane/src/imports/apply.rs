@@ -150,7 +150,8 @@ impl<'a> Import<'a> {
         let definition = self.definition;
         let overwrite = self.options.overwrite;
         let api = &mut self.api.rest_api;
-        api.name = Some(definition.title.clone());
+        // AWS names an API after its document when it imports it, and never renames it afterwards.
+        api.name.get_or_insert_with(|| definition.title.clone());
         api.version.clone_from(&definition.version);
         if overwrite || definition.description.is_some() {
             api.description.clone_from(&definition.description);
