@@ -60,6 +60,8 @@ impl Upstream {
         };
         let port = match parsed.port() {
             Some(port) => port.as_str().parse().map_err(|_| invalid())?,
+            // A port that is no number of a port counts as none there.
+            None if parsed.as_str().len() > parsed.host().len() => return Err(invalid()),
             None => default_port,
         };
         let authority =

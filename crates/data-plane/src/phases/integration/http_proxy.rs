@@ -1,6 +1,7 @@
 //! `HTTP_PROXY`: the client's request goes to the backend and the backend's answer to the client, both as they
 //! arrive. This is the hottest path there is: headers are filtered in place and bodies are never touched.
 
+use std::io::Write as _;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -34,7 +35,8 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
     }
     let target = target(exchange, proxy);
     let mapped = mapped_headers(exchange, proxy);
-    let body = limit(exchange.take_body());
+    let body = begin(exchange.take_body()).await?;
+    let body = limit(undo_coding(&mut exchange.head.headers, body));
     let head = RequestHead {
         method: endpoint.method.clone().unwrap_or_else(|| exchange.head.method.clone()),
         target: target.into(),
@@ -42,12 +44,11 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
         headers: request_headers(exchange, endpoint, mapped),
     };
     let answered = exchange.worker.forward(&endpoint.uri.upstream, head, body, endpoint.timeout).await;
-    let (mut head, body) = answered.map_err(upstream_fault)?;
-    let mut body = body;
+    let (mut head, mut body) = answered.map_err(upstream_fault)?;
     if !proxy.streams && body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES) {
         return Err(Fault::configuration("the integration's answer is larger than 10,485,760 bytes"));
     }
-    body = undo_coding(&mut head, body);
+    body = undo_coding(&mut head.headers, body);
     if !proxy.streams {
         body = limit(body);
     }
@@ -84,12 +85,15 @@ fn request_headers(exchange: &mut Exchange<'_>, endpoint: &HttpEndpoint, mapped:
     let trace_id = exchange.trace_id().clone();
     let peer = exchange.connection.peer.ip().to_canonical();
     let port = forwarded_port(exchange);
+    // Backends are told where a request came from. What was recorded of them came through a backend that hides these
+    // three headers, and tells nothing about it.
     let mut forwarded_for = Vec::with_capacity(64);
     for value in exchange.head.headers.get_all("x-forwarded-for") {
         forwarded_for.extend_from_slice(value);
         forwarded_for.extend_from_slice(b", ");
     }
-    forwarded_for.extend_from_slice(peer.to_string().as_bytes());
+    // Writing to memory does not fail.
+    let _ = write!(forwarded_for, "{peer}");
 
     let mut headers = exchange.take_headers();
     headers.retain(|header| !is_dropped_from_requests(&header.name) && !is_replaced(&header.name));
@@ -109,10 +113,11 @@ fn request_headers(exchange: &mut Exchange<'_>, endpoint: &HttpEndpoint, mapped:
     headers
 }
 
-/// Whether the gateway writes this header itself.
+/// Whether the gateway writes this header itself, or hides it from backends (`Via`, recorded).
 fn is_replaced(name: &[u8]) -> bool {
-    const REPLACED: [&str; 6] = [
+    const REPLACED: [&str; 7] = [
         "host",
+        "via",
         "x-forwarded-for",
         "x-forwarded-port",
         "x-forwarded-proto",
@@ -122,13 +127,45 @@ fn is_replaced(name: &[u8]) -> bool {
     REPLACED.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// AWS hides the coding of a backend's answer. A coding that cannot be undone here has to be told after all.
-fn undo_coding(head: &mut ResponseHead, body: Body) -> Body {
-    let Some(coding) = head.headers.get("content-encoding").and_then(|name| Coding::parse(name)) else {
+/// AWS hides the coding of a payload from the other side. A coding that cannot be undone here has to be told after all.
+fn undo_coding(headers: &mut Headers, body: Body) -> Body {
+    let Some(coding) = headers.get("content-encoding").and_then(|name| Coding::parse(name)) else {
         return body;
     };
-    head.headers.remove("content-encoding");
+    headers.remove("content-encoding");
     coding.undo(body)
+}
+
+/// Waits for a body of unknown length to begin: one that ends at once is none, and is sent as none.
+async fn begin(mut body: Body) -> Result<Body, Fault> {
+    if body.remaining().is_some() {
+        return Ok(body);
+    }
+    match body.chunk().await {
+        None => Ok(Body::Empty),
+        Some(Ok(first)) => Ok(Body::Stream(Box::new(Begun { first, rest: body }))),
+        Some(Err(error)) => Err(Fault::client_gone(error)),
+    }
+}
+
+/// A body whose first piece has been read.
+struct Begun {
+    /// Empty once it has been handed on: pieces never are.
+    first: Bytes,
+    rest: Body,
+}
+
+impl BodyStream for Begun {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if self.first.is_empty() {
+            return self.rest.poll_chunk(context);
+        }
+        Poll::Ready(Some(Ok(std::mem::take(&mut self.first))))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
 }
 
 fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {
