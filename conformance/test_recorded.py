@@ -28,6 +28,8 @@ def test_recorded_answers(gateway, tmp_path, suite):
     )  # fmt: skip
     assert out.exists(), done.stdout[-2000:] + done.stderr[-2000:]
     answers = json.loads(out.read_text())["answers"]
+    if not answers and not json.loads(FLOOR.read_text())[suite]:
+        pytest.skip(f"every scenario of {suite} needs what is not built yet")
     counts = Counter(not answer["differences"] for answer in answers)
     passed, floor = counts[True], json.loads(FLOOR.read_text())[suite]
     print(f"{suite}: {passed} of {len(answers)} recorded answers are equal (floor {floor})")

@@ -211,9 +211,8 @@ def test_a_broken_handler_keeps_the_last_good_one(project, language):
     assert project.get("/" + language).text == "version 0"
     before = len(project.log())
     (project.folder / name).write_text(BROKEN[language])
-    told = eventually(
-        lambda: re.search(rf"{name}:\d+", project.log()[before:]) and project.log()[before:], 10, "a report"
-    )
+    place = rf"{name}:\d+|{name}, line \d+"  # as Node and as Python say it
+    told = eventually(lambda: re.search(place, project.log()[before:]) and project.log()[before:], 10, "file and line")
     assert "SyntaxError" in told, told
     for _ in range(20):
         assert project.get("/" + language).text == "version 0"
