@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::config::{FunctionConfig, FunctionRef, LATEST};
 use crate::error::{ConfigError, InvokeError, SetupError};
 use crate::guardian::Guardian;
+use crate::interpreter::Interpreters;
 use crate::outcome::{ASYNC_EVENT_BYTES_MAX, EVENT_BYTES_MAX, InvocationOutput};
 use crate::pool::{Job, Pool};
 use crate::watch::Watcher;
@@ -91,6 +92,7 @@ pub(crate) struct Shared {
     pub(crate) starts: Arc<Semaphore>,
     pub(crate) starts_max: usize,
     pub(crate) watcher: Watcher,
+    pub(crate) interpreters: Interpreters,
 }
 
 #[derive(Default)]
@@ -139,6 +141,7 @@ impl Functions {
             starts: Arc::new(Semaphore::new(starts_max)),
             starts_max,
             watcher: Watcher::new(),
+            interpreters: Interpreters::default(),
         });
         Ok(Self {
             inner: Arc::new(Inner {
@@ -324,6 +327,7 @@ impl QueuedCall {
             trace_id: self.invocation.trace_id.clone(),
             log_tail: self.invocation.log_tail,
             queued: Instant::now(),
+            attempts: 0,
             reply,
             permit: self.pool.permit()?,
         });

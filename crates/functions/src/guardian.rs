@@ -23,7 +23,7 @@ while read -r sign group; do
        groups=$kept ;;
   esac
 done
-for group in $groups; do kill -KILL -- "-$group" 2>/dev/null; done
+for group in $groups; do kill -KILL "-$group" 2>/dev/null; done
 rm -rf -- "$1"
 "#;
 

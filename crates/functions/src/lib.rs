@@ -16,6 +16,7 @@ mod error;
 mod fingerprint;
 mod functions;
 mod guardian;
+mod interpreter;
 mod logs;
 mod outcome;
 mod pool;

@@ -44,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) trace_id: Option<String>,
     pub(crate) log_tail: bool,
     pub(crate) queued: Instant,
+    /// How many processes ended without having read it.
+    pub(crate) attempts: u8,
     pub(crate) reply: oneshot::Sender<Result<InvocationOutput, InvokeError>>,
     pub(crate) permit: Permit,
 }
@@ -283,7 +285,7 @@ impl Pool {
     pub(crate) fn next(&self, id: u64) -> Turn {
         let mut state = self.lock();
         let current = state.generation;
-        if !state.live.get(&id).is_some_and(|process| process.generation == current) {
+        if state.live.get(&id).is_none_or(|process| process.generation != current) {
             return Turn::Leave;
         }
         while let Some(job) = state.waiting.pop_front() {

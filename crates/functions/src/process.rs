@@ -8,7 +8,6 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,8 +20,8 @@ use tokio::time::Instant;
 
 use crate::config::{FunctionConfig, Runtime};
 use crate::environment::{Instance, environment};
-use crate::functions::Shared;
 use crate::guardian::Group;
+use crate::interpreter::command_line;
 use crate::logs::Logs;
 use crate::outcome::{self, InitFailure, InvocationOutput};
 use crate::pool::{Command as Order, Job, Pool, Turn};
@@ -37,6 +36,9 @@ const MEMORY_CHECK: Duration = Duration::from_millis(100);
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How much output is taken in before a result is handed over, in bytes.
 const DRAIN_BYTES: usize = 1024 * 1024;
+
+/// How many processes may end before they have read an event until that is its answer.
+const ATTEMPTS_MAX: u8 = 3;
 
 /// What a starting process is to do once it is ready.
 pub(crate) enum Role {
@@ -82,6 +84,8 @@ struct Process {
     invoked: Instant,
     memory_checked: Instant,
     init_time: Option<Duration>,
+    /// The process closed its connection before it had read the event.
+    event_unread: bool,
     /// Starting takes a core; only so many processes do it at a time.
     start_permit: Option<OwnedSemaphorePermit>,
 }
@@ -135,9 +139,7 @@ async fn start(
             let (ours, theirs) = StdUnixStream::pair()?;
             ours.set_nonblocking(true)?;
             let stream = UnixStream::from_std(ours)?;
-            tokio::spawn(async move {
-                let _ = runtime_api::serve(stream, calls_in).await;
-            });
+            tokio::spawn(runtime_api::serve(stream, calls_in));
             // Lambda's own value, which only tells libraries that they run there.
             (Stdio::from(OwnedFd::from(theirs)), "127.0.0.1:9001".to_owned())
         }
@@ -162,7 +164,7 @@ async fn start(
         data_kib_max(config.memory_mb),
     );
     let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(script).arg("stagedoor-function").args(command_line(config, shared)?);
+    command.arg("-c").arg(script).arg("stagedoor-function").args(command_line(config, shared).await?);
     command.env_clear().envs(environment(config, &shared.settings.environment, &instance));
     command.current_dir(&config.code);
     command.stdin(inherited).stdout(outputs.stdout).stderr(outputs.stderr);
@@ -188,6 +190,7 @@ async fn start(
         invoked: now,
         memory_checked: now,
         init_time: None,
+        event_unread: false,
         start_permit: None,
     })
 }
@@ -195,35 +198,6 @@ async fn start(
 /// A second line behind the watch over resident memory, for a process that grows faster than it is looked at.
 fn data_kib_max(memory_mb: u32) -> u64 {
     (u64::from(memory_mb) * 2 + 1024) * 1024
-}
-
-fn command_line(config: &FunctionConfig, shared: &Shared) -> io::Result<Vec<std::ffi::OsString>> {
-    let missing = |names: &str| {
-        io::Error::new(
-            io::ErrorKind::NotFound,
-            format!("{names} is not on the PATH; install it to run {} functions", config.runtime),
-        )
-    };
-    Ok(match config.runtime {
-        Runtime::Node(_) => {
-            let node = find_program(&["node", "nodejs"]).ok_or_else(|| missing("node"))?;
-            // Node collects garbage before the memory of the function is used up.
-            let heap = format!("--max-old-space-size={}", u64::from(config.memory_mb) * 9 / 10);
-            vec![node.into(), heap.into(), shared.private.join("node.cjs").into()]
-        }
-        Runtime::Python(minor) => {
-            let exact = format!("python3.{minor}");
-            let python = find_program(&[&exact, "python3"]).ok_or_else(|| missing("python3"))?;
-            vec![python.into(), "-X".into(), "utf8".into(), shared.private.join("python.py").into()]
-        }
-        Runtime::Provided(_) => vec![config.code.join("bootstrap").into()],
-    })
-}
-
-fn find_program(names: &[&str]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let dirs: Vec<_> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
-    names.iter().find_map(|name| dirs.iter().map(|dir| dir.join(name)).find(|file| file.is_file()))
 }
 
 /// Named like Lambda's: the day, the version, and 32 hexadecimal digits.
@@ -239,12 +213,7 @@ async fn accept(listener: TcpListener, calls: mpsc::Sender<Call>) {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { return };
                 let _ = stream.set_nodelay(true);
-                let calls = calls.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = runtime_api::serve(stream, calls).await {
-                        tracing::debug!(target: "function", %error, "a Runtime API connection broke");
-                    }
-                });
+                tokio::spawn(runtime_api::serve(stream, calls.clone()));
             }
             () = calls.closed() => return,
         }
@@ -351,6 +320,7 @@ impl Process {
                 let _ = answer.send(Answer::Accepted);
                 self.answer(*job, body, true);
             }
+            CallKind::Unread => self.event_unread = true,
             CallKind::InitError { body } => {
                 let _ = answer.send(Answer::Accepted);
                 if matches!(self.state, State::Starting(_)) {
@@ -533,6 +503,13 @@ impl Process {
         self.logs.finish();
         let pool = Arc::clone(&self.pool);
         match std::mem::replace(&mut self.state, State::Finishing) {
+            // Nobody has seen the event, so another process may have it.
+            State::Busy(mut job)
+                if self.event_unread && matches!(end, End::Exited(_)) && job.attempts < ATTEMPTS_MAX =>
+            {
+                job.attempts += 1;
+                pool.take_back(*job);
+            }
             State::Busy(job) => self.fail(*job, &end),
             State::Starting(role) => {
                 let failure = match end {

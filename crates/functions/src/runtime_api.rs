@@ -33,6 +33,8 @@ pub(crate) enum CallKind {
     Error { request_id: String, body: Bytes },
     /// The process cannot serve at all.
     InitError { body: Bytes },
+    /// The connection broke while the process had not read all that was sent.
+    Unread,
 }
 
 pub(crate) enum Answer {
@@ -44,8 +46,23 @@ pub(crate) enum Answer {
     Refused { status: u16, kind: &'static str, message: String },
 }
 
-/// Serves one connection until it closes. An error says that the peer does not speak HTTP.
-pub(crate) async fn serve<S>(mut stream: S, calls: mpsc::Sender<Call>) -> io::Result<()>
+/// Serves one connection until it closes.
+pub(crate) async fn serve<S>(stream: S, calls: mpsc::Sender<Call>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Err(error) = serve_requests(stream, &calls).await else { return };
+    // The kernel resets a connection that is closed with unread bytes, by which an event that was never seen is told
+    // from one whose handler ended the process.
+    if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
+        let (answer, _) = oneshot::channel();
+        let _ = calls.send(Call { kind: CallKind::Unread, answer }).await;
+    } else {
+        tracing::debug!(target: "function", %error, "a Runtime API connection broke");
+    }
+}
+
+async fn serve_requests<S>(mut stream: S, calls: &mpsc::Sender<Call>) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -318,7 +335,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(bytes: &[u8]) -> Vec<Result<(String, String, Vec<u8>, bool), io::ErrorKind>> {
+    type Read = Result<(String, String, Vec<u8>, bool), io::ErrorKind>;
+
+    fn read(bytes: &[u8]) -> Vec<Read> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut stream = tokio::io::join(bytes, tokio::io::sink());

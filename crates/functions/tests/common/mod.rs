@@ -11,17 +11,17 @@ use stagedoor_functions::{
     FunctionConfig, Functions, Invocation, InvocationOutput, InvokeError, Runtime, Settings,
 };
 
-pub struct Bench {
-    pub functions: Functions,
-    pub code: tempfile::TempDir,
+pub(crate) struct Bench {
+    pub(crate) functions: Functions,
+    pub(crate) code: tempfile::TempDir,
 }
 
 impl Bench {
-    pub fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         Self::with(Settings::default(), files)
     }
 
-    pub fn with(settings: Settings, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(settings: Settings, files: &[(&str, &str)]) -> Self {
         let code = tempfile::tempdir().unwrap();
         for (name, text) in files {
             write(code.path(), name, text);
@@ -29,28 +29,28 @@ impl Bench {
         Self { functions: Functions::new(settings).unwrap(), code }
     }
 
-    pub fn config(&self, name: &str, runtime: &str, handler: &str) -> FunctionConfig {
+    pub(crate) fn config(&self, name: &str, runtime: &str, handler: &str) -> FunctionConfig {
         let runtime: Runtime = runtime.parse().unwrap();
         FunctionConfig::new(name, runtime, handler, self.code.path())
     }
 
-    pub fn put(&self, name: &str, runtime: &str, handler: &str) {
+    pub(crate) fn put(&self, name: &str, runtime: &str, handler: &str) {
         self.functions.put(self.config(name, runtime, handler)).unwrap();
     }
 
-    pub async fn raw(&self, name: &str, event: &Value) -> Result<InvocationOutput, InvokeError> {
+    pub(crate) async fn raw(&self, name: &str, event: &Value) -> Result<InvocationOutput, InvokeError> {
         self.functions.invoke(invocation(name, event)).await
     }
 
     /// The result of a call that must not fail.
-    pub async fn call(&self, name: &str, event: Value) -> Value {
+    pub(crate) async fn call(&self, name: &str, event: Value) -> Value {
         let output = self.raw(name, &event).await.unwrap();
         assert_eq!(output.function_error, None, "{}", String::from_utf8_lossy(&output.payload));
         serde_json::from_slice(&output.payload).unwrap()
     }
 
     /// The error of a call that must fail, and the end of its log.
-    pub async fn failure(&self, name: &str, event: Value) -> (Value, String) {
+    pub(crate) async fn failure(&self, name: &str, event: Value) -> (Value, String) {
         let mut call = invocation(name, &event);
         call.log_tail = true;
         call.request_id = Some("r-1".to_owned());
@@ -60,17 +60,17 @@ impl Bench {
     }
 }
 
-pub fn tail(output: &InvocationOutput) -> String {
+pub(crate) fn tail(output: &InvocationOutput) -> String {
     use base64::Engine;
     let bytes = output.log_tail.as_deref().unwrap_or_default();
     String::from_utf8(base64::engine::general_purpose::STANDARD.decode(bytes).unwrap()).unwrap()
 }
 
-pub fn invocation(name: &str, event: &Value) -> Invocation {
+pub(crate) fn invocation(name: &str, event: &Value) -> Invocation {
     Invocation { function: name.to_owned(), payload: Bytes::from(event.to_string()), ..Invocation::default() }
 }
 
-pub fn write(dir: &Path, name: &str, text: &str) {
+pub(crate) fn write(dir: &Path, name: &str, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     let path = dir.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -80,12 +80,12 @@ pub fn write(dir: &Path, name: &str, text: &str) {
     }
 }
 
-/// Whether a process is there and is no zombie.
-pub fn alive(pid: u64) -> bool {
+/// Whether a process is there and is no zombie. A zombie's own group may still be dying.
+pub(crate) fn alive(pid: u64) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"))
 }
 
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
