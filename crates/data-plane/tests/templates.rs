@@ -166,6 +166,90 @@ fn request_overrides_win_over_mappings() {
     assert!(request.ends_with("\r\n\r\nbody"), "{request}");
 }
 
+/// Recorded: what a client sends of these never reaches a template, and what a mapping sets comes back renamed.
+#[test]
+fn headers_are_dropped_and_remapped() {
+    let dropped = [
+        "Content-MD5",
+        "Expect-Not",
+        "Max-Forwards",
+        "Proxy-Authenticate",
+        "Server",
+        "TE",
+        "Trailer",
+        "WWW-Authenticate",
+    ];
+    let kept = [
+        "Accept-Charset",
+        "Age",
+        "Authorization",
+        "Content-Encoding",
+        "Date",
+        "Pragma",
+        "Referer",
+        "Via",
+        "Warn",
+    ];
+    let remapped = [
+        "Authorization",
+        "Connection",
+        "Content-Length",
+        "Content-MD5",
+        "Date",
+        "Expect",
+        "Host",
+        "Max-Forwards",
+        "Proxy-Authenticate",
+        "Server",
+        "Trailer",
+        "Upgrade",
+        "User-Agent",
+        "WWW-Authenticate",
+    ];
+    let same = ["Accept", "Age", "Content-Encoding", "Content-Type", "Pragma", "Range", "TE", "Via", "Warn"];
+    let shown: Vec<_> =
+        dropped.iter().chain(&kept).map(|name| format!("\"{name}\": \"$input.params('{name}')\"")).collect();
+    let mapped = remapped.iter().chain(&same).chain(&["Transfer-Encoding"]);
+    let mapped: serde_json::Map<_, _> = mapped
+        .map(|name| (format!("method.response.header.{name}"), json!(format!("'mapped {name}'"))))
+        .collect();
+    let api = Api::serve_stage(
+        &one_method(json!({
+            "type": "AWS",
+            "httpMethod": "POST",
+            "uri": FUNCTION,
+            "requestTemplates": {"application/json": format!("{{{}}}", shown.join(","))},
+            "integrationResponses": {"200": {"statusCode": "200", "responseParameters": mapped}},
+        })),
+        &json!({}),
+        |event| Ok(bytes::Bytes::copy_from_slice(event)),
+    );
+    let sent: Vec<_> = dropped.iter().chain(&kept).map(|name| format!("{name}: sent")).collect();
+    let response = api.send(&format!("GET /x\n{}", sent.join("\n")), b"");
+    assert_eq!(response.status, 200, "{}", response.text());
+    let seen = response.json();
+    for name in dropped.iter().filter(|name| **name != "Expect-Not") {
+        assert_eq!(seen[name], "", "{name}");
+    }
+    for name in kept.iter().chain(&["Expect-Not"]) {
+        assert_eq!(seen[name], "sent", "{name}");
+    }
+    for name in remapped {
+        let expected = format!("mapped {name}");
+        assert_eq!(
+            response.header(&format!("x-amzn-Remapped-{name}")),
+            Some(&*expected),
+            "{}",
+            response.head
+        );
+    }
+    for name in same {
+        let expected = format!("mapped {name}");
+        assert_eq!(response.header(name), Some(&*expected), "{}", response.head);
+    }
+    assert!(!response.head.contains("mapped Transfer-Encoding"), "{}", response.head);
+}
+
 #[test]
 fn a_template_that_is_none_does_not_compile() {
     let errors = support::compile(&mock("#if($a) {\"statusCode\": 200}", ""), &json!({})).err().unwrap();
