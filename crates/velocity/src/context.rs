@@ -1,6 +1,7 @@
 //! The variables a template reads and sets, and the bounds of a rendering.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use crate::value::{List, Map, Value};
@@ -38,7 +39,7 @@ impl Default for Limits {
 /// which would otherwise never be freed.
 #[derive(Debug, Default)]
 pub struct Context {
-    variables: HashMap<Arc<str>, Value>,
+    variables: HashMap<Arc<str>, Value, BuildHasherDefault<NameHasher>>,
     limits: Limits,
     pub(crate) missing_is_empty: bool,
     /// Containers that were put a container into: only those can be part of a cycle.
@@ -55,7 +56,7 @@ impl Context {
     /// An empty context with other limits.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        Self { variables: HashMap::new(), limits, missing_is_empty: false, nested: Vec::new() }
+        Self { variables: HashMap::default(), limits, missing_is_empty: false, nested: Vec::new() }
     }
 
     /// The limits.
@@ -84,6 +85,37 @@ impl Context {
     /// Forgets a variable.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         self.variables.remove(name)
+    }
+}
+
+impl Context {
+    /// Sets a variable that is likely to be there already.
+    pub(crate) fn assign(&mut self, name: &Arc<str>, value: Value) {
+        match self.variables.get_mut(name) {
+            Some(variable) => *variable = value,
+            None => drop(self.variables.insert(Arc::clone(name), value)),
+        }
+    }
+}
+
+/// FNV-1a, which is fast on names. Whoever writes a template chooses them, so collisions harm only themselves.
+struct NameHasher(u64);
+
+impl Default for NameHasher {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
 }
 

@@ -19,14 +19,20 @@
 //! Because API Gateway does:
 //! - `#include` and `#parse` are refused when the template is parsed: there are no other templates.
 //! - A template is at most 300 KB, and a `#foreach` ends silently after 1,000 iterations.
+//! - A reference without value prints nothing, if the embedder asks for it: [`Context::print_missing_as_empty`].
+//! - A list out of a JSON document is printed as JSON, a map as Java's `{a=1}`. Slashes are not escaped in it; whether
+//!   AWS escapes them is not verified.
 //! - `$x.class` and `$x.getClass()` have no value: reflection is closed.
-//! - A list out of a JSON document is printed as JSON, a map as Java's `{a=1}`.
 //!
 //! Because a gateway must bound what a template costs: [`Limits`]. Macros nest 20 deep, as in Velocity.
 //!
-//! Because nothing depends on it: integers past 64 bits become doubles where Velocity has big integers; the array that
-//! `split` gives is printed as a list; regular expressions run in linear time, so look-around and back-references
-//! are refused as an invalid pattern is.
+//! Because hardly anything depends on it:
+//! - Integers past 64 bits become doubles where Velocity has big integers.
+//! - The array that `split` gives is a list, and printed as one. Lists, maps and objects cannot be keys of a map.
+//! - Regular expressions run in linear time, so look-around and back-references are refused as an invalid pattern is.
+//! - A method called with arguments it cannot take has no value, where Java's reflection may throw.
+//! - A few texts that Velocity's tokenizer fails on are rendered: letters or brackets right behind a `#set` that itself
+//!   stands right behind a reference, and a line comment at the very end that ends in `#`.
 
 mod ast;
 mod aws;

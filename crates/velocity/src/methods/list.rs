@@ -35,7 +35,7 @@ pub(super) fn call(host: &mut Host, list: &List, name: &str, arguments: &[Value]
                 return Err(outside(list, name, *index));
             };
             list.change(|items| items.insert(place, value.clone()));
-            Ok(Some(Value::Null))
+            Ok(Some(super::void()))
         }
         ("addAll", [Value::List(other)]) => {
             let more = other.items();
@@ -95,7 +95,7 @@ pub(super) fn call(host: &mut Host, list: &List, name: &str, arguments: &[Value]
         }
         ("clear", []) => {
             drop(list.change(std::mem::take));
-            Ok(Some(Value::Null))
+            Ok(Some(super::void()))
         }
         ("iterator" | "listIterator" | "toArray" | "clone", []) => Ok(Some(Value::list(list.items()))),
         ("toJSONString", []) if list.is_json() => {

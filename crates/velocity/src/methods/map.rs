@@ -33,11 +33,15 @@ pub(super) fn call(host: &mut Host, map: &Map, name: &str, arguments: &[Value]) 
             let entries = other.with(Clone::clone);
             host.work(entries.len() * 16);
             map.change(|own| own.extend(entries));
-            Some(Value::Null)
+            Some(super::void())
         }
         ("remove", [key]) => {
             host.work(map.len() * 8);
             return null(Key::of(key).and_then(|key| map.remove(&key)));
+        }
+        ("remove", [key, value]) => {
+            let key = Key::of(key).filter(|key| map.get_key(key).is_some_and(|own| equals(&own, value)));
+            Some(Value::Bool(key.is_some_and(|key| map.remove(&key).is_some())))
         }
         ("containsKey", [key]) => {
             Some(Value::Bool(Key::of(key).is_some_and(|key| map.with(|own| own.contains_key(&key)))))
@@ -61,7 +65,7 @@ pub(super) fn call(host: &mut Host, map: &Map, name: &str, arguments: &[Value]) 
         }
         ("clear", []) => {
             drop(map.change(std::mem::take));
-            Some(Value::Null)
+            Some(super::void())
         }
         _ => None,
     })

@@ -113,6 +113,11 @@ pub(crate) fn stores(receiver: &Value, name: &str) -> bool {
     }
 }
 
+/// What Velocity takes the result of a method without one for.
+fn void() -> Value {
+    Value::from("")
+}
+
 /// An exception of Java's.
 fn exception(receiver: &'static str, method: &str, message: impl Into<String>) -> RenderError {
     RenderError::Method {

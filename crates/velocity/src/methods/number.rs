@@ -19,7 +19,10 @@ pub(super) fn call(host: &mut Host, number: &Value, name: &str, arguments: &[Val
             Some(parse(number, name, text)?)
         }
         ("valueOf", [other]) if other.as_f64().is_some() => Some(other.clone()),
-        ("toString", [other]) if other.as_f64().is_some() => Some(Value::from(host.text(other)?)),
+        ("toString", [other]) if matches!(number, Value::Double(_)) => {
+            other.as_f64().map(|other| Value::from(crate::text::double(other)))
+        }
+        ("toString", [other]) if other.as_i64().is_some() => Some(Value::from(host.text(other)?)),
         ("max" | "min" | "sum", [a, b]) => {
             let order = operators::compare(a, b);
             match name {

@@ -27,7 +27,7 @@ pub(super) fn call(host: &mut Host, text: &Arc<str>, name: &str, arguments: &[Va
         ("toLowerCase", []) => Ok(Some(Value::from(text.to_lowercase()))),
         ("toUpperCase", []) => Ok(Some(Value::from(text.to_uppercase()))),
         ("equals" | "contentEquals", [other]) => bool(other.as_str() == Some(text)),
-        ("equalsIgnoreCase", [other]) => {
+        ("equalsIgnoreCase", [other @ (Value::String(_) | Value::Null)]) => {
             bool(other.as_str().is_some_and(|other| other.to_lowercase() == text.to_lowercase()))
         }
         ("compareTo", [Value::String(other)]) => Ok(Some(int(compare(text, other)))),
@@ -43,6 +43,16 @@ pub(super) fn call(host: &mut Host, text: &Arc<str>, name: &str, arguments: &[Va
         ("endsWith", [Value::String(other)]) => bool(text.ends_with(&**other)),
         ("indexOf", [Value::String(other)]) => {
             Ok(Some(int(text.find(&**other).map_or(-1, |at| units(text, at)))))
+        }
+        ("indexOf" | "lastIndexOf", [Value::Int(code), rest @ ..])
+            if matches!(rest, [] | [Value::Int(_)]) =>
+        {
+            // A character by its number.
+            let character = u32::try_from(*code).ok().and_then(char::from_u32);
+            let Some(character) = character else { return Ok(Some(Value::Int(-1))) };
+            let mut arguments = vec![Value::from(character.to_string())];
+            arguments.extend_from_slice(rest);
+            call(host, text, name, &arguments)
         }
         ("indexOf", [Value::String(other), Value::Int(from)]) => {
             let from = usize::try_from(*from).unwrap_or(0);
@@ -121,7 +131,24 @@ pub(super) fn call(host: &mut Host, text: &Arc<str>, name: &str, arguments: &[Va
             format::format(host, pattern, &values).map(Some)
         }
         ("formatted", values) => format::format(host, text, values).map(Some),
+        _ if throws_on_null(name, arguments) => {
+            Err(exception("String", name, "NullPointerException: an argument is null"))
+        }
         _ => Ok(None),
+    }
+}
+
+/// Whether there is such a method and it does not take the `null` it is given.
+fn throws_on_null(name: &str, arguments: &[Value]) -> bool {
+    let one = ["compareTo", "compareToIgnoreCase", "contains", "endsWith", "concat", "matches"];
+    let one_or_two = ["startsWith", "indexOf", "lastIndexOf", "split"];
+    match arguments {
+        [Value::Null] => one.contains(&name) || one_or_two.contains(&name),
+        [Value::Null, Value::Int(_)] => one_or_two.contains(&name),
+        [Value::Null, Value::String(_) | Value::Null] | [Value::String(_), Value::Null] => {
+            matches!(name, "replace" | "replaceAll" | "replaceFirst")
+        }
+        _ => false,
     }
 }
 

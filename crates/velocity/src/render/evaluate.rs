@@ -17,6 +17,10 @@ impl Renderer<'_> {
             Expression::Double(number) => Value::Double(*number),
             Expression::Text(text) => Value::String(text.clone()),
             Expression::Word => Value::Null,
+            Expression::Reference(reference) => {
+                self.step()?;
+                self.value_of(reference)?
+            }
             compound => {
                 self.step()?;
                 self.enter()?;
@@ -29,7 +33,6 @@ impl Renderer<'_> {
 
     fn compound(&mut self, expression: &Expression) -> Outcome<Value> {
         Ok(match expression {
-            Expression::Reference(reference) => self.value_of(reference)?,
             Expression::Interpolated(body) => {
                 let (text, flow) = self.captured(|this| this.block(body))?;
                 if flow != Flow::Next {
@@ -104,7 +107,7 @@ impl Renderer<'_> {
     /// What stands for an operand in a concatenation; for one without value that is the reference as written.
     fn operand_text(&mut self, value: &Value, expression: &Expression) -> Outcome<String> {
         Ok(match (value, expression) {
-            (Value::Null, Expression::Reference(reference)) => reference.literal.to_string(),
+            (Value::Null, Expression::Reference(reference)) => self.literal_of(reference).into_string(),
             (Value::Null, _) => "null".to_owned(),
             (value, _) => self.text_of(value)?.to_string(),
         })

@@ -106,7 +106,7 @@ impl Renderer<'_> {
         if value.is_null() {
             self.context.remove(name);
         } else {
-            self.context.set(Arc::clone(name), value);
+            self.context.assign(name, value);
         }
     }
 

@@ -18,6 +18,7 @@ impl Renderer<'_> {
                     let shown = self.literal_of(reference);
                     self.push(&shown)?;
                 }
+                Value::String(text) => self.push(text)?,
                 Value::Block(definition) => return self.print_block(&definition.clone()),
                 Value::Object(object) if object.text().is_none() => self.push(&reference.literal)?,
                 value => self.push_value(value)?,
