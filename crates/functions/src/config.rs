@@ -109,11 +109,6 @@ impl FunctionConfig {
         }
     }
 
-    /// The ARN of this version: the plain one for [`LATEST`].
-    pub(crate) fn qualified_arn(&self) -> String {
-        if self.version == LATEST { self.arn.clone() } else { format!("{}:{}", self.arn, self.version) }
-    }
-
     /// The region named in the ARN.
     pub(crate) fn region(&self) -> &str {
         self.arn.split(':').nth(3).filter(|region| !region.is_empty()).unwrap_or("us-east-1")

@@ -292,6 +292,11 @@ impl Functions {
         }
     }
 
+    /// The functions' own runtime, for work that must not hold up a caller's.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.inner.shared.handle
+    }
+
     /// Ends all processes. Invocations under way are lost: let them finish first.
     pub async fn shutdown(&self) {
         let pools: Vec<_> = {

@@ -5,11 +5,13 @@
 //! their children. Failures have Lambda's shapes and words. No memory is shared with the gateway, and no environment.
 //!
 //! - [`Functions`] registers and invokes; [`FunctionConfig`] says what a function is.
+//! - [`LambdaApi`] answers AWS's own API for them.
 //! - `pool` decides which process runs what and when code changes hands; `process` drives one process; `runtime_api` reads
 //!   what it says; `guardian` leaves none behind.
 //!
 //! Unix only: processes are handled by group.
 
+mod api;
 mod config;
 mod environment;
 mod error;
@@ -24,6 +26,7 @@ mod process;
 mod runtime_api;
 mod watch;
 
+pub use api::{ApiSettings, LambdaApi};
 pub use config::{CONCURRENCY_DEFAULT, FunctionConfig, FunctionRef, LATEST, Runtime};
 pub use error::{ConfigError, InvokeError, SetupError};
 pub use functions::{Functions, Invocation, InvocationType, Settings};

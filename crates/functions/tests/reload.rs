@@ -1,5 +1,7 @@
 //! Edits under load, broken edits, and what is left when the gateway is killed.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
+
 mod common;
 
 use std::io::{BufRead, BufReader};

@@ -1,0 +1,193 @@
+//! What is kept of a function, on disk and in memory, and how AWS shows it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::code::Code;
+use crate::config::{CONCURRENCY_DEFAULT, FunctionConfig, LATEST};
+
+/// One function with all that hangs on it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) name: String,
+    pub(super) latest: Version,
+    /// Published versions by number.
+    pub(super) versions: BTreeMap<u64, Version>,
+    /// The number of the last version that was ever published.
+    pub(super) last_version: u64,
+    pub(super) aliases: BTreeMap<String, Alias>,
+    /// Statements by qualifier; the empty one is the function itself.
+    pub(super) policies: BTreeMap<String, Vec<Value>>,
+    pub(super) concurrency: Option<u32>,
+    pub(super) tags: BTreeMap<String, String>,
+}
+
+/// The state of a function that a version freezes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Version {
+    pub(super) version: String,
+    pub(super) runtime: String,
+    pub(super) handler: String,
+    pub(super) role: String,
+    pub(super) description: String,
+    pub(super) timeout: u64,
+    pub(super) memory: u32,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) architectures: Vec<String>,
+    pub(super) tracing: String,
+    pub(super) code: Code,
+    pub(super) last_modified: String,
+    pub(super) revision: String,
+}
+
+/// A name for a version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Alias {
+    pub(super) version: String,
+    pub(super) description: String,
+    pub(super) revision: String,
+}
+
+impl Version {
+    /// Marks a change.
+    pub(super) fn touch(&mut self) {
+        self.last_modified = now();
+        self.revision = uuid::Uuid::new_v4().to_string();
+    }
+
+    /// As AWS shows it. `arn` says how it was asked for.
+    pub(super) fn shown(&self, name: &str, arn: &str) -> Value {
+        let mut shown = json!({
+            "FunctionName": name,
+            "FunctionArn": arn,
+            "Runtime": self.runtime,
+            "Role": self.role,
+            "Handler": self.handler,
+            "CodeSize": self.code.size,
+            "Description": self.description,
+            "Timeout": self.timeout,
+            "MemorySize": self.memory,
+            "LastModified": self.last_modified,
+            "CodeSha256": self.code.sha256,
+            "Version": self.version,
+            "TracingConfig": { "Mode": self.tracing },
+            "RevisionId": self.revision,
+            "State": "Active",
+            "LastUpdateStatus": "Successful",
+            "PackageType": "Zip",
+            "Architectures": self.architectures,
+            "EphemeralStorage": { "Size": 512 },
+            "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
+            "LoggingConfig": { "LogFormat": "Text", "LogGroup": format!("/aws/lambda/{name}") },
+        });
+        if let Some(fields) = shown.as_object_mut().filter(|_| !self.environment.is_empty()) {
+            fields.insert("Environment".to_owned(), json!({ "Variables": self.environment }));
+        }
+        shown
+    }
+
+    /// What runs.
+    pub(super) fn config(&self, record: &Record, arn: String) -> Result<FunctionConfig, crate::ConfigError> {
+        Ok(FunctionConfig {
+            name: record.name.clone(),
+            runtime: self.runtime.parse()?,
+            handler: self.handler.clone(),
+            code: self.code.dir.clone(),
+            environment: self.environment.clone(),
+            timeout: Duration::from_secs(self.timeout),
+            memory_mb: self.memory,
+            concurrency: record.concurrency.map_or(CONCURRENCY_DEFAULT, |count| count as usize),
+            arn,
+            version: self.version.clone(),
+            watch: self.code.hot_reload,
+        })
+    }
+}
+
+impl Record {
+    /// A version by its number or by an alias.
+    pub(super) fn version(&self, qualifier: Option<&str>) -> Option<&Version> {
+        let qualifier = qualifier.unwrap_or(LATEST);
+        let number = self.aliases.get(qualifier).map_or(qualifier, |alias| alias.version.as_str());
+        if number == LATEST { Some(&self.latest) } else { self.versions.get(&number.parse().ok()?) }
+    }
+}
+
+impl Alias {
+    pub(super) fn shown(&self, name: &str, arn: &str) -> Value {
+        json!({
+            "AliasArn": format!("{arn}:{name}"),
+            "Name": name,
+            "FunctionVersion": self.version,
+            "Description": self.description,
+            "RevisionId": self.revision,
+        })
+    }
+}
+
+/// The time in Lambda's form.
+pub(super) fn now() -> String {
+    let now = time::OffsetDateTime::now_utc();
+    format!(
+        "{}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}+0000",
+        now.year(),
+        u8::from(now.month()),
+        now.day(),
+        now.hour(),
+        now.minute(),
+        now.second(),
+        now.millisecond()
+    )
+}
+
+/// The members of a body; none is as good as an empty one.
+pub(super) fn members(body: &[u8]) -> Result<Map<String, Value>, super::respond::ApiError> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let message = format!("Could not parse request body into json: {error}");
+        super::respond::ApiError::new(400, "InvalidRequestContentException", &message)
+    })
+}
+
+/// Where a function lives.
+pub(super) fn home(data: &Path, name: &str) -> PathBuf {
+    data.join(name)
+}
+
+pub(super) fn load(data: &Path) -> io::Result<BTreeMap<String, Record>> {
+    std::fs::create_dir_all(data)?;
+    let mut records = BTreeMap::new();
+    for entry in std::fs::read_dir(data)? {
+        let file = entry?.path().join("function.json");
+        let text = match std::fs::read(&file) {
+            Ok(text) => text,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let record: Record = serde_json::from_slice(&text)
+            .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
+        records.insert(record.name.clone(), record);
+    }
+    Ok(records)
+}
+
+/// Replaces the document in one step that survives a crash.
+pub(super) fn save(data: &Path, record: &Record) -> io::Result<()> {
+    let home = home(data, &record.name);
+    std::fs::create_dir_all(&home)?;
+    let mut file = tempfile::NamedTempFile::new_in(&home)?;
+    serde_json::to_writer_pretty(&mut file, record)?;
+    file.flush()?;
+    file.as_file().sync_all()?;
+    file.persist(home.join("function.json"))?;
+    std::fs::File::open(&home)?.sync_all()
+}

@@ -1,0 +1,462 @@
+//! The operations on functions: create, read, update, delete. Versions, aliases and permissions are in `sharing`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::model::{self, Record, Version};
+use super::respond::{Answer, ApiError};
+use super::routes::{Operation, Route};
+use super::{LambdaApi, code};
+use crate::config::{FunctionRef, LATEST, Runtime};
+
+/// Variables that Lambda sets itself and lets nobody replace.
+const RESERVED: [&str; 17] = [
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_LAMBDA_RUNTIME_API",
+    "LAMBDA_TASK_ROOT",
+    "LAMBDA_RUNTIME_DIR",
+];
+
+/// The members of CreateFunction and UpdateFunctionConfiguration that are more than words here.
+const CONFIGURATION: [&str; 10] = [
+    "Runtime",
+    "Role",
+    "Handler",
+    "Description",
+    "Timeout",
+    "MemorySize",
+    "Environment",
+    "TracingConfig",
+    "RevisionId",
+    "FunctionName",
+];
+
+impl LambdaApi {
+    /// Runs one operation; blocks on files.
+    pub(super) fn operate(&self, route: &Route, body: &[u8]) -> Result<Answer, ApiError> {
+        match route.operation {
+            Operation::CreateFunction => self.create_function(&model::members(body)?),
+            Operation::ListFunctions => Ok(self.list_functions(route)),
+            Operation::GetFunction => self.get_function(route),
+            Operation::GetFunctionConfiguration => self.get_function_configuration(route),
+            Operation::UpdateFunctionConfiguration => {
+                self.update_function_configuration(route, &model::members(body)?)
+            }
+            Operation::UpdateFunctionCode => self.update_function_code(route, &model::members(body)?),
+            Operation::DeleteFunction => self.delete_function(route),
+            _ => self.operate_sharing(route, body),
+        }
+    }
+
+    fn create_function(&self, given: &Map<String, Value>) -> Result<Answer, ApiError> {
+        let also = ["Code", "Publish", "PackageType", "Architectures", "Tags"];
+        only(given, &[&CONFIGURATION[..], &also].concat(), "CreateFunction")?;
+        let name = required(given, "FunctionName", "functionName")?;
+        let name = match FunctionRef::parse(name) {
+            Some(FunctionRef { name, qualifier: None }) => name.to_owned(),
+            _ => {
+                return Err(ApiError::validation(
+                    name,
+                    "functionName",
+                    "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?",
+                ));
+            }
+        };
+        required(given, "Role", "role")?;
+        if let Some(kind) = text(given, "PackageType").filter(|kind| *kind != "Zip") {
+            return Err(ApiError::not_built(&format!("the package type {kind}")));
+        }
+        for member in ["Runtime", "Handler"] {
+            if text(given, member).is_none() {
+                return Err(ApiError::parameter(&format!(
+                    "{member} is mandatory for functions created with deployment packages."
+                )));
+            }
+        }
+        let source = given
+            .get("Code")
+            .ok_or_else(|| ApiError::validation("null", "code", "Member must not be null"))?;
+        let mut records = self.records();
+        if records.contains_key(&name) {
+            return Err(ApiError::conflict(&format!("Function already exist: {name}")));
+        }
+        let code = code::take(source, &self.code_dir(&name))?;
+        let architectures = strings(given.get("Architectures")).unwrap_or_else(|| vec!["x86_64".to_owned()]);
+        let mut latest = Version {
+            version: LATEST.to_owned(),
+            runtime: String::new(),
+            handler: String::new(),
+            role: String::new(),
+            description: String::new(),
+            timeout: 3,
+            memory: 128,
+            environment: BTreeMap::new(),
+            architectures,
+            tracing: "PassThrough".to_owned(),
+            code,
+            last_modified: String::new(),
+            revision: String::new(),
+        };
+        configure(&mut latest, given)?;
+        let mut record = Record {
+            name: name.clone(),
+            latest,
+            versions: BTreeMap::new(),
+            last_version: 0,
+            aliases: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            concurrency: None,
+            tags: map(given.get("Tags")),
+        };
+        let shown = self.publish_if_asked(&mut record, given);
+        self.commit(&mut records, record)?;
+        Ok(Answer::json(201, &shown))
+    }
+
+    fn list_functions(&self, route: &Route) -> Answer {
+        let records = self.records();
+        let count =
+            route.query.get("MaxItems").and_then(|count| count.parse().ok()).unwrap_or(50_usize).clamp(1, 50);
+        let after = route.query.get("Marker").map_or("", String::as_str);
+        let all = route.query.get("FunctionVersion").is_some_and(|version| version == "ALL");
+        let mut rest = records.values().filter(|record| record.name.as_str() > after);
+        let page: Vec<_> = rest.by_ref().take(count).collect();
+        let mut functions = Vec::new();
+        for record in &page {
+            functions.push(self.show(record, &record.latest, None));
+            if all {
+                functions.extend(record.versions.values().map(|v| self.show(record, v, Some(&v.version))));
+            }
+        }
+        let mut body = json!({ "Functions": functions });
+        if let (Some(fields), Some(last), true) = (body.as_object_mut(), page.last(), rest.next().is_some()) {
+            fields.insert("NextMarker".to_owned(), Value::from(last.name.clone()));
+        }
+        Answer::json(200, &body)
+    }
+
+    fn get_function(&self, route: &Route) -> Result<Answer, ApiError> {
+        let reference = self.reference(route)?;
+        let records = self.records();
+        let (record, version) = self.find(&records, reference)?;
+        let mut body = json!({
+            "Configuration": self.show(record, version, reference.qualifier),
+            "Code": { "RepositoryType": "S3", "Location": format!("file://{}", version.code.dir.display()) },
+        });
+        if let Some(fields) = body.as_object_mut() {
+            if !record.tags.is_empty() {
+                fields.insert("Tags".to_owned(), json!(record.tags));
+            }
+            if let Some(concurrency) = record.concurrency {
+                let shown = json!({ "ReservedConcurrentExecutions": concurrency });
+                fields.insert("Concurrency".to_owned(), shown);
+            }
+        }
+        Ok(Answer::json(200, &body))
+    }
+
+    fn get_function_configuration(&self, route: &Route) -> Result<Answer, ApiError> {
+        let reference = self.reference(route)?;
+        let records = self.records();
+        let (record, version) = self.find(&records, reference)?;
+        Ok(Answer::json(200, &self.show(record, version, reference.qualifier)))
+    }
+
+    fn update_function_configuration(
+        &self,
+        route: &Route,
+        given: &Map<String, Value>,
+    ) -> Result<Answer, ApiError> {
+        only(given, &CONFIGURATION, "UpdateFunctionConfiguration")?;
+        self.change(route, given, |latest| configure(latest, given))
+    }
+
+    fn update_function_code(&self, route: &Route, given: &Map<String, Value>) -> Result<Answer, ApiError> {
+        let known = [
+            "FunctionName",
+            "ZipFile",
+            "S3Bucket",
+            "S3Key",
+            "ImageUri",
+            "Publish",
+            "DryRun",
+            "RevisionId",
+            "Architectures",
+        ];
+        only(given, &known, "UpdateFunctionCode")?;
+        let dir = self.code_dir(self.reference(route)?.name);
+        let source = Value::Object(given.clone());
+        self.change(route, given, |latest| {
+            latest.code = code::take(&source, &dir)?;
+            if let Some(architectures) = strings(given.get("Architectures")) {
+                latest.architectures = architectures;
+            }
+            latest.touch();
+            Ok(())
+        })
+    }
+
+    /// Changes what is not published yet.
+    fn change(
+        &self,
+        route: &Route,
+        given: &Map<String, Value>,
+        apply: impl FnOnce(&mut Version) -> Result<(), ApiError>,
+    ) -> Result<Answer, ApiError> {
+        let reference = self.reference(route)?;
+        let mut records = self.records();
+        let mut record = self.find(&records, FunctionRef { qualifier: None, ..reference })?.0.clone();
+        if text(given, "RevisionId").is_some_and(|revision| revision != record.latest.revision) {
+            return Err(ApiError::new(
+                412,
+                "PreconditionFailedException",
+                "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id",
+            ));
+        }
+        apply(&mut record.latest)?;
+        if given.get("DryRun").and_then(Value::as_bool) == Some(true) {
+            return Ok(Answer::json(200, &self.show(&record, &record.latest, None)));
+        }
+        let shown = self.publish_if_asked(&mut record, given);
+        self.commit(&mut records, record)?;
+        Ok(Answer::json(200, &shown))
+    }
+
+    fn delete_function(&self, route: &Route) -> Result<Answer, ApiError> {
+        let reference = self.reference(route)?;
+        let mut records = self.records();
+        let (record, version) = self.find(&records, reference)?;
+        let mut record = record.clone();
+        if let Some(qualifier) = reference.qualifier {
+            let Ok(number) = qualifier.parse::<u64>() else {
+                return Err(ApiError::parameter(
+                    "$LATEST version cannot be deleted without deleting the function.",
+                ));
+            };
+            if record.aliases.values().any(|alias| alias.version == version.version) {
+                return Err(ApiError::conflict(&format!(
+                    "Unable to delete version because the following aliases reference it: {:?}",
+                    record
+                        .aliases
+                        .iter()
+                        .filter(|(_, alias)| alias.version == qualifier)
+                        .map(|(name, _)| name)
+                        .collect::<Vec<_>>()
+                )));
+            }
+            record.versions.remove(&number);
+            let name = record.name.clone();
+            self.commit(&mut records, record)?;
+            self.inner.functions.remove(&name, Some(qualifier));
+            return Ok(Answer::empty());
+        }
+        // The document first: code without one is no function.
+        let home = model::home(&self.inner.settings.data, &record.name);
+        std::fs::remove_file(home.join("function.json"))?;
+        records.remove(&record.name);
+        self.inner.functions.remove(&record.name, None);
+        if let Err(error) = std::fs::remove_dir_all(&home) {
+            tracing::warn!(target: "function", %error, "{} is left behind", home.display());
+        }
+        Ok(Answer::empty())
+    }
+
+    /// Stores a changed function and lets it run.
+    pub(super) fn commit(
+        &self,
+        records: &mut BTreeMap<String, Record>,
+        record: Record,
+    ) -> Result<(), ApiError> {
+        // What cannot run is refused before it is stored.
+        let checked =
+            record.latest.config(&record, self.arn(&record.name)).and_then(|mut config| config.check());
+        checked.map_err(|error| ApiError::parameter(&error.to_string()))?;
+        model::save(&self.inner.settings.data, &record)?;
+        self.register(&record)?;
+        records.insert(record.name.clone(), record);
+        Ok(())
+    }
+
+    pub(super) fn register(&self, record: &Record) -> Result<(), ApiError> {
+        for version in record.versions.values().chain([&record.latest]) {
+            let config = version.config(record, self.arn(&record.name));
+            let put = config.and_then(|config| self.inner.functions.put_as_deployed(config));
+            put.map_err(|error| ApiError::parameter(&error.to_string()))?;
+        }
+        for (name, alias) in &record.aliases {
+            self.inner.functions.set_alias(&record.name, name, Some(&alias.version));
+        }
+        Ok(())
+    }
+
+    pub(super) fn find<'a>(
+        &self,
+        records: &'a BTreeMap<String, Record>,
+        reference: FunctionRef<'_>,
+    ) -> Result<(&'a Record, &'a Version), ApiError> {
+        let found = records
+            .get(reference.name)
+            .and_then(|record| Some((record, record.version(reference.qualifier)?)));
+        found.ok_or_else(|| self.not_found(reference))
+    }
+
+    /// A version under the ARN by which it was asked for.
+    pub(super) fn show(&self, record: &Record, version: &Version, qualifier: Option<&str>) -> Value {
+        let mut arn = self.arn(&record.name);
+        if let Some(qualifier) = qualifier {
+            arn.push(':');
+            arn.push_str(qualifier);
+        }
+        version.shown(&record.name, &arn)
+    }
+
+    fn code_dir(&self, name: &str) -> std::path::PathBuf {
+        let data: &Path = &self.inner.settings.data;
+        model::home(data, name).join("code")
+    }
+}
+
+/// Takes over the members that are given, within AWS's bounds.
+fn configure(version: &mut Version, given: &Map<String, Value>) -> Result<(), ApiError> {
+    if let Some(runtime) = text(given, "Runtime") {
+        runtime.parse::<Runtime>().map_err(|error| ApiError::parameter(&error.to_string()))?;
+        version.runtime = runtime.to_owned();
+    }
+    if let Some(handler) = text(given, "Handler") {
+        if handler.len() > 128 || handler.chars().any(char::is_whitespace) {
+            return Err(ApiError::validation(
+                handler,
+                "handler",
+                "Member must satisfy regular expression pattern: [^\\s]+",
+            ));
+        }
+        version.handler = handler.to_owned();
+    }
+    if let Some(role) = text(given, "Role") {
+        version.role = role.to_owned();
+    }
+    if let Some(description) = text(given, "Description") {
+        version.description = description.to_owned();
+    }
+    if let Some(timeout) = number(given, "Timeout", "timeout", 1, 900)? {
+        version.timeout = timeout;
+    }
+    if let Some(memory) = number(given, "MemorySize", "memorySize", 128, 10_240)? {
+        version.memory = u32::try_from(memory).unwrap_or(u32::MAX);
+    }
+    if let Some(mode) =
+        given.get("TracingConfig").and_then(|tracing| tracing.get("Mode")).and_then(Value::as_str)
+    {
+        version.tracing = mode.to_owned();
+    }
+    if let Some(environment) = given.get("Environment") {
+        let variables = map(environment.get("Variables"));
+        let reserved: Vec<_> =
+            variables.keys().map(String::as_str).filter(|name| RESERVED.contains(name)).collect();
+        if !reserved.is_empty() {
+            return Err(ApiError::parameter(&format!(
+                "Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request: {}",
+                reserved.join(", ")
+            )));
+        }
+        let size: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if size > 4096 {
+            return Err(ApiError::parameter(
+                "Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit.",
+            ));
+        }
+        version.environment = variables;
+    }
+    version.touch();
+    Ok(())
+}
+
+/// Refuses members that would have no effect.
+pub(super) fn only(given: &Map<String, Value>, known: &[&str], operation: &str) -> Result<(), ApiError> {
+    let empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.values().all(|field| field.as_array().is_some_and(Vec::is_empty)),
+        _ => false,
+    };
+    // What asks for nothing beyond what is always so may stay.
+    let default = |name: &str, value: &Value| match name {
+        "EphemeralStorage" => value.get("Size") == Some(&json!(512)),
+        "SnapStart" => value.get("ApplyOn") == Some(&json!("None")),
+        "LoggingConfig" => value.get("LogFormat").is_none_or(|format| format == "Text"),
+        _ => false,
+    };
+    match given
+        .iter()
+        .find(|(name, value)| !known.contains(&name.as_str()) && !empty(value) && !default(name, value))
+    {
+        Some((name, _)) => Err(ApiError::not_built(&format!("the member {name} of {operation}"))),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn text<'a>(given: &'a Map<String, Value>, member: &str) -> Option<&'a str> {
+    given.get(member).and_then(Value::as_str)
+}
+
+pub(super) fn required<'a>(
+    given: &'a Map<String, Value>,
+    member: &str,
+    shown: &str,
+) -> Result<&'a str, ApiError> {
+    text(given, member).ok_or_else(|| {
+        let message = format!(
+            "1 validation error detected: Value null at '{shown}' failed to satisfy constraint: Member must not be null"
+        );
+        ApiError::new(400, "ValidationException", &message)
+    })
+}
+
+pub(super) fn number(
+    given: &Map<String, Value>,
+    member: &str,
+    shown: &str,
+    least: u64,
+    most: u64,
+) -> Result<Option<u64>, ApiError> {
+    let Some(value) = given.get(member).filter(|value| !value.is_null()) else { return Ok(None) };
+    let found = value.as_i64().unwrap_or(i64::MIN);
+    match u64::try_from(found) {
+        Ok(count) if count > most => Err(ApiError::validation(
+            &value.to_string(),
+            shown,
+            &format!("Member must have value less than or equal to {most}"),
+        )),
+        Ok(count) if count >= least => Ok(Some(count)),
+        _ => Err(ApiError::validation(
+            &value.to_string(),
+            shown,
+            &format!("Member must have value greater than or equal to {least}"),
+        )),
+    }
+}
+
+pub(super) fn map(value: Option<&Value>) -> BTreeMap<String, String> {
+    let fields = value.and_then(Value::as_object).into_iter().flatten();
+    fields.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+fn strings(value: Option<&Value>) -> Option<Vec<String>> {
+    let items = value?.as_array()?;
+    Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+}

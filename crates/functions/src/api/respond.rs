@@ -1,0 +1,103 @@
+//! Answers and errors of the Lambda API, in AWS's form.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: u16,
+    kind: &'static str,
+    pub(super) message: String,
+}
+
+impl ApiError {
+    pub(super) fn new(status: u16, kind: &'static str, message: &str) -> Self {
+        Self { status, kind, message: message.to_owned() }
+    }
+
+    /// A member that has an impossible value.
+    pub(super) fn parameter(message: &str) -> Self {
+        Self::new(400, "InvalidParameterValueException", message)
+    }
+
+    /// A member outside of the model's constraints.
+    pub(super) fn validation(value: &str, member: &str, constraint: &str) -> Self {
+        let message = format!(
+            "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {constraint}"
+        );
+        Self::new(400, "ValidationException", &message)
+    }
+
+    pub(super) fn not_found(message: &str) -> Self {
+        Self::new(404, "ResourceNotFoundException", message)
+    }
+
+    pub(super) fn conflict(message: &str) -> Self {
+        Self::new(409, "ResourceConflictException", message)
+    }
+
+    /// Something of Lambda that is not built here.
+    pub(super) fn not_built(what: &str) -> Self {
+        Self::new(501, "NotImplementedException", &format!("{what} is not available"))
+    }
+
+    /// A fault of ours.
+    pub(super) fn service(message: &str) -> Self {
+        Self::new(500, "ServiceException", message)
+    }
+}
+
+impl From<std::io::Error> for ApiError {
+    fn from(error: std::io::Error) -> Self {
+        Self::service(&error.to_string())
+    }
+}
+
+/// What a request is answered.
+pub(super) struct Answer {
+    status: u16,
+    body: Bytes,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Answer {
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self::raw(status, body.to_string().into())
+    }
+
+    pub(super) fn empty() -> Self {
+        Self::raw(204, Bytes::new())
+    }
+
+    pub(super) fn raw(status: u16, body: Bytes) -> Self {
+        Self { status, body, headers: Vec::new() }
+    }
+
+    pub(super) fn header(&mut self, name: &'static str, value: String) {
+        self.headers.push((name, value));
+    }
+}
+
+pub(super) fn response(answer: Result<Answer, ApiError>) -> Response<Bytes> {
+    let answer = answer.unwrap_or_else(|error| {
+        let by = if error.status < 500 { "User" } else { "Service" };
+        let mut answer = Answer::json(error.status, &json!({ "Type": by, "message": error.message }));
+        answer.header("x-amzn-errortype", error.kind.to_owned());
+        answer
+    });
+    let mut response = Response::new(answer.body);
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut headers = answer.headers;
+    headers.push(("x-amzn-requestid", uuid::Uuid::new_v4().to_string()));
+    if !response.body().is_empty() {
+        headers.push(("content-type", "application/json".to_owned()));
+    }
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,243 @@
+//! How a function is shared: versions, aliases, permissions, concurrency and tags.
+
+use serde_json::{Map, Value, json};
+
+use super::LambdaApi;
+use super::model::{self, Alias, Record};
+use super::operations::{map, number, only, required, text};
+use super::respond::{Answer, ApiError};
+use super::routes::{Operation, Route};
+use crate::config::{FunctionRef, LATEST};
+
+impl LambdaApi {
+    pub(super) fn operate_sharing(&self, route: &Route, body: &[u8]) -> Result<Answer, ApiError> {
+        let given = model::members(body)?;
+        let reference = self.reference(route)?;
+        let mut records = self.records();
+        let mut record = self.find(&records, FunctionRef { qualifier: None, ..reference })?.0.clone();
+        let arn = self.arn(&record.name);
+        let answer = match route.operation {
+            Operation::ListVersionsByFunction => {
+                let mut shown = vec![self.show(&record, &record.latest, Some(LATEST))];
+                shown.extend(record.versions.values().map(|v| self.show(&record, v, Some(&v.version))));
+                return Ok(Answer::json(200, &json!({ "Versions": shown })));
+            }
+            Operation::GetAlias => {
+                let name = route.second();
+                let alias = record.aliases.get(name).ok_or_else(|| no_alias(&arn, name))?;
+                return Ok(Answer::json(200, &alias.shown(name, &arn)));
+            }
+            Operation::ListAliases => {
+                let version = route.query.get("FunctionVersion");
+                let of_version = |alias: &Alias| version.is_none_or(|version| *version == alias.version);
+                let aliases = record.aliases.iter().filter(|(_, alias)| of_version(alias));
+                let shown: Vec<_> = aliases.map(|(name, alias)| alias.shown(name, &arn)).collect();
+                return Ok(Answer::json(200, &json!({ "Aliases": shown })));
+            }
+            Operation::GetPolicy => return policy(&record, reference),
+            Operation::GetFunctionConcurrency => {
+                let shown = record
+                    .concurrency
+                    .map_or_else(|| json!({}), |count| json!({ "ReservedConcurrentExecutions": count }));
+                return Ok(Answer::json(200, &shown));
+            }
+            Operation::GetFunctionCodeSigningConfig => {
+                return Ok(Answer::json(
+                    200,
+                    &json!({ "CodeSigningConfigArn": "", "FunctionName": record.name }),
+                ));
+            }
+            Operation::ListTags => return Ok(Answer::json(200, &json!({ "Tags": record.tags }))),
+            Operation::PublishVersion => {
+                only(&given, &["CodeSha256", "Description", "RevisionId"], "PublishVersion")?;
+                if text(&given, "CodeSha256").is_some_and(|sha| sha != record.latest.code.sha256) {
+                    return Err(ApiError::parameter(&format!(
+                        "CodeSHA256 ({}) is different from current CodeSHA256 in $LATEST ({}). Please try again with the CodeSHA256 in $LATEST.",
+                        text(&given, "CodeSha256").unwrap_or_default(),
+                        record.latest.code.sha256
+                    )));
+                }
+                Answer::json(201, &self.publish(&mut record, text(&given, "Description")))
+            }
+            Operation::CreateAlias => {
+                only(&given, &["Name", "FunctionVersion", "Description"], "CreateAlias")?;
+                let name = required(&given, "Name", "name")?.to_owned();
+                if record.aliases.contains_key(&name) {
+                    return Err(ApiError::conflict(&format!("Alias already exists: {arn}:{name}")));
+                }
+                let alias = alias(&record, &given, required(&given, "FunctionVersion", "functionVersion")?)?;
+                let shown = alias.shown(&name, &arn);
+                record.aliases.insert(name, alias);
+                Answer::json(201, &shown)
+            }
+            Operation::UpdateAlias => {
+                only(&given, &["FunctionVersion", "Description", "RevisionId"], "UpdateAlias")?;
+                let name = route.second();
+                let old = record.aliases.get(name).ok_or_else(|| no_alias(&arn, name))?;
+                let mut new =
+                    alias(&record, &given, text(&given, "FunctionVersion").unwrap_or(&old.version))?;
+                if !given.contains_key("Description") {
+                    new.description.clone_from(&old.description);
+                }
+                let shown = new.shown(name, &arn);
+                record.aliases.insert(name.to_owned(), new);
+                Answer::json(200, &shown)
+            }
+            Operation::DeleteAlias => {
+                record.aliases.remove(route.second());
+                self.inner.functions.set_alias(&record.name, route.second(), None);
+                Answer::empty()
+            }
+            Operation::AddPermission => add_permission(&mut record, reference, &given, &arn)?,
+            Operation::RemovePermission => {
+                let id = route.second();
+                let statements =
+                    record.policies.get_mut(reference.qualifier.unwrap_or_default()).ok_or_else(no_policy)?;
+                let before = statements.len();
+                statements.retain(|statement| statement.get("Sid").and_then(Value::as_str) != Some(id));
+                if statements.len() == before {
+                    return Err(ApiError::not_found(&format!(
+                        "Statement {id} is not found in resource policy."
+                    )));
+                }
+                record.policies.retain(|_, statements| !statements.is_empty());
+                Answer::empty()
+            }
+            Operation::PutFunctionConcurrency => {
+                let member = "ReservedConcurrentExecutions";
+                let count = number(&given, member, "reservedConcurrentExecutions", 0, 1000)?.unwrap_or(0);
+                record.concurrency = u32::try_from(count).ok();
+                Answer::json(200, &json!({ member: count }))
+            }
+            Operation::DeleteFunctionConcurrency => {
+                record.concurrency = None;
+                Answer::empty()
+            }
+            Operation::TagResource => {
+                record.tags.extend(map(given.get("Tags")));
+                Answer::empty()
+            }
+            Operation::UntagResource => {
+                record.tags.retain(|name, _| !route.tag_keys.contains(name));
+                Answer::empty()
+            }
+            other => return Err(ApiError::not_built(&format!("{other:?}"))),
+        };
+        self.commit(&mut records, record)?;
+        Ok(answer)
+    }
+
+    /// The answer to a change, which is the new version's if one was asked for.
+    pub(super) fn publish_if_asked(&self, record: &mut Record, given: &Map<String, Value>) -> Value {
+        match given.get("Publish").and_then(Value::as_bool) {
+            Some(true) => self.publish(record, None),
+            _ => self.show(record, &record.latest, None),
+        }
+    }
+
+    /// Freezes what there is, unless the last version is the same.
+    fn publish(&self, record: &mut Record, description: Option<&str>) -> Value {
+        if let Some(last) = record.versions.get(&record.last_version)
+            && last.revision == record.latest.revision
+        {
+            return self.show(record, last, Some(&last.version));
+        }
+        record.last_version += 1;
+        let mut version = record.latest.clone();
+        version.version = record.last_version.to_string();
+        // What is published does not change, whatever its directory does.
+        version.code.hot_reload = false;
+        if let Some(description) = description {
+            description.clone_into(&mut version.description);
+        }
+        let shown = self.show(record, &version, Some(&version.version));
+        record.versions.insert(record.last_version, version);
+        shown
+    }
+}
+
+fn no_alias(arn: &str, name: &str) -> ApiError {
+    ApiError::not_found(&format!("Alias not found: {arn}:{name}"))
+}
+
+fn no_policy() -> ApiError {
+    ApiError::not_found("The resource you requested does not exist.")
+}
+
+fn alias(record: &Record, given: &Map<String, Value>, version: &str) -> Result<Alias, ApiError> {
+    if version != LATEST && !version.parse().is_ok_and(|number| record.versions.contains_key(&number)) {
+        return Err(ApiError::not_found(&format!("Function version not found: {}:{version}", record.name)));
+    }
+    Ok(Alias {
+        version: version.to_owned(),
+        description: text(given, "Description").unwrap_or_default().to_owned(),
+        revision: uuid::Uuid::new_v4().to_string(),
+    })
+}
+
+fn policy(record: &Record, reference: FunctionRef<'_>) -> Result<Answer, ApiError> {
+    let statements = record.policies.get(reference.qualifier.unwrap_or_default()).ok_or_else(no_policy)?;
+    let policy = json!({ "Version": "2012-10-17", "Id": "default", "Statement": statements });
+    Ok(Answer::json(200, &json!({ "Policy": policy.to_string(), "RevisionId": record.latest.revision })))
+}
+
+fn add_permission(
+    record: &mut Record,
+    reference: FunctionRef<'_>,
+    given: &Map<String, Value>,
+    arn: &str,
+) -> Result<Answer, ApiError> {
+    let known = [
+        "StatementId",
+        "Action",
+        "Principal",
+        "SourceArn",
+        "SourceAccount",
+        "PrincipalOrgID",
+        "RevisionId",
+        "EventSourceToken",
+    ];
+    only(given, &known, "AddPermission")?;
+    let id = required(given, "StatementId", "statementId")?;
+    let action = required(given, "Action", "action")?;
+    let principal = required(given, "Principal", "principal")?;
+    let shown = match principal {
+        "*" => json!("*"),
+        service if service.contains('.') => json!({ "Service": service }),
+        account if account.starts_with("arn:") => json!({ "AWS": account }),
+        account => json!({ "AWS": format!("arn:aws:iam::{account}:root") }),
+    };
+    let resource =
+        reference.qualifier.map_or_else(|| arn.to_owned(), |qualifier| format!("{arn}:{qualifier}"));
+    let mut statement = json!({
+        "Sid": id, "Effect": "Allow", "Principal": shown, "Action": action, "Resource": resource,
+    });
+    let mut condition = Map::new();
+    if let Some(source) = text(given, "SourceArn") {
+        condition.insert("ArnLike".to_owned(), json!({ "AWS:SourceArn": source }));
+    }
+    let mut equals = Map::new();
+    for (member, key) in [
+        ("SourceAccount", "AWS:SourceAccount"),
+        ("PrincipalOrgID", "aws:PrincipalOrgID"),
+        ("EventSourceToken", "lambda:EventSourceToken"),
+    ] {
+        if let Some(value) = text(given, member) {
+            equals.insert(key.to_owned(), json!(value));
+        }
+    }
+    if !equals.is_empty() {
+        condition.insert("StringEquals".to_owned(), Value::Object(equals));
+    }
+    if let Some(fields) = statement.as_object_mut().filter(|_| !condition.is_empty()) {
+        fields.insert("Condition".to_owned(), Value::Object(condition));
+    }
+    let statements = record.policies.entry(reference.qualifier.unwrap_or_default().to_owned()).or_default();
+    if statements.iter().any(|other| other.get("Sid").and_then(Value::as_str) == Some(id)) {
+        return Err(ApiError::conflict(&format!(
+            "The statement id ({id}) provided already exists. Please provide a new statement id, or remove the existing statement."
+        )));
+    }
+    statements.push(statement.clone());
+    Ok(Answer::json(201, &json!({ "Statement": statement.to_string() })))
+}
