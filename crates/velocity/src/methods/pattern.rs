@@ -14,7 +14,7 @@ use crate::error::RenderError;
 use crate::value::Value;
 
 /// Compiled patterns kept on each thread: templates use the same few over and over.
-const CACHED_MAX: usize = 128;
+const CACHED_MAX: usize = 32;
 
 thread_local! {
     static CACHE: RefCell<HashMap<String, Rc<Regex>>> = RefCell::new(HashMap::new());
