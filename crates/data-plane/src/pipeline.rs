@@ -50,6 +50,7 @@ pub async fn serve(
     };
     // The one place where a request ends: the access log, metrics and traces are written from the exchange here.
     tracing::debug!(
+        target: "request",
         api = &*exchange.plan.api_id,
         stage = &*exchange.plan.stage,
         method = exchange.head.method.as_str(),

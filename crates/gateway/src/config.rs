@@ -29,7 +29,11 @@ pub(crate) struct ConfiguredCredential {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { region: "us-east-1".to_owned(), account_id: "000000000000".to_owned(), credentials: Vec::new() }
+        Self {
+            region: "us-east-1".to_owned(),
+            account_id: "000000000000".to_owned(),
+            credentials: Vec::new(),
+        }
     }
 }
 
@@ -53,7 +57,11 @@ impl Config {
         if config.region.is_empty() || !config.region.bytes().all(is_region) {
             return Err(format!("region must be one such as us-east-1, not {:?}", config.region));
         }
-        if config.credentials.iter().any(|key| key.access_key_id.is_empty() || key.secret_access_key.is_empty()) {
+        if config
+            .credentials
+            .iter()
+            .any(|key| key.access_key_id.is_empty() || key.secret_access_key.is_empty())
+        {
             return Err("credentials need both access_key_id and secret_access_key".to_owned());
         }
         Ok(config)

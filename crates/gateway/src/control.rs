@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use stagedoor_data_plane::worker::{ConnectionInfo, Fallback};
+use stagedoor_functions::LambdaApi;
 use stagedoor_wire::Wire;
 use tokio::runtime::Handle;
 
@@ -18,6 +19,7 @@ const OWN: &str = "/_stagedoor/";
 /// Answers control-plane calls on the process's main runtime, so that a worker only waits for them.
 pub(crate) struct Control {
     pub(crate) wire: Arc<Wire>,
+    pub(crate) lambda: LambdaApi,
     pub(crate) follow: Follow,
     pub(crate) runtime: Handle,
 }
@@ -30,6 +32,13 @@ impl Fallback for Control {
         if path.starts_with(OWN) {
             let response = own(&request);
             return Box::pin(async move { response });
+        }
+        if LambdaApi::serves(path) {
+            if let Some(refused) = self.wire.refuse_unsigned(&request, "lambda") {
+                return Box::pin(async move { refused });
+            }
+            let answer = self.runtime.spawn(self.lambda.handle(request));
+            return Box::pin(async move { answer.await.unwrap_or_else(|error| failed(&error)) });
         }
         let (wire, mut follow) = (Arc::clone(&self.wire), self.follow.clone());
         let writes = request.method() != Method::GET;
@@ -50,9 +59,10 @@ fn own(request: &Request<Bytes>) -> Response<Bytes> {
         (&Method::GET | &Method::HEAD, "/_stagedoor/health") => {
             json(StatusCode::OK, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
         }
-        (_, path) => {
-            json(StatusCode::NOT_FOUND, &serde_json::json!({ "message": format!("There is nothing at {path}") }))
-        }
+        (_, path) => json(
+            StatusCode::NOT_FOUND,
+            &serde_json::json!({ "message": format!("There is nothing at {path}") }),
+        ),
     }
 }
 

@@ -10,14 +10,18 @@ use stagedoor_templates::{FunctionSpec, Runtime as Language};
 
 use crate::config::Config;
 
-/// Starts with no function. `control` is where functions find AWS's API: the gateway they run behind.
-pub(crate) fn start(control: std::net::SocketAddr) -> Result<Functions, SetupError> {
-    // Any key is accepted on a loopback address; elsewhere a function has to be given one of its own.
-    let environment = BTreeMap::from([
-        ("AWS_ENDPOINT_URL".to_owned(), format!("http://{control}")),
-        ("AWS_ACCESS_KEY_ID".to_owned(), "test".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY".to_owned(), "test".to_owned()),
-    ]);
+/// Starts with no function. `control` is where functions find the services that the gateway itself offers; other
+/// services they find where their own environment says.
+pub(crate) fn start(control: std::net::SocketAddr, config: &Config) -> Result<Functions, SetupError> {
+    let mut environment: BTreeMap<_, _> = ["API_GATEWAY", "APIGATEWAYV2", "LAMBDA"]
+        .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), format!("http://{control}")))
+        .into();
+    if config.credentials.is_empty() {
+        // Any key will do then. Configured ones are secrets, which a function gets from nobody but its author.
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            environment.insert(name.to_owned(), "test".to_owned());
+        }
+    }
     Functions::new(Settings { environment, ..Settings::default() })
 }
 
@@ -31,7 +35,11 @@ impl LambdaInvoker for Invoker {
             function: arn.to_string(),
             payload: call.payload,
             trace_id: call.trace_id,
-            invocation_type: if call.asynchronous { InvocationType::Event } else { InvocationType::RequestResponse },
+            invocation_type: if call.asynchronous {
+                InvocationType::Event
+            } else {
+                InvocationType::RequestResponse
+            },
             ..Invocation::default()
         });
         Box::pin(async move {
@@ -39,7 +47,9 @@ impl LambdaInvoker for Invoker {
                 InvokeError::NotFound(_) => LambdaError::NotFound(arn),
                 InvokeError::TooManyRequests => LambdaError::TooManyRequests,
                 InvokeError::PayloadTooLarge { .. } => LambdaError::PayloadTooLarge(size),
-                error @ (InvokeError::Start { .. } | InvokeError::ShuttingDown) => LambdaError::Failed(error.to_string()),
+                error @ (InvokeError::Start { .. } | InvokeError::ShuttingDown) => {
+                    LambdaError::Failed(error.to_string())
+                }
             })?;
             Ok(LambdaAnswer { payload: output.payload, function_error: output.function_error })
         })

@@ -40,7 +40,8 @@ fn excerpt(source: &str, line: usize, column: usize) -> Option<String> {
     let text = source.lines().nth(line.checked_sub(1)?)?;
     let at = column.saturating_sub(1);
     let start = at.saturating_sub(BEFORE);
-    let shown: String = text.chars().skip(start).take(BEFORE + AFTER).map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let shown: String =
+        text.chars().skip(start).take(BEFORE + AFTER).map(|c| if c == '\t' { ' ' } else { c }).collect();
     let margin = " ".repeat(line.to_string().len());
     Some(format!("  {line} | {shown}\n  {margin} | {}^", " ".repeat(at - start)))
 }

@@ -10,6 +10,7 @@ use stagedoor_data_plane::listener::{self, ListenError, Listener};
 use stagedoor_data_plane::plan::CompileSettings;
 use stagedoor_data_plane::published;
 use stagedoor_data_plane::worker::Services;
+use stagedoor_functions::{ApiSettings, LambdaApi};
 use stagedoor_store::RedbStore;
 use stagedoor_templates::Problem;
 use stagedoor_wire::{Wire, WireSettings};
@@ -62,7 +63,11 @@ impl Failure {
 
 /// Serves until the process is asked to end. With a project, its definitions are applied and kept applied.
 pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), Failure> {
-    let config = options.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read).map_err(Failure::Config)?;
+    let config = options
+        .config
+        .as_deref()
+        .map_or_else(|| Ok(Config::default()), Config::read)
+        .map_err(Failure::Config)?;
     if config.credentials.is_empty() && !options.control.ip().is_loopback() {
         return Err(Failure::Config(format!(
             "--control {} can be reached from other machines, so it needs credentials. Put [[credentials]] with \
@@ -100,7 +105,17 @@ async fn serve(
         ..Settings::default()
     };
     let control_plane = Arc::new(ControlPlane::new(Arc::new(store), settings));
-    let functions = lambda::start(options.control).map_err(|error| Failure::Other(error.to_string()))?;
+    let functions =
+        lambda::start(options.control, config).map_err(|error| Failure::Other(error.to_string()))?;
+    let lambda = LambdaApi::open(
+        functions.clone(),
+        ApiSettings {
+            data: options.data.join("functions"),
+            account: config.account_id.clone(),
+            region: config.region.clone(),
+        },
+    )
+    .map_err(|error| Failure::Store(error.to_string()))?;
 
     let current = published::nothing_published();
     let (publisher, mut follow) = Publisher::start(Arc::clone(&control_plane), Arc::clone(&current), compile)
@@ -111,12 +126,12 @@ async fn serve(
         Arc::clone(&control_plane),
         WireSettings { credentials: config.wire_credentials(), region: None },
     );
-    let control = Control {
-        wire: Arc::new(wire),
-        follow: follow.clone(),
-        runtime: runtime.clone(),
-    };
-    let services = Arc::new(Services { current, lambda: Arc::new(lambda::Invoker(functions.clone())), tls: Default::default() });
+    let control = Control { wire: Arc::new(wire), lambda, follow: follow.clone(), runtime: runtime.clone() };
+    let services = Arc::new(Services {
+        current,
+        lambda: Arc::new(lambda::Invoker(functions.clone())),
+        tls: Default::default(),
+    });
     let listeners = vec![
         Listener { address: options.listen, fallback: None },
         Listener { address: options.control, fallback: Some(Arc::new(control)) },
@@ -125,7 +140,9 @@ async fn serve(
 
     // The project is applied before the first request can come in.
     let applied = match &project {
-        Some(project) => Some(up::apply(project, &control_plane, &functions).await.map_err(Failure::Definitions)?),
+        Some(project) => {
+            Some(up::apply(project, &control_plane, &functions).await.map_err(Failure::Definitions)?)
+        }
         None => None,
     };
     follow.caught_up().await;
@@ -170,7 +187,9 @@ struct End {
 
 impl End {
     fn new() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::Other(format!("signals cannot be received: {error}")));
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::Other(format!("signals cannot be received: {error}")))
+        };
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 

@@ -106,7 +106,9 @@ pub(crate) async fn watch(
             if !watched.contains(path) {
                 match watcher.watch(path, RecursiveMode::NonRecursive) {
                     Ok(()) => watched.push(path.clone()),
-                    Err(error) => tracing::error!(%error, path = %path.display(), "edits here cannot be watched for"),
+                    Err(error) => {
+                        tracing::error!(%error, path = %path.display(), "edits here cannot be watched for")
+                    }
                 }
             }
         }
@@ -152,7 +154,9 @@ fn refuse(problems: &[Problem]) {
 
 fn remove_functions(before: &Project, now: &Project, functions: &Functions) {
     let kept = now.definitions.functions();
-    for gone in before.definitions.functions().iter().filter(|old| kept.iter().all(|new| new.name != old.name)) {
+    for gone in
+        before.definitions.functions().iter().filter(|old| kept.iter().all(|new| new.name != old.name))
+    {
         functions.remove(&gone.name, None);
     }
 }

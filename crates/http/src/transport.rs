@@ -50,8 +50,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         while bytes.has_remaining() {
             let mut slices = [IoSlice::new(&[]); 4];
             let count = bytes.chunks_vectored(&mut slices);
-            let slices = slices.get(..count).unwrap_or_default();
-            match Pin::new(&mut self.io).poll_write_vectored(context, slices) {
+            let io = Pin::new(&mut self.io);
+            let written = match slices.get(..count).unwrap_or_default() {
+                // A plain write is the cheaper system call.
+                [only] => io.poll_write(context, only),
+                several => io.poll_write_vectored(context, several),
+            };
+            match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => {
                     bytes.advance(written);

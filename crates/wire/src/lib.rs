@@ -57,6 +57,15 @@ impl Wire {
         };
         answer(&self.router, &self.settings, &request, OffsetDateTime::now_utc(), call)
     }
+
+    /// The refusal of a request to another service at the same address, if its signature does not hold. Without
+    /// configured credentials nothing is refused.
+    pub fn refuse_unsigned(&self, request: &Request<Bytes>, service: &str) -> Option<Response<Bytes>> {
+        let WireSettings { credentials, region } = &self.settings;
+        let now = OffsetDateTime::now_utc();
+        let refused = authentication::check(request, credentials, region.as_deref(), service, now).err()?;
+        Some(refused.into_response().map(Bytes::from))
+    }
 }
 
 impl std::fmt::Debug for Wire {
