@@ -15,8 +15,6 @@ pub(crate) struct Instance<'a> {
     pub(crate) runtime_api: &'a str,
     /// Where bootstraps and caches live.
     pub(crate) private: &'a Path,
-    /// Where Python keeps its compiled files.
-    pub(crate) python_cache: &'a Path,
 }
 
 /// All variables of a process. Later sources win: Lambda's, then `common` (the gateway's setting for all functions), then
@@ -52,9 +50,6 @@ pub(crate) fn environment(
         Runtime::Python(_) => {
             set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{}", config.runtime));
             set("PYTHONPATH", &"/opt/python");
-            // Python trusts a compiled file if time (in seconds) and size match, which an edit can miss; and the code
-            // directory stays clean. Each state of the code has a cache of its own.
-            set("PYTHONPYCACHEPREFIX", &instance.python_cache);
         }
         Runtime::Provided(_) => {}
     }

@@ -15,9 +15,10 @@ use tokio::process::Command;
 use crate::config::{FunctionConfig, Runtime};
 use crate::functions::Shared;
 
-/// The programs behind the names that were looked for.
+/// The programs behind the files that were asked; none behind one that does not work, which a slow shim would otherwise
+/// be asked again with each process.
 #[derive(Default)]
-pub(crate) struct Interpreters(Mutex<HashMap<PathBuf, PathBuf>>);
+pub(crate) struct Interpreters(Mutex<HashMap<PathBuf, Option<PathBuf>>>);
 
 /// Program and arguments of a function's process.
 pub(crate) async fn command_line(config: &FunctionConfig, shared: &Shared) -> io::Result<Vec<OsString>> {
@@ -51,14 +52,20 @@ impl Interpreters {
     async fn find(&self, names: &[&str], ask: &[&str]) -> Option<PathBuf> {
         for file in on_path(names) {
             let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&file).cloned();
-            if let Some(program) = known {
-                return Some(program);
-            }
-            if let Some(program) = behind(&file, ask).await {
-                self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(file, program.clone());
-                return Some(program);
+            let program = match known {
+                Some(known) => known,
+                None => {
+                    let found = behind(&file, ask).await;
+                    self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(file, found.clone());
+                    found
+                }
+            };
+            if program.is_some() {
+                return program;
             }
         }
+        // Whoever is told that a program is missing may install it, and try again.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, program| program.is_some());
         None
     }
 }

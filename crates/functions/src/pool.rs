@@ -232,31 +232,32 @@ impl Pool {
         let pool = Arc::clone(self);
         self.shared.handle.spawn(async move {
             let permit = Arc::clone(&pool.shared.starts).acquire_owned().await.ok();
-            let Some(generation) = pool.settle_generation(id).await else { return };
-            process::run(id, pool, generation, Role::Serve, orders, permit).await;
+            if pool.settle_generation(id).await {
+                process::run(id, pool, Role::Serve, orders, permit).await;
+            }
         });
     }
 
     /// Makes sure that a process of the current generation would run the code of that generation: while files are being
     /// edited, no process is added to those that serve.
-    async fn settle_generation(self: &Arc<Self>, id: u64) -> Option<u64> {
+    async fn settle_generation(self: &Arc<Self>, id: u64) -> bool {
         if !self.config.watch {
-            return Some(self.lock().generation);
+            return true;
         }
         let root = self.config.code.clone();
-        let stat = tokio::task::spawn_blocking(move || fingerprint::stat(&root)).await.ok()?;
+        let stat = tokio::task::spawn_blocking(move || fingerprint::stat(&root)).await.unwrap_or_default();
         {
             let mut state = self.lock();
             if state.fingerprint.as_ref().is_some_and(|known| known.stat == stat) {
-                return Some(state.generation);
+                return true;
             }
             if state.live.values().any(|process| process.ready) {
                 state.live.remove(&id);
                 self.changed.notify_one();
-                return None;
+                return false;
             }
         }
-        let found = self.look().await?;
+        let Some(found) = self.look().await else { return false };
         let mut state = self.lock();
         state.fingerprint = Some(found);
         state.generation += 1;
@@ -264,7 +265,7 @@ impl Pool {
         if let Some(process) = state.live.get_mut(&id) {
             process.generation = generation;
         }
-        Some(generation)
+        true
     }
 
     async fn look(&self) -> Option<Fingerprint> {
@@ -421,7 +422,7 @@ impl Pool {
             let pool = Arc::clone(self);
             self.shared.handle.spawn(async move {
                 let permit = Arc::clone(&pool.shared.starts).acquire_owned().await.ok();
-                process::run(id, pool, generation, Role::Candidate(told), orders, permit).await;
+                process::run(id, pool, Role::Candidate(told), orders, permit).await;
             });
             let outcome = outcome.await;
             let Some(after) = self.look().await else { return };

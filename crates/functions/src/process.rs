@@ -94,12 +94,11 @@ struct Process {
 pub(crate) async fn run(
     id: u64,
     pool: Arc<Pool>,
-    generation: u64,
     role: Role,
     orders: mpsc::UnboundedReceiver<Order>,
     start_permit: Option<OwnedSemaphorePermit>,
 ) {
-    match start(id, &pool, generation, orders).await {
+    match start(id, &pool, orders).await {
         Ok(mut process) => {
             process.state = State::Starting(Some(role));
             process.start_permit = start_permit;
@@ -118,12 +117,7 @@ pub(crate) async fn run(
     }
 }
 
-async fn start(
-    id: u64,
-    pool: &Arc<Pool>,
-    generation: u64,
-    orders: mpsc::UnboundedReceiver<Order>,
-) -> io::Result<Process> {
+async fn start(id: u64, pool: &Arc<Pool>, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<Process> {
     let (config, shared) = (&pool.config, &pool.shared);
     let (logs, outputs) = Logs::new(&config.name)?;
     let (calls_in, calls) = mpsc::channel(4);
@@ -144,14 +138,8 @@ async fn start(
             (Stdio::from(OwnedFd::from(theirs)), "127.0.0.1:9001".to_owned())
         }
     };
-    let python_cache = shared.private.join(format!("pycache-{}-{generation}", config.name));
     let log_stream = log_stream(&config.version);
-    let instance = Instance {
-        log_stream: &log_stream,
-        runtime_api: &runtime_api,
-        private: &shared.private,
-        python_cache: &python_cache,
-    };
+    let instance = Instance { log_stream: &log_stream, runtime_api: &runtime_api, private: &shared.private };
     // The shell sets limits that hold from the first instruction, moves the connection off standard input, and becomes the
     // program.
     let moved = match config.runtime {
