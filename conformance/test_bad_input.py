@@ -157,7 +157,9 @@ def test_body_that_ends_early(api, echo):
         link.sendall((POST + "Content-Length: 100\r\n\r\nhello").format(host=api.host).encode())
         link.shutdown(socket.SHUT_WR)
         assert statuses(receive_all(link, 5)) in ([], [400])
-    assert not [body for _, _, _, body in echo.seen if body == b"hello"]
+    # Bodies stream, so the start may have reached the backend, but never as a request that looks whole.
+    for _, _, headers, body in echo.seen:
+        assert body != b"hello" or {k.lower(): v for k, v in dict(headers).items()}["content-length"] == "100"
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,12 @@ let handler;
 // ---- errors as Lambda words them ----
 
 class RuntimeError extends Error {
-  constructor(type, message, cause) {
+  constructor(type, message, cause, place) {
     super(message);
     this.name = `Runtime.${type}`;
     if (cause && cause.stack) {
       const frames = cause.stack.split('\n').filter((line) => line.startsWith('    at '));
+      if (place) frames.unshift(`    at ${place}`);
       this.stack = [`${this.name}: ${message}`, ...frames].join('\n');
     }
   }
@@ -107,7 +108,9 @@ async function loadHandler() {
     exported = file ? await loadModule(file) : createRequire(path.join(taskRoot, 'x'))(stem);
   } catch (error) {
     if (error instanceof RuntimeError) throw error;
-    if (error instanceof SyntaxError) throw new RuntimeError('UserCodeSyntaxError', located(error, file), error);
+    if (error instanceof SyntaxError) {
+      throw new RuntimeError('UserCodeSyntaxError', String(error), error, placeOf(error, file));
+    }
     if (error && (error.code === 'MODULE_NOT_FOUND' || error.code === 'ERR_MODULE_NOT_FOUND')) {
       throw new RuntimeError('ImportModuleError', String(error), error);
     }
@@ -124,12 +127,23 @@ async function loadHandler() {
   return found;
 }
 
-// The first line of a syntax error's stack is file:line for CommonJS; for modules only Node's decoration has it.
-function located(error, file) {
-  const place = /^(?:file:\/\/)?(\/.*:\d+)$/m.exec(String(error.stack));
-  if (place) console.error(`Syntax error at ${place[1]}`);
-  else if (file) console.error(`Syntax error in ${file}`);
-  return String(error);
+// Where a syntax error is. The stack begins with file:line for CommonJS; for modules Node keeps the place to itself, so
+// the handler's file and those it imports are parsed again until one fails.
+function placeOf(error, file) {
+  const place = /^(?:file:\/\/)?(\/.*:\d+)$/m;
+  const told = place.exec(String(error.stack));
+  if (told) return told[1];
+  const { spawnSync } = require('node:child_process');
+  const files = file ? [file] : [];
+  for (let i = 0; i < files.length && i < 50; i += 1) {
+    const parsed = spawnSync(process.execPath, ['--check', files[i]], { encoding: 'utf8', timeout: 2000 });
+    if (parsed.status !== 0) return (place.exec(parsed.stderr) || [])[1];
+    for (const [, name] of fs.readFileSync(files[i], 'utf8').matchAll(/['"](\.\.?\/[^'"]+\.[cm]?js)['"]/g)) {
+      const imported = path.resolve(path.dirname(files[i]), name);
+      if (!files.includes(imported) && fs.existsSync(imported)) files.push(imported);
+    }
+  }
+  return undefined;
 }
 
 // ---- one invocation ----
