@@ -78,6 +78,12 @@ fn on_path(names: &[&str]) -> Vec<PathBuf> {
 }
 
 async fn behind(file: &Path, ask: &[&str]) -> Option<PathBuf> {
+    // Shims are scripts. A real program need not be asked, which would take as long as starting the function.
+    let mut start = [0; 2];
+    std::io::Read::read_exact(&mut std::fs::File::open(file).ok()?, &mut start).ok()?;
+    if start != *b"#!" {
+        return Some(file.to_owned());
+    }
     let mut command = Command::new(file);
     command.args(ask).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.ok().filter(|output| output.status.success())?;

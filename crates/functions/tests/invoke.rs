@@ -407,6 +407,8 @@ async fn python_gets_events_and_context() {
 async fn failures_to_start_answer_the_first_call() {
     let bench = Bench::new(&[
         ("syntax.mjs", "export const handler = async (event) => {\n  return {;\n};\n"),
+        ("nested.mjs", "import './syntax.mjs';\nexport const handler = async () => 1;\n"),
+        ("common.js", "exports.handler = async () => {\n  return {;\n};\n"),
         ("throws.js", "throw new Error('at start');\n"),
         ("imports.mjs", "import 'not-there';\nexport const handler = async () => 1;\n"),
         ("empty.mjs", "export const number = 7;\n"),
@@ -425,6 +427,13 @@ async fn failures_to_start_answer_the_first_call() {
         }
     };
     check("syntax", "nodejs20.x", "Runtime.UserCodeSyntaxError", "SyntaxError: Unexpected token ';'").await;
+    check("nested", "nodejs20.x", "Runtime.UserCodeSyntaxError", "SyntaxError: Unexpected token ';'").await;
+    check("common", "nodejs20.x", "Runtime.UserCodeSyntaxError", "SyntaxError: Unexpected token ';'").await;
+    bench.put("syntax", "nodejs20.x", "syntax.handler");
+    for (name, place) in [("syntax", "syntax.mjs:2"), ("nested", "syntax.mjs:2"), ("common", "common.js:2")] {
+        let (error, _) = bench.failure(name, json!({})).await;
+        assert_eq!(error["trace"][1], format!("    at /var/task/{place}"), "{error}");
+    }
     check("throws", "nodejs20.x", "Error", "at start").await;
     check("imports", "nodejs20.x", "Runtime.ImportModuleError", "not-there").await;
     check("empty", "nodejs20.x", "Runtime.HandlerNotFound", "empty.handler is undefined or not exported")
