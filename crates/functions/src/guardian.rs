@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
@@ -89,6 +89,23 @@ impl Group {
         if let Some(pid) = pid {
             // The group may be gone already, which is what is wanted.
             let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Kills what has left the group of a process but still carries its environment, of which `marker` is a unique part. Reads
+/// all of `/proc`, which takes milliseconds; does nothing where there is none.
+pub(crate) fn kill_detached(marker: &str) {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return };
+    for entry in entries.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let marked = environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes());
+        if let Some(pid) = Pid::from_raw(pid).filter(|_| marked) {
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }

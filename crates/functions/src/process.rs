@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::config::{FunctionConfig, Runtime};
 use crate::environment::{Instance, environment};
-use crate::guardian::Group;
+use crate::guardian::{self, Group};
 use crate::interpreter::command_line;
 use crate::logs::Logs;
 use crate::outcome::{self, InitFailure, InvocationOutput};
@@ -73,6 +73,7 @@ struct Process {
     pool: Arc<Pool>,
     child: Child,
     pid: u32,
+    log_stream: String,
     group: Group,
     logs: Logs,
     calls: mpsc::Receiver<Call>,
@@ -168,6 +169,7 @@ async fn start(id: u64, pool: &Arc<Pool>, orders: mpsc::UnboundedReceiver<Order>
         pool: Arc::clone(pool),
         child,
         pid,
+        log_stream,
         group,
         logs,
         calls,
@@ -462,6 +464,8 @@ impl Process {
         if !matches!(end, End::Exited(_)) {
             self.group.kill();
         }
+        let marker = format!("AWS_LAMBDA_LOG_STREAM_NAME={}", self.log_stream);
+        tokio::task::spawn_blocking(move || guardian::kill_detached(&marker));
         // Nothing new arrives from here on; what the process said before it ended still counts.
         self.pool.gone(self.id);
         self.orders.close();

@@ -25,6 +25,8 @@ export const pid = async (event) => { await new Promise((done) => setTimeout(don
 export const children = async () => { const child = spawn('sleep', ['1000']); return [process.pid, child.pid]; };
 export const spawnAndHang = async (event) => { const child = spawn('sleep', ['1000']);
   (await import('node:fs')).writeFileSync(event.file, `${process.pid} ${child.pid}`); return new Promise((done) => setTimeout(done, 60000)); };
+export const detach = async (event) => { const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+  (await import('node:fs')).writeFileSync(event.file, `${process.pid} ${child.pid}`); process.exit(0); };
 export const flood = async (event) => { const line = 'y'.repeat(1023) + '\n';
   for (let i = 0; i < event.kib; i += 1) process.stdout.write(line); return 'done'; };
 export const endless = async (event) => { for (let i = 0; i < event.kib; i += 1) process.stdout.write('z'.repeat(1024)); return 'done'; };
@@ -233,6 +235,18 @@ async fn a_timeout_kills_the_process_and_its_children() {
     assert_eq!(bench.failure("spawnAndHang", json!({"file": file})).await.0, told);
     let pids = std::fs::read_to_string(file).unwrap();
     for pid in pids.split(' ') {
+        let pid = pid.parse().unwrap();
+        until("the process is gone", || !alive(pid)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_detached_child_ends_with_its_process() {
+    let bench = node().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pids");
+    bench.failure("detach", json!({"file": file})).await;
+    for pid in std::fs::read_to_string(file).unwrap().split(' ') {
         let pid = pid.parse().unwrap();
         until("the process is gone", || !alive(pid)).await;
     }
