@@ -118,7 +118,7 @@ async function loadHandler() {
   }
   let found = exported;
   for (const part of base.slice(dot + 1).split('.')) found = found == null ? undefined : found[part];
-  if (found == null && exported.default) {
+  if (found == null && exported != null && exported.default != null) {
     found = exported.default;
     for (const part of base.slice(dot + 1).split('.')) found = found == null ? undefined : found[part];
   }
