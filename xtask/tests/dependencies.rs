@@ -1,7 +1,8 @@
 //! Who may use whom. The layers are a promise of ARCHITECTURE.md, and this test holds it over `cargo metadata`:
 //! traffic never depends on the store, the rules never depend on a wire format, and a leaf is useful alone.
 //!
-//! Development dependencies count too: a test that reaches into another room is a layer crossed all the same.
+//! Development dependencies count too: a test that reaches into another room is a layer crossed all the same. Only
+//! leaves may be used by any test, because they bring nothing else of ours along.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail loudly")]
 
@@ -66,8 +67,8 @@ fn every_outside_dependency_has_its_reason() {
     let silent: BTreeSet<String> = dependencies()
         .into_iter()
         .flat_map(|(_, used)| used)
-        .filter(|(name, inside)| !inside && !page.contains(&format!("| `{name}` |")))
-        .map(|(name, _)| name)
+        .filter(|used| !used.inside && !page.contains(&format!("| `{}` |", used.name)))
+        .map(|used| used.name)
         .collect();
     assert!(silent.is_empty(), "docs/dependencies.md does not say what these are for: {silent:?}");
 }
@@ -75,19 +76,26 @@ fn every_outside_dependency_has_its_reason() {
 /// The crates of this workspace and which others of them each uses, without the `stagedoor-` of their names.
 fn internal() -> BTreeMap<String, BTreeSet<String>> {
     let short = |name: &str| name.trim_start_matches("stagedoor-").to_owned();
+    let counts = |used: &Used| used.inside && !(used.dev && LEAVES.contains(&short(&used.name).as_str()));
     dependencies()
         .into_iter()
         .map(|(name, used)| {
-            (
-                short(&name),
-                used.into_iter().filter(|(_, inside)| *inside).map(|(name, _)| short(&name)).collect(),
-            )
+            (short(&name), used.iter().filter(|used| counts(used)).map(|used| short(&used.name)).collect())
         })
         .collect()
 }
 
-/// Each crate's dependencies of every kind, and for each whether it is of this workspace.
-fn dependencies() -> Vec<(String, Vec<(String, bool)>)> {
+/// One crate's use of another.
+struct Used {
+    name: String,
+    /// Of this workspace.
+    inside: bool,
+    /// By tests alone.
+    dev: bool,
+}
+
+/// Each crate's dependencies of every kind.
+fn dependencies() -> Vec<(String, Vec<Used>)> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
@@ -101,11 +109,13 @@ fn dependencies() -> Vec<(String, Vec<(String, bool)>)> {
         .expect("packages")
         .iter()
         .map(|package| {
-            let used = package["dependencies"].as_array().expect("dependencies");
-            (
-                text(package, "name"),
-                used.iter().map(|used| (text(used, "name"), used["path"].is_string())).collect(),
-            )
+            let used = package["dependencies"].as_array().expect("dependencies").iter();
+            let used = used.map(|used| Used {
+                name: text(used, "name"),
+                inside: used["path"].is_string(),
+                dev: used["kind"] == "dev",
+            });
+            (text(package, "name"), used.collect())
         })
         .collect()
 }
