@@ -62,11 +62,11 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServeOptions {
     /// Where API traffic is served, and nothing else.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", env = "STAGEDOOR_LISTEN")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address, default_value = "127.0.0.1:8080", env = "STAGEDOOR_LISTEN")]
     pub(crate) listen: SocketAddr,
     /// Where AWS's control-plane calls are answered (API traffic too). On an address other than loopback this needs
     /// credentials in the configuration file.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4566", env = "STAGEDOOR_CONTROL")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address, default_value = "127.0.0.1:4566", env = "STAGEDOOR_CONTROL")]
     pub(crate) control: SocketAddr,
     /// Where definitions and functions are kept.
     #[arg(long, value_name = "DIR", default_value = ".stagedoor", env = "STAGEDOOR_DATA")]
@@ -77,6 +77,16 @@ pub(crate) struct ServeOptions {
     /// Threads that serve traffic; one per core unless given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), env = "STAGEDOOR_WORKERS")]
     pub(crate) workers: Option<u16>,
+}
+
+/// An address to listen on. `localhost` is taken as 127.0.0.1, so that one socket is enough.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric =
+        text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    numeric.parse().map_err(|_| {
+        "write it as ADDRESS:PORT, such as 127.0.0.1:8080, 0.0.0.0:8080 (all of IPv4) or [::]:8080 (all)"
+            .to_owned()
+    })
 }
 
 /// How log lines are written.
@@ -97,6 +107,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_to_listen_on() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(address(text).ok().map(|address| address.to_string()).as_deref(), expected, "{text}");
+        };
+        check("127.0.0.1:80", Some("127.0.0.1:80"));
+        check("localhost:8080", Some("127.0.0.1:8080"));
+        check("[::1]:0", Some("[::1]:0"));
+        check(":8080", None);
+        check("example.org:80", None);
+        check("127.0.0.1", None);
     }
 
     #[test]

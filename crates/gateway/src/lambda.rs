@@ -12,7 +12,14 @@ use crate::config::Config;
 
 /// Starts with no function. `control` is where functions find the services that the gateway itself offers; other
 /// services they find where their own environment says.
-pub(crate) fn start(control: std::net::SocketAddr, config: &Config) -> Result<Functions, SetupError> {
+///
+/// With `keep_one`, a process of each function stays however long it is idle, so that there always is a last good one to
+/// go on with when an edit breaks its code.
+pub(crate) fn start(
+    control: std::net::SocketAddr,
+    config: &Config,
+    keep_one: bool,
+) -> Result<Functions, SetupError> {
     let mut environment: BTreeMap<_, _> = ["API_GATEWAY", "APIGATEWAYV2", "LAMBDA"]
         .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), format!("http://{control}")))
         .into();
@@ -22,7 +29,7 @@ pub(crate) fn start(control: std::net::SocketAddr, config: &Config) -> Result<Fu
             environment.insert(name.to_owned(), "test".to_owned());
         }
     }
-    Functions::new(Settings { environment, ..Settings::default() })
+    Functions::new(Settings { environment, processes_min: usize::from(keep_one), ..Settings::default() })
 }
 
 /// Hands the data plane's calls to the functions.

@@ -6,20 +6,22 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::LogFormat;
 
-/// Starts logging for the whole process. A filter that cannot be read falls back to `info`, and says so.
-pub(crate) fn start(format: LogFormat, filter: &str) {
-    let (filter, wrong) = match EnvFilter::try_new(filter) {
-        Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
-    };
+/// Starts logging for the whole process.
+///
+/// # Errors
+/// A sentence that says why the filter cannot be read; nothing is logged then.
+pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        format!(
+            "--log {filter}: {error}. Write a level (error, warn, info, debug, trace) or info,function=debug."
+        )
+    })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => logs.with_ansi(is_coloured(&std::io::stderr())).with_target(false).init(),
         LogFormat::Json => logs.json().flatten_event(true).init(),
     }
-    if let Some(error) = wrong {
-        tracing::warn!("--log cannot be read ({error}); logging at info");
-    }
+    Ok(())
 }
 
 /// Whether to use colour there: only on a terminal, and not where `NO_COLOR` asks not to.

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use crate::cli::{Cli, Command};
+use crate::serve::Failure;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,10 +28,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // Who develops wants to see each request; who serves traffic has no time for that.
     let usual = if matches!(cli.command, Command::Up { .. }) { "info,request=debug" } else { "info" };
-    logging::start(cli.log_format, cli.log.as_deref().unwrap_or(usual));
+    let logging =
+        logging::start(cli.log_format, cli.log.as_deref().unwrap_or(usual)).map_err(Failure::Config);
     let result = match cli.command {
-        Command::Serve(options) => serve::run(&options, None),
-        Command::Up { path, options } => serve::run(&options, Some(&path)),
+        Command::Serve(options) => logging.and_then(|()| serve::run(&options, None)),
+        Command::Up { path, options } => logging.and_then(|()| serve::run(&options, Some(&path))),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "stagedoor", &mut std::io::stdout());
             return ExitCode::SUCCESS;

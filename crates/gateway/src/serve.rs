@@ -105,8 +105,8 @@ async fn serve(
         ..Settings::default()
     };
     let control_plane = Arc::new(ControlPlane::new(Arc::new(store), settings));
-    let functions =
-        lambda::start(options.control, config).map_err(|error| Failure::Other(error.to_string()))?;
+    let functions = lambda::start(options.control, config, project.is_some())
+        .map_err(|error| Failure::Other(error.to_string()))?;
     let lambda = LambdaApi::open(
         functions.clone(),
         ApiSettings {

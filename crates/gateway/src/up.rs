@@ -133,6 +133,7 @@ pub(crate) async fn watch(
             Ok(_) => {
                 follow.caught_up().await;
                 remove_functions(&project, &next, &functions);
+                name_apis_that_stay(&project, &next);
                 project = next;
                 tracing::info!("applied the edited definitions in {} ms", started.elapsed().as_millis());
             }
@@ -158,6 +159,18 @@ fn remove_functions(before: &Project, now: &Project, functions: &Functions) {
         before.definitions.functions().iter().filter(|old| kept.iter().all(|new| new.name != old.name))
     {
         functions.remove(&gone.name, None);
+    }
+}
+
+/// An API whose document is gone may hold what others made in it, so it is not deleted behind their backs.
+fn name_apis_that_stay(before: &Project, now: &Project) {
+    let kept = now.definitions.apis();
+    for gone in before.definitions.apis().iter().filter(|old| kept.iter().all(|new| new.id != old.id)) {
+        tracing::warn!(
+            "the document of the API {0} is gone, the API is still served; to delete it: \
+             aws apigateway delete-rest-api --rest-api-id {0}",
+            gone.id
+        );
     }
 }
 
