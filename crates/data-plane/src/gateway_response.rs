@@ -12,8 +12,8 @@ use stagedoor_http::{Body, Headers, ResponseHead};
 use stagedoor_shapes::apigateway::{GatewayResponse, GatewayResponseType as Kind};
 
 use crate::exchange::Exchange;
-use crate::plan::PlanError;
 use crate::plan::substitution::Substitution;
+use crate::plan::{PlanError, final_status};
 
 /// Why a request has no proper answer.
 #[derive(Debug)]
@@ -285,9 +285,12 @@ impl Answer {
         let place = || format!("gateway response {kind}");
         let mut answer = Self::default();
         if let Some(text) = status {
-            match text.parse() {
-                Ok(status) => answer.status = Some(status),
-                Err(_) => errors.push(PlanError::new(place(), format!("{text:?} is no status code"))),
+            match final_status(text) {
+                Some(status) => answer.status = Some(status),
+                None => {
+                    let message = format!("{text:?} is no status code from 200 to 599");
+                    errors.push(PlanError::new(place(), message));
+                }
             }
         }
         for (target, source) in response.response_parameters.iter().flatten() {

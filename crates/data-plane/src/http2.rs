@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -96,7 +96,9 @@ async fn answer(
     let is_head = head.method == http::Method::HEAD;
     let (head, body) = connection::answer(worker, listening, info, head, body).await;
     let mut response = http::Response::new(if is_head { Body::Empty } else { body });
-    *response.status_mut() = head.status;
+    // An interim status would not be the answer; HTTP/1.1 has the same guard where it writes a head.
+    *response.status_mut() =
+        if head.status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { head.status };
     for header in &head.headers {
         let keep = !is_framing_field(header) || (is_head && header.is("content-length"));
         if let (true, Ok(name), Ok(value)) =

@@ -387,6 +387,24 @@ fn functions_that_fail_are_bad_gateways() {
 }
 
 #[test]
+fn no_answer_has_an_interim_status() {
+    let response =
+        Api::serve_stage(&echo_proxy(), &json!({}), |_| Ok(r#"{"statusCode":100}"#.into())).get("/x");
+    assert_eq!(response.status, 502, "{}", response.head);
+
+    let template = "#set($context.responseOverride.status = 101){}";
+    assert_eq!(Api::serve(&one_method(mock(200, template))).get("/x").status, 500);
+
+    let origin = Origin::start(Some("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"));
+    let proxy = json!({"type": "HTTP_PROXY", "httpMethod": "GET", "uri": origin.url("/")});
+    let response = Api::serve(&one_method(proxy)).get("/x");
+    assert_eq!(
+        (response.status, response.text()),
+        (504, r#"{"message":"Network error communicating with endpoint"}"#)
+    );
+}
+
+#[test]
 fn binary_media_types_decide_about_base64() {
     let mut definition = echo_proxy();
     definition["restApi"] = json!({"binaryMediaTypes": ["image/png"]});
@@ -512,6 +530,16 @@ fn what_would_be_left_open_does_not_compile() {
         |d| method(d)["authorizationType"] = json!("CUSTOM"),
         json!({}),
         "ANY /{proxy+}: authorization type CUSTOM",
+    );
+    check(
+        |d| method(d)["methodIntegration"]["integrationResponses"]["200"]["statusCode"] = json!("100"),
+        json!({}),
+        "\"100\" is no status code from 200 to 599",
+    );
+    check(
+        |d| d["gatewayResponses"] = json!([{"responseType": "DEFAULT_4XX", "statusCode": "101"}]),
+        json!({}),
+        "\"101\" is no status code from 200 to 599",
     );
     check(|d| method(d)["authorizationType"] = json!("AWS_IAM"), json!({}), "authorization type AWS_IAM");
     check(|d| method(d)["apiKeyRequired"] = json!(true), json!({}), "API keys");

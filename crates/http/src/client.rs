@@ -8,6 +8,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::encode;
@@ -99,7 +100,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientConnection<S> {
             loop {
                 while let Some(bytes) = scanner.take_head(&mut self.transport.buffer)? {
                     let parsed = head::parse_response(&bytes, &head.method)?;
-                    if parsed.head.status.as_u16() == 101 || !parsed.head.status.is_informational() {
+                    if parsed.head.status == StatusCode::SWITCHING_PROTOCOLS {
+                        // What follows is not HTTP, and nothing here ever asks for that.
+                        return Poll::Ready(Err(
+                            HeadError::Malformed("an unasked switch of protocols").into()
+                        ));
+                    }
+                    if !parsed.head.status.is_informational() {
                         return Poll::Ready(Ok(parsed));
                     }
                 }

@@ -11,14 +11,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::Method;
+use http::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::encode::{self, ResponseContext};
 use crate::framing::{BodyDecoder, Decoded};
 use crate::head::{self, Framing, HeadError, HeadScanner};
 use crate::transport::Transport;
-use crate::{Body, BodyError, BodyStream, RequestHead, ResponseHead, Version};
+use crate::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -146,13 +146,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         self.keep_alive = false;
     }
 
-    /// Writes a response. True means that the connection can take another request.
+    /// Writes a response. True means that the connection can take another request. An interim (1xx) status ends no
+    /// exchange; 500 goes out in its place.
     ///
     /// # Errors
     /// [`RespondError`]: the connection has to be dropped, so that the client sees that the response is not whole.
-    pub async fn respond(&mut self, head: ResponseHead, mut body: Body) -> Result<bool, RespondError> {
+    pub async fn respond(&mut self, mut head: ResponseHead, mut body: Body) -> Result<bool, RespondError> {
         self.out.clear();
-        if self.method == Method::HEAD || matches!(head.status.as_u16(), 100..=199 | 204 | 304) {
+        if head.status.is_informational() {
+            // To the client this would be the promise of another answer: it would take the next one for this.
+            head = ResponseHead { status: StatusCode::INTERNAL_SERVER_ERROR, headers: Headers::new() };
+            body = Body::Empty;
+            self.keep_alive = false;
+        }
+        if self.method == Method::HEAD || matches!(head.status.as_u16(), 204 | 304) {
             body = Body::Empty;
         }
         let mut framing = encode::framing_for(body.remaining());

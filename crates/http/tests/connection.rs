@@ -133,6 +133,23 @@ fn a_client_that_waits_and_is_answered_at_once_loses_the_connection() {
     });
 }
 
+#[test]
+fn an_interim_status_never_ends_an_exchange() {
+    run(async {
+        let (mut client, server) = duplex(1 << 16);
+        let mut server = ServerConnection::new(server);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let _ = request(&mut server).await;
+        let head = ResponseHead { status: StatusCode::SWITCHING_PROTOCOLS, headers: Headers::new() };
+        assert!(!server.respond(head, Body::Empty).await.unwrap());
+        drop(server);
+        let mut received = String::new();
+        client.read_to_string(&mut received).await.unwrap();
+        assert!(received.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{received}");
+        assert!(received.ends_with("Content-Length: 0\r\nConnection: close\r\n\r\n"), "{received}");
+    });
+}
+
 /// Keeps what comes back.
 #[derive(Clone, Default)]
 struct Kept(Rc<RefCell<Option<ClientConnection<DuplexStream>>>>);
@@ -201,6 +218,10 @@ fn broken_answers_are_errors() {
     check(
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         Err("malformed message head: both Content-Length and Transfer-Encoding"),
+    );
+    check(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+        Err("malformed message head: an unasked switch of protocols"),
     );
     check("SSH-2.0-x\r\n\r\n", Err("the protocol version is not supported"));
 }

@@ -3,13 +3,13 @@
 //! Proxy integrations do without both.
 
 use bytes::Bytes;
-use http::StatusCode;
 use stagedoor_http::{Headers, ResponseHead, is_valid_name, is_valid_value};
 
 use super::content_handling;
 use super::headers::{is_remapped, remapped_name};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
+use crate::plan::final_status;
 use crate::plan::integration::{
     Integration, Passthrough, RequestTransformation, ResponseChoice, ResponseTransformation,
 };
@@ -139,9 +139,9 @@ pub fn response(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
             }
         }
         if let Some(text) = overrides.status {
-            status = text.trim().parse::<StatusCode>().map_err(|_| {
+            status = final_status(text.trim()).ok_or_else(|| {
                 Fault::internal(format!(
-                    "$context.responseOverride.status is {text:?}, which is no status code"
+                    "$context.responseOverride.status is {text:?}, which is no status code from 200 to 599"
                 ))
             })?;
         }

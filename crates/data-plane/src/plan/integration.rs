@@ -13,9 +13,9 @@ use stagedoor_shapes::apigateway::{
     ResponseTransferMode,
 };
 
-use super::PlanError;
 use super::mapping::Source;
 use super::uri::UriTemplate;
+use super::{PlanError, final_status};
 use crate::vtl::Template;
 
 /// What answers a method's requests.
@@ -261,8 +261,8 @@ impl ResponseChoice {
         errors: &mut Vec<PlanError>,
     ) -> Option<Self> {
         let code = response.status_code.as_deref().unwrap_or(status);
-        let Ok(status) = code.parse::<StatusCode>() else {
-            errors.push(PlanError::new(place, format!("{code:?} is no status code")));
+        let Some(status) = final_status(code) else {
+            errors.push(PlanError::new(place, format!("{code:?} is no status code from 200 to 599")));
             return None;
         };
         let mut headers = Vec::new();

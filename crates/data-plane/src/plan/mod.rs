@@ -13,9 +13,10 @@ pub mod uri;
 pub mod validation;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use stagedoor_shapes::apigateway::{EndpointType, RestApi, Stage};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -29,6 +30,16 @@ pub const MAX_PAYLOAD_BYTES: u64 = 10 * 1024 * 1024;
 
 /// The largest header section that AWS takes from a client, in bytes.
 pub const MAX_HEADER_BYTES: usize = 10_240;
+
+/// The statuses that an answer may have. An interim one (1xx) announces another answer: a client that reads it takes
+/// the next answer on its connection for this one.
+pub const FINAL_STATUSES: RangeInclusive<u16> = 200..=599;
+
+/// A status that an answer may have, read from its digits.
+#[must_use]
+pub fn final_status(text: &str) -> Option<StatusCode> {
+    text.parse::<StatusCode>().ok().filter(|status| FINAL_STATUSES.contains(&status.as_u16()))
+}
 
 /// Something in a definition that cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,6 +13,7 @@ use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::content_handling;
 use crate::phases::headers::{is_remapped_by_proxy, remapped_name};
+use crate::plan::FINAL_STATUSES;
 use crate::plan::integration::LambdaFunction;
 
 /// Calls the function and turns its result into the response.
@@ -75,7 +76,7 @@ impl Output {
         };
         let status = status
             .and_then(|status| u16::try_from(status).ok())
-            .filter(|status| (100..600).contains(status))
+            .filter(|status| FINAL_STATUSES.contains(status))
             .and_then(|status| StatusCode::from_u16(status).ok())
             .ok_or_else(|| malformed("statusCode is no status"))?;
         let body = match members.remove("body") {
@@ -191,6 +192,9 @@ mod tests {
             r#"{"statusCode":200,"wrongValue":"value"}"#,
             r#"{"statusCode":"test"}"#,
             r#"{"statusCode":20}"#,
+            r#"{"statusCode":100}"#,
+            r#"{"statusCode":"101"}"#,
+            r#"{"statusCode":600}"#,
             r#"{"multiValueHeaders":{"m":"1"}}"#,
             r#"{"headers":{"h":["1"]}}"#,
             r#"{"headers":{"h":"a\nb"}}"#,
