@@ -196,6 +196,23 @@ impl<'a> Exchange<'a> {
         Ok(self.read_body())
     }
 
+    /// Reads a body that nothing wants, and keeps none of it: one that is too large or malformed fails the request
+    /// all the same. Costs nothing where there is no body.
+    ///
+    /// # Errors
+    /// A [`Fault`] if it is too large or breaks off.
+    pub async fn drop_body(&mut self) -> Result<(), Fault> {
+        let RequestBody::Unread(body) = &mut self.body else { return Ok(()) };
+        let mut length = 0;
+        while let Some(chunk) = body.chunk().await {
+            length += chunk.map_err(Fault::client_gone)?.len() as u64;
+            if length > MAX_PAYLOAD_BYTES {
+                return Err(Fault::request_too_large());
+            }
+        }
+        Ok(())
+    }
+
     /// The body, if a phase has read it; empty otherwise.
     #[must_use]
     pub fn read_body(&self) -> Bytes {

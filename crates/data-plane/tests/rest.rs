@@ -192,6 +192,32 @@ fn what_aws_deploys_and_cannot_call_answers_500() {
     check(json!({"type": "MOCK", "requestTemplates": {"application/json": "{\"statusCode\": 200}"}}));
 }
 
+/// A chunked body of so many MiB and a last piece.
+fn chunks(mebibytes: usize, last: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for _ in 0..mebibytes {
+        body.extend_from_slice(b"100000\r\n");
+        body.extend(std::iter::repeat_n(b'x', 0x10_0000));
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(last);
+    body.extend_from_slice(b"0\r\n\r\n");
+    body
+}
+
+#[test]
+fn bodies_that_nothing_reads_are_checked_all_the_same() {
+    let api = Api::serve(&one_method(mock(200, "{}")));
+    let check = |body: &[u8], status: u16| {
+        let response = api.send("POST /x\nTransfer-Encoding: chunked", body);
+        assert_eq!(response.status, status, "{}", response.head);
+    };
+    check(&chunks(10, b""), 200);
+    check(&chunks(10, b"1\r\nx\r\n"), 413);
+    check(b"zz\r\n", 400);
+    check(b"0\r\n\r\n", 200);
+}
+
 #[test]
 fn bodies_over_the_limit_are_refused() {
     let origin = Origin::start(Some("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
@@ -200,14 +226,7 @@ fn bodies_over_the_limit_are_refused() {
     let response = api.send("POST /x", &vec![b'x'; 10 * 1024 * 1024 + 1]);
     assert_eq!((response.status, response.text()), (413, r#"{"message":"Request Too Long"}"#));
 
-    let mut chunked = Vec::new();
-    for _ in 0..11 {
-        chunked.extend_from_slice(b"100000\r\n");
-        chunked.extend(std::iter::repeat_n(b'x', 0x10_0000));
-        chunked.extend_from_slice(b"\r\n");
-    }
-    chunked.extend_from_slice(b"0\r\n\r\n");
-    let response = api.send("POST /x\nTransfer-Encoding: chunked", &chunked);
+    let response = api.send("POST /x\nTransfer-Encoding: chunked", &chunks(10, b"1\r\nx\r\n"));
     assert_eq!(response.status, 413, "{}", response.head);
 
     let response = api.send(&format!("GET /x\nX-Large: {}", "x".repeat(10_240)), b"");

@@ -47,7 +47,8 @@ pub struct IntegrationAnswer {
 /// Makes the integration request.
 ///
 /// # Errors
-/// 415 if no template fits and the body may not pass; 500 if a template fails.
+/// 415 if no template fits and the body may not pass; 413 or 400 if the body is too large or malformed, whether or not
+/// a template reads it; 500 if a template fails.
 pub async fn request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let Some(transformation) = request_of(exchange) else { return Ok(()) };
     let media_type = exchange.content_type().into_owned();
@@ -68,6 +69,8 @@ pub async fn request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         let is_binary = exchange.plan.binary_media_types.contains(&media_type);
         let body = content_handling::request(body, is_binary, transformation.content_handling)?;
         exchange.body = crate::exchange::RequestBody::Whole(body);
+    } else {
+        exchange.drop_body().await?;
     }
     // Mappings see the request as it came; overrides come after them and win.
     let mut outgoing = IntegrationRequest::default();
