@@ -15,6 +15,9 @@ use crate::exchange::Exchange;
 use crate::plan::substitution::Substitution;
 use crate::plan::{PlanError, final_status};
 
+/// A line of a log stays readable up to this many bytes of a reason.
+const LOGGED_REASON_BYTES_MAX: usize = 1000;
+
 /// Why a request has no proper answer.
 #[derive(Debug)]
 pub struct Fault {
@@ -34,6 +37,19 @@ impl Fault {
     fn new(kind: Kind, reason: impl Into<String>) -> Self {
         let message = Cow::Borrowed(defaults(kind).message);
         Self { kind, message, validation_error: None, reason: reason.into(), status: None }
+    }
+
+    /// Whether the API's own definition or function is to blame, rather than the client or the network.
+    #[must_use]
+    pub fn is_misconfiguration(&self) -> bool {
+        matches!(self.kind, Kind::ApiConfigurationError | Kind::Default5xx)
+    }
+
+    /// The reason, cut short: it may hold all that a function answered.
+    #[must_use]
+    pub fn reason_to_log(&self) -> &str {
+        let end = self.reason.floor_char_boundary(LOGGED_REASON_BYTES_MAX);
+        self.reason.get(..end).unwrap_or_default()
     }
 
     /// No resource or method fits the request.

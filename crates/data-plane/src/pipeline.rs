@@ -43,11 +43,24 @@ pub async fn serve(
     let (head, body) = match run(&mut exchange).await {
         Ok(response) => response,
         Err(fault) => {
-            tracing::debug!(reason = %fault.reason, kind = fault.kind.as_str(), "the request failed");
             exchange.fault = Some(fault);
             exchange.plan.gateway_responses.respond(&exchange)
         }
     };
+    if let Some(fault) = exchange.fault.as_ref().filter(|fault| fault.is_misconfiguration()) {
+        // AWS tells the client nothing but 500 or 502; whoever wrote the API has to find the reason here.
+        tracing::warn!(
+            target: "request",
+            api = &*exchange.plan.api_id,
+            stage = &*exchange.plan.stage,
+            method = exchange.head.method.as_str(),
+            path = exchange.path(),
+            status = head.status.as_u16(),
+            request_id = std::str::from_utf8(&exchange.request_id).unwrap_or_default(),
+            reason = fault.reason_to_log(),
+            "the API's own configuration or function made the request fail",
+        );
+    }
     // The one place where a request ends: the access log, metrics and traces are written from the exchange here.
     tracing::debug!(
         target: "request",
@@ -58,6 +71,7 @@ pub async fn serve(
         status = head.status.as_u16(),
         request_id = std::str::from_utf8(&exchange.request_id).unwrap_or_default(),
         latency_ms = u64::try_from(exchange.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        reason = exchange.fault.as_ref().map(Fault::reason_to_log),
     );
     (head, body)
 }
