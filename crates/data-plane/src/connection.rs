@@ -25,7 +25,7 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 /// How long a request's head may take from its first byte.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long each next piece of a request's body may take.
-const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
+pub(crate) const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a connection is read from after its last response, so that the client can read that.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// The largest request body the fallback is given: a function's code of 50 MB in base64, and some.

@@ -1,5 +1,6 @@
 //! HTTP/2 connections, by hyper: names are lower case in HTTP/2, so nothing is lost by going through `http`'s types.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -19,13 +20,18 @@ use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, Version}
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::connection::{self, Listening};
+use crate::connection::{self, BODY_WAIT_MAX, Listening};
+use crate::forward::limit_waits;
 use crate::worker::{ConnectionInfo, Worker};
 
 /// Requests that one connection may have under way.
 const CONCURRENT_STREAMS_MAX: u32 = 128;
 /// A head that is larger is refused by the protocol; the gateway's own limit is lower and has an answer.
 const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// Of a request body that nothing reads any more, so much is read and dropped: what AWS takes, and some.
+const DRAIN_BYTES_MAX: usize = 12 * 1024 * 1024;
+/// How long that may take.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(crate) async fn serve(
@@ -89,12 +95,16 @@ async fn answer(
     }
     let target = parts.uri.path_and_query().map_or_else(|| "/".into(), |target| target.as_str().to_owned());
     let head = RequestHead { method: parts.method, target: target.into(), version: Version::Http2, headers };
-    let body = match body.is_end_stream() {
-        true => Body::Empty,
-        false => Body::Stream(Box::new(RequestBody(body))),
+    let unread = (!body.is_end_stream()).then(|| Rc::new(RefCell::new(body)));
+    let body = match &unread {
+        None => Body::Empty,
+        Some(unread) => limit_waits(Body::Stream(Box::new(RequestBody(Rc::clone(unread)))), BODY_WAIT_MAX),
     };
     let is_head = head.method == http::Method::HEAD;
     let (head, body) = connection::answer(worker, listening, info, head, body).await;
+    if let Some(unread) = unread.and_then(Rc::into_inner) {
+        drop_rest(unread.into_inner());
+    }
     let mut response = http::Response::new(if is_head { Body::Empty } else { body });
     // An interim status would not be the answer; HTTP/1.1 has the same guard where it writes a head.
     *response.status_mut() =
@@ -110,13 +120,35 @@ async fn answer(
     response
 }
 
-/// The body of a request, as a stream of ours.
-struct RequestBody(Incoming);
+/// Reads and drops what the client still sends, for a while: a stream that is reset while its request is being sent
+/// is an error to clients, who then do not show the answer that came before.
+fn drop_rest(mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    tokio::task::spawn_local(async move {
+        let reading = async {
+            let mut left = DRAIN_BYTES_MAX;
+            while let Some(Ok(frame)) =
+                std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+            {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                let Some(rest) = left.checked_sub(length) else { return };
+                left = rest;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_TIME_MAX, reading).await;
+    });
+}
+
+/// The body of a request, as a stream of ours. It is shared so that what the handler leaves unread can be dropped.
+struct RequestBody(Rc<RefCell<Incoming>>);
 
 impl BodyStream for RequestBody {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let mut body = self.0.borrow_mut();
         loop {
-            return Poll::Ready(match std::task::ready!(Pin::new(&mut self.0).poll_frame(context)) {
+            return Poll::Ready(match std::task::ready!(Pin::new(&mut *body).poll_frame(context)) {
                 None => None,
                 Some(Err(error)) => Some(Err(BodyError::Source(error.to_string()))),
                 Some(Ok(frame)) => match frame.into_data() {
@@ -129,7 +161,7 @@ impl BodyStream for RequestBody {
     }
 
     fn remaining(&self) -> Option<u64> {
-        self.0.size_hint().exact()
+        self.0.borrow().size_hint().exact()
     }
 }
 

@@ -98,6 +98,11 @@ impl Api {
         Self { address: workers.addresses()[0], workers: Some(workers) }
     }
 
+    /// Where it is served.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Sends a request by its start line and headers (`GET /users\nAccept: text/plain`) and a body.
     pub(crate) fn send(&self, head: &str, body: &[u8]) -> Response {
         let mut stream = TcpStream::connect(self.address).unwrap();
