@@ -9,7 +9,7 @@ use std::ops::Range;
 use stagedoor_http::RequestHead;
 
 use crate::plan::Plan;
-use crate::published::Published;
+use crate::published::{Published, PublishedApi};
 
 /// The path under which API traffic is served on any host.
 const PATH_STYLE: &str = "/_aws/execute-api/";
@@ -38,7 +38,8 @@ pub struct Target<'p> {
 #[must_use]
 pub fn resolve<'p>(published: &'p Published, head: &RequestHead) -> Edge<'p> {
     let path = head.path();
-    let (id, after_id) = if let Some(id) = head.headers.get_str("host").and_then(api_id_of_host) {
+    let host_id = head.headers.get_str("host").and_then(api_id_of_host);
+    let (id, after_id) = if let Some(id) = host_id {
         (id, path)
     } else if let Some(rest) = path.strip_prefix(PATH_STYLE) {
         match rest.split_once('/') {
@@ -48,10 +49,9 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead) -> Edge<'p> {
     } else {
         return Edge::NotApiTraffic;
     };
-    let Some(api) = published.apis.get(id).or_else(|| {
-        // A private API's host name carries the id of a VPC endpoint after the API's own.
-        published.apis.get(id.split_once("-vpce-")?.0)
-    }) else {
+    // Names of hosts have no case, ids have: the spelling is changed only where it found nothing.
+    let found = find(published, id).or_else(|| find(published, &host_id?.to_ascii_lowercase()));
+    let Some(api) = found else {
         return Edge::Refused;
     };
     if api.endpoint_disabled {
@@ -62,6 +62,13 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead) -> Edge<'p> {
     let (stage, below) = after_id.split_at(stage_end);
     let Some(plan) = api.stages.get(stage) else { return Edge::Refused };
     Edge::Api(Target { plan, path: path.len() - below.len()..path.len() })
+}
+
+fn find<'p>(published: &'p Published, id: &str) -> Option<&'p PublishedApi> {
+    published.apis.get(id).or_else(|| {
+        // A private API's host name carries the id of a VPC endpoint after the API's own.
+        published.apis.get(id.split_once("-vpce-")?.0)
+    })
 }
 
 /// The API id in a host name, if it is one of ours.
@@ -82,13 +89,13 @@ mod tests {
     use stagedoor_http::{Headers, Version};
 
     use super::*;
-    use crate::published::PublishedApi;
 
     fn check(host: &str, target: &str, expected: &str) {
         let stages = HashMap::from([("dev".to_owned(), Arc::new(Plan::empty("abc", "dev")))]);
         let open = PublishedApi { endpoint_disabled: false, stages: stages.clone() };
         let closed = PublishedApi { endpoint_disabled: true, stages };
-        let published = Published { apis: HashMap::from([("abc".into(), open), ("closed".into(), closed)]) };
+        let apis = [("abc".into(), open), ("closed".into(), closed)];
+        let published = Published { apis: HashMap::from(apis) };
         let mut headers = Headers::new();
         headers.append("Host", host.to_owned());
         let head = RequestHead {
@@ -110,6 +117,9 @@ mod tests {
         check("abc.execute-api.localhost:8080", "/dev/users?a=/b", r#"dev "/users""#);
         check("abc.execute-api.us-east-1.amazonaws.com", "/dev", r#"dev """#);
         check("abc.EXECUTE-API", "/dev/", r#"dev "/""#);
+        check("ABC.Execute-API.localhost", "/dev/a", r#"dev "/a""#);
+        check("Abc-VPCE-0123.execute-api.x", "/dev/a", r#"dev "/a""#);
+        check("ABC.execute-api.x", "/DEV", "refused");
         check("abc.execute-api.x", "//dev//a//b/", r#"dev "//a//b/""#);
         check("abc-vpce-0123.execute-api.x", "/dev/a", r#"dev "/a""#);
         check("abc.execute-api.x", "/other/users", "refused");
@@ -127,6 +137,7 @@ mod tests {
         check("localhost", "/_aws/execute-api/abc/dev", r#"dev """#);
         check("localhost", "/_aws/execute-api/abc", "refused");
         check("localhost", "/_aws/execute-api/nope/dev", "refused");
+        check("localhost", "/_aws/execute-api/ABC/dev", "refused");
         check("localhost", "/_aws/execute-api", "other");
     }
 }
