@@ -122,6 +122,9 @@ pub fn parse_request(bytes: &Bytes) -> Result<ParsedRequest, HeadError> {
     match request.parse_with_uninit_headers(bytes, &mut fields) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("it ends early")),
+        Err(httparse::Error::Version) if !names_version(bytes) => {
+            return Err(HeadError::Malformed("the start line"));
+        }
         Err(error) => return Err(refusal(error)),
     }
     let version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
@@ -205,6 +208,12 @@ pub fn parse_response(bytes: &Bytes, method: &Method) -> Result<ParsedResponse, 
     };
     let keep_alive = framing != Framing::UntilClose && connection.keep_alive(version);
     Ok(ParsedResponse { head: ResponseHead { status, headers }, framing, keep_alive })
+}
+
+/// Whether the third word of a request's start line is a version of HTTP. It is not where the target holds a space.
+fn names_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    line.splitn(3, |&byte| byte == b' ').nth(2).is_some_and(|version| version.starts_with(b"HTTP/"))
 }
 
 fn refusal(error: httparse::Error) -> HeadError {
@@ -391,6 +400,8 @@ mod tests {
             "the transfer coding is not supported",
         );
         check("GET / HTTP/2.1\r\nHost: a\r\n\r\n", "the protocol version is not supported");
+        check("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "malformed message head: the start line");
+        check("GET / FTP/1.1\r\nHost: a\r\n\r\n", "malformed message head: the start line");
     }
 
     #[test]
