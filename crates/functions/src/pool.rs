@@ -123,7 +123,7 @@ impl Pool {
         let mut state = State::default();
         let mut dirs = Vec::new();
         if config.watch {
-            let (fingerprint, found) = fingerprint::take(&config.code);
+            let (fingerprint, found) = fingerprint::take(&config.code, config.runtime);
             state.fingerprint = Some(fingerprint);
             dirs = found;
         }
@@ -135,7 +135,7 @@ impl Pool {
             state: Mutex::new(state),
         });
         if pool.config.watch {
-            pool.shared.watcher.watch(&pool.config.code, &dirs, &pool.changed);
+            pool.shared.watcher.watch(&pool.config.code, pool.config.runtime, &dirs, &pool.changed);
             pool.shared.handle.spawn(follow(Arc::downgrade(&pool), Arc::clone(&pool.changed)));
         }
         pool
@@ -244,8 +244,9 @@ impl Pool {
         if !self.config.watch {
             return true;
         }
-        let root = self.config.code.clone();
-        let stat = tokio::task::spawn_blocking(move || fingerprint::stat(&root)).await.unwrap_or_default();
+        let (root, runtime) = (self.config.code.clone(), self.config.runtime);
+        let stat =
+            tokio::task::spawn_blocking(move || fingerprint::stat(&root, runtime)).await.unwrap_or_default();
         {
             let mut state = self.lock();
             if state.fingerprint.as_ref().is_some_and(|known| known.stat == stat) {
@@ -269,9 +270,10 @@ impl Pool {
     }
 
     async fn look(&self) -> Option<Fingerprint> {
-        let root = self.config.code.clone();
-        let (found, dirs) = tokio::task::spawn_blocking(move || fingerprint::take(&root)).await.ok()?;
-        self.shared.watcher.watch(&self.config.code, &dirs, &self.changed);
+        let (root, runtime) = (self.config.code.clone(), self.config.runtime);
+        let (found, dirs) =
+            tokio::task::spawn_blocking(move || fingerprint::take(&root, runtime)).await.ok()?;
+        self.shared.watcher.watch(&self.config.code, runtime, &dirs, &self.changed);
         Some(found)
     }
 
@@ -341,7 +343,7 @@ impl Pool {
         }
         // The file may have been read half-written: then there is a second try, and the files decide how many.
         if let Some(known) = &state.fingerprint
-            && known.stat != fingerprint::stat(&self.config.code)
+            && known.stat != fingerprint::stat(&self.config.code, self.config.runtime)
         {
             drop(state);
             self.revive();

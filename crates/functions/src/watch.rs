@@ -9,9 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
+use crate::config::Runtime;
 use crate::fingerprint;
 
-type Roots = Arc<Mutex<Vec<(PathBuf, Arc<Notify>)>>>;
+/// A function's code, and whom to nudge about it.
+struct Root {
+    path: PathBuf,
+    runtime: Runtime,
+    changed: Arc<Notify>,
+}
+
+type Roots = Arc<Mutex<Vec<Root>>>;
 
 struct Watched {
     watcher: Option<RecommendedWatcher>,
@@ -28,12 +36,13 @@ impl Watcher {
         Self { roots: Roots::default(), watched: Mutex::new(Watched { watcher: None, dirs: HashSet::new() }) }
     }
 
-    /// Nudges `changed` from now on when something below `root` changes that matters. `dirs` are the directories there.
-    pub(crate) fn watch(&self, root: &Path, dirs: &[PathBuf], changed: &Arc<Notify>) {
+    /// Nudges `changed` from now on when something below `path` changes that matters to functions of `runtime`. `dirs` are
+    /// the directories there.
+    pub(crate) fn watch(&self, path: &Path, runtime: Runtime, dirs: &[PathBuf], changed: &Arc<Notify>) {
         {
             let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
-            if !roots.iter().any(|(_, known)| Arc::ptr_eq(known, changed)) {
-                roots.push((root.to_owned(), Arc::clone(changed)));
+            if !roots.iter().any(|root| Arc::ptr_eq(&root.changed, changed)) {
+                roots.push(Root { path: path.to_owned(), runtime, changed: Arc::clone(changed) });
             }
         }
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,8 +73,8 @@ impl Watcher {
         // The lock on the roots ends here: the watcher's thread takes it too, and `unwatch` waits for that thread.
         let roots = {
             let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
-            roots.retain(|(_, known)| !Arc::ptr_eq(known, changed));
-            roots.iter().map(|(root, _)| root.clone()).collect::<Vec<_>>()
+            roots.retain(|root| !Arc::ptr_eq(&root.changed, changed));
+            roots.iter().map(|root| root.path.clone()).collect::<Vec<_>>()
         };
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let unused: Vec<_> = watched
@@ -91,14 +100,14 @@ fn start(roots: &Roots) -> Option<RecommendedWatcher> {
         match event {
             Ok(event) if matches!(event.kind, EventKind::Access(_)) => {}
             Ok(event) => {
-                for (root, changed) in roots.iter() {
-                    if event.paths.iter().any(|path| fingerprint::matters(root, path)) {
-                        changed.notify_one();
+                for root in roots.iter() {
+                    if event.paths.iter().any(|path| fingerprint::matters(&root.path, root.runtime, path)) {
+                        root.changed.notify_one();
                     }
                 }
             }
             // Events were lost: everyone looks for himself.
-            Err(_) => roots.iter().for_each(|(_, changed)| changed.notify_one()),
+            Err(_) => roots.iter().for_each(|root| root.changed.notify_one()),
         }
     });
     match watcher {

@@ -104,6 +104,71 @@ async fn a_broken_edit_keeps_the_last_good_code_and_a_new_directory_is_watched()
     until_it_answers(&bench, "edited", 6).await;
 }
 
+/// What a process keeps while it lives: its number and how often it was called.
+async fn state(bench: &Bench, name: &str) -> (u64, u64) {
+    let answer = bench.call(name, json!({})).await;
+    (answer[0].as_u64().unwrap(), answer[1].as_u64().unwrap())
+}
+
+#[tokio::test]
+async fn only_a_functions_own_files_restart_it() {
+    let node = "import { step } from './lib/step.mjs';\nlet calls = 0;\n\
+        export const handler = async () => [process.pid, calls += step];\n";
+    let python = "import os, step\ncalls = 0\ndef handler(event, context):\n    global calls\n    calls += step.STEP\n    \
+        return [os.getpid(), calls]\n";
+    let bench = Bench::new(&[
+        ("users.mjs", node),
+        ("lib/step.mjs", "export const step = 1;\n"),
+        ("orders.py", python),
+        ("step.py", "STEP = 1\n"),
+        ("openapi.yaml", "openapi: 3.0.1\n"),
+    ]);
+    bench.put("users", "nodejs20.x", "users.handler");
+    bench.put("orders", "python3.12", "orders.handler");
+    let (users, orders) = (state(&bench, "users").await, state(&bench, "orders").await);
+    for (name, text) in [
+        ("openapi.yaml", "openapi: 3.0.3\n"),
+        ("notes.txt", "remember\n"),
+        ("README.md", "read\n"),
+        (".users.mjs.swp", "swap"),
+        ("orders.py~", "old"),
+    ] {
+        write(bench.code.path(), name, text);
+    }
+    // The other language's own edit shows that the watcher is through with those before it.
+    write(bench.code.path(), "step.py", "STEP = 10\n");
+    let pid = orders.0;
+    while state(&bench, "orders").await.0 == pid {}
+    assert_eq!(state(&bench, "users").await, (users.0, users.1 + 1));
+    let orders = state(&bench, "orders").await;
+    write(bench.code.path(), "lib/step.mjs", "export const step = 10;\n");
+    while state(&bench, "users").await.0 == users.0 {}
+    assert_eq!(state(&bench, "orders").await, (orders.0, orders.1 + 10));
+    write(bench.code.path(), "users.mjs", "export const handler = async () => 2;\n");
+    until_it_answers(&bench, "users", 2).await;
+    assert_eq!(state(&bench, "orders").await, (orders.0, orders.1 + 20));
+}
+
+/// Python takes a compiled file for current if the second and the size are the same.
+#[tokio::test]
+async fn two_edits_of_one_length_in_one_second_both_take_effect() {
+    let module = |value: u32| format!("VALUE = {value}\n");
+    let bench = Bench::new(&[
+        ("app.py", "import part\ndef handler(event, context):\n    return part.VALUE\n"),
+        ("part.py", &module(1)),
+    ]);
+    bench.put("edited", "python3.12", "app.handler");
+    until_it_answers(&bench, "edited", 1).await;
+    // Always the same second, and one that is too new however slow this machine is.
+    let second = std::time::SystemTime::now() + Duration::from_secs(60);
+    for value in [2, 3] {
+        write(bench.code.path(), "part.py", &module(value));
+        let file = std::fs::File::options().write(true).open(bench.code.path().join("part.py")).unwrap();
+        file.set_modified(second).unwrap();
+        until_it_answers(&bench, "edited", value).await;
+    }
+}
+
 #[tokio::test]
 async fn a_call_under_way_finishes_on_the_code_it_began_with() {
     let slow = "export const handler = async (event) => { await new Promise((done) => setTimeout(done, event.wait ?? 0)); return 1; };\n";
@@ -143,6 +208,18 @@ async fn idle_processes_go() {
     let pid = bench.call("brief", json!({})).await.as_u64().unwrap();
     until("the idle process is gone", || !alive(pid)).await;
     assert_ne!(bench.call("brief", json!({})).await.as_u64().unwrap(), pid);
+}
+
+#[tokio::test]
+async fn shutting_down_waits_for_nothing() {
+    let bench = Bench::new(&[("app.mjs", &node(1)), ("app.py", &python(2))]);
+    bench.put("node", "nodejs20.x", "app.handler");
+    bench.put("python", "python3.12", "app.handler");
+    until_it_answers(&bench, "node", 1).await;
+    until_it_answers(&bench, "python", 2).await;
+    let start = Instant::now();
+    bench.functions.shutdown().await;
+    assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
 }
 
 /// Runs as a gateway of its own when the variable is set, and is killed by the test below.
