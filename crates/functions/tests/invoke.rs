@@ -452,6 +452,11 @@ async fn failures_to_start_answer_the_first_call() {
     check("imports", "nodejs20.x", "Runtime.ImportModuleError", "not-there").await;
     check("empty", "nodejs20.x", "Runtime.HandlerNotFound", "empty.handler is undefined or not exported")
         .await;
+    // The frames of the runtime itself are none of the author's business.
+    let (error, log) = bench.failure("empty", json!({})).await;
+    let expected = json!(["Runtime.HandlerNotFound: empty.handler is undefined or not exported"]);
+    assert_eq!(error["trace"], expected);
+    assert!(!log.contains("node.cjs"), "{log}");
     check(
         "exits",
         "nodejs20.x",

@@ -27,11 +27,11 @@ class RuntimeError extends Error {
   constructor(type, message, cause, place) {
     super(message);
     this.name = `Runtime.${type}`;
-    if (cause && cause.stack) {
-      const frames = cause.stack.split('\n').filter((line) => line.startsWith('    at '));
-      if (place) frames.unshift(`    at ${place}`);
-      this.stack = [`${this.name}: ${message}`, ...frames].join('\n');
-    }
+    // Frames of this file say nothing to a function's author.
+    const told = cause && cause.stack ? cause.stack : this.stack;
+    const frames = told.split('\n').filter((line) => line.startsWith('    at ') && !line.includes(__filename));
+    if (place) frames.unshift(`    at ${place}`);
+    this.stack = [`${this.name}: ${message}`, ...frames].join('\n');
   }
 }
 
