@@ -145,6 +145,9 @@ impl FunctionConfig {
     pub fn handler_file(&self) -> Result<PathBuf, ConfigError> {
         let looked_for = self.handler_candidates()?;
         match looked_for.iter().find(|file| file.is_file()) {
+            Some(file) if matches!(self.runtime, Runtime::Provided(_)) && !is_executable(file) => {
+                Err(ConfigError::NotExecutable { function: self.name.clone(), file: file.clone() })
+            }
             Some(file) => Ok(file.clone()),
             None => Err(ConfigError::HandlerFile {
                 function: self.name.clone(),
@@ -190,6 +193,11 @@ impl FunctionConfig {
             }
         })
     }
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
 }
 
 /// A function as callers name it: by name, partial ARN or ARN, with or without a qualifier.
@@ -284,5 +292,24 @@ mod tests {
         assert!(message.contains("src/users.mjs"), "{message}");
         let config = FunctionConfig::new("users", Runtime::Python(12), "handler", dir.path());
         assert!(matches!(config.handler_file(), Err(ConfigError::Handler { .. })));
+    }
+
+    #[test]
+    fn a_bootstrap_must_be_executable() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("bootstrap");
+        std::fs::write(&file, "#!/bin/sh\n").unwrap();
+        let config = FunctionConfig::new("users", Runtime::Provided("provided"), "", dir.path());
+        let check = |mode: u32, expected: Option<String>| {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(config.handler_file().err().map(|error| error.to_string()), expected);
+        };
+        let path = file.display();
+        check(
+            0o644,
+            Some(format!("the function users cannot run {path}: it is not executable; chmod +x {path}")),
+        );
+        check(0o755, None);
     }
 }

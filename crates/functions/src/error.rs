@@ -58,6 +58,14 @@ pub enum ConfigError {
         /// The files that would have been taken.
         looked_for: Vec<PathBuf>,
     },
+    /// The `bootstrap` of a `provided` runtime is there and cannot be run.
+    #[error("the function {function} cannot run {}: it is not executable; chmod +x {}", file.display(), file.display())]
+    NotExecutable {
+        /// The function.
+        function: String,
+        /// Its `bootstrap`.
+        file: PathBuf,
+    },
     /// The gateway is ending.
     #[error("functions are shutting down")]
     ShuttingDown,

@@ -146,9 +146,17 @@ fn check_handler(
             vec![directory.join(format!("{module}.py")), directory.join(module).join("__init__.py")]
         }
     };
-    if candidates.iter().any(|file| file.is_file()) {
+    if let Some(file) = candidates.iter().find(|file| file.is_file()) {
+        if runtime == Runtime::Provided && !is_executable(file) {
+            reader.problem(&at, format!("{0} is not executable; chmod +x {0}", file.display()));
+        }
         return;
     }
     let names: Vec<_> = candidates.iter().map(|file| file.display().to_string()).collect();
     reader.problem(&at, format!("the handler's file is not there; it would be {}", names.join(" or ")));
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
 }

@@ -210,6 +210,17 @@ fn mistakes_are_found_before_anything_is_applied() {
 }
 
 #[test]
+fn a_bootstrap_that_is_not_executable_is_refused() {
+    let directory =
+        Directory::new(&document("{type: mock}", "x-stagedoor-functions:\n  run: {runtime: provided}\n"));
+    directory.write("bootstrap", "#!/bin/sh\n");
+    assert_eq!(
+        directory.problems(),
+        "openapi.yaml:8:3: x-stagedoor-functions.run: bootstrap is not executable; chmod +x bootstrap"
+    );
+}
+
+#[test]
 fn misspelt_names_are_refused_though_an_import_takes_them() {
     let directory = Directory::new(&document("{type: mock, timeoutInMilis: 50}", ""));
     assert_eq!(
