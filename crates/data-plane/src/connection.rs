@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use crate::edge::{self, Edge};
 use crate::forward::limit_waits;
 use crate::http2;
+use crate::ids;
 use crate::pipeline;
 use crate::worker::{ConnectionInfo, Fallback, OpenConnection, Worker};
 
@@ -166,7 +167,13 @@ fn refuse(error: &HeadError) -> (ResponseHead, Body) {
         HeadError::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
         HeadError::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
     };
-    plain(status, &error.to_string())
+    let (mut head, body) = plain(status, &error.to_string());
+    head.headers.append("x-amzn-RequestId", ids::request_id());
+    if status.is_client_error() {
+        head.headers.append("x-amzn-ErrorType", "BadRequestException");
+    }
+    head.headers.append("x-amz-apigw-id", ids::extended_request_id());
+    (head, body)
 }
 
 fn plain(status: StatusCode, message: &str) -> (ResponseHead, Body) {

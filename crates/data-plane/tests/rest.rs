@@ -192,6 +192,29 @@ fn what_aws_deploys_and_cannot_call_answers_500() {
     check(json!({"type": "MOCK", "requestTemplates": {"application/json": "{\"statusCode\": 200}"}}));
 }
 
+#[test]
+fn what_is_no_request_is_refused_as_other_errors_are() {
+    let api = Api::serve(&one_method(mock(200, "{}")));
+    let check = |request: &str, status: u16, error_type: Option<&str>| {
+        let response = api.send_bytes(request.as_bytes());
+        assert_eq!(
+            (response.status, response.header("x-amzn-errortype")),
+            (status, error_type),
+            "{}",
+            response.head
+        );
+        assert_eq!(response.header("x-amzn-requestid").map(str::len), Some(36));
+        assert_eq!(response.header("x-amz-apigw-id").map(str::len), Some(16));
+        assert_eq!(response.header("connection"), Some("close"));
+        assert!(response.json()["message"].is_string());
+    };
+    let bad = Some("BadRequestException");
+    check("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400, bad);
+    check(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(300)), 431, bad);
+    check("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, None);
+    check("GET / HTTP/3.7\r\nHost: a\r\n\r\n", 505, None);
+}
+
 /// A chunked body of so many MiB and a last piece.
 fn chunks(mebibytes: usize, last: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();

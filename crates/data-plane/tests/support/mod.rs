@@ -105,7 +105,7 @@ impl Api {
 
     /// Sends a request by its start line and headers (`GET /users\nAccept: text/plain`) and a body.
     pub(crate) fn send(&self, head: &str, body: &[u8]) -> Response {
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let (start, headers) = head.split_once('\n').unwrap_or((head, ""));
         let (method, path) = start.split_once(' ').unwrap();
@@ -120,6 +120,16 @@ impl Api {
         stream.write_all(request.as_bytes()).unwrap();
         // The server may answer and close before it has read all of a large body.
         let _ = stream.write_all(body);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        parse_response(&answer)
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send_bytes(&self, bytes: &[u8]) -> Response {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(bytes).unwrap();
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         parse_response(&answer)
