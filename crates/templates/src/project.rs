@@ -36,12 +36,21 @@ pub struct Project {
 }
 
 impl Project {
-    /// Reads a document, or the documents in a directory (see [`DOCUMENT_NAMES`]).
+    /// Reads a document, or the documents in a directory (see [`DOCUMENT_NAMES`]), where nobody else defines functions.
+    ///
+    /// # Errors
+    /// As for [`Project::load_with`].
+    pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+        Self::load_with(path, &|_| false)
+    }
+
+    /// Reads a document, or the documents in a directory (see [`DOCUMENT_NAMES`]). `is_known` tells whether a function
+    /// that the project does not define is there all the same, made with Lambda's own API.
     ///
     /// # Errors
     /// Everything that is wrong, so that one look at it is enough: mistakes in the documents, names that nothing
-    /// knows, handlers that are not there, two APIs with one id.
-    pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+    /// knows, handlers and functions that are not there, two APIs with one id.
+    pub fn load_with(path: &Path, is_known: &dyn Fn(&str) -> bool) -> Result<Self, Vec<Problem>> {
         let files = find(path).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
         let mut project = Self {
@@ -54,7 +63,7 @@ impl Project {
             project.add(&file, &mut problems);
         }
         project.check_names(&mut problems);
-        project.look_for_functions();
+        project.look_for_functions(is_known, &mut problems);
         // By position, so that the list reads like the text.
         problems.sort_by(|one, other| {
             (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column))
@@ -122,26 +131,38 @@ impl Project {
         }
     }
 
-    /// Integrations may call functions that no document defines, if somebody makes them with Lambda's own API. More
-    /// often it is a slip of the pen, so it is said.
-    fn look_for_functions(&mut self) {
+    /// A function that an integration calls and nobody defines answers every call with an error. In a project that
+    /// defines functions it is a slip of the pen, and refused; one that defines none may wait for its functions to be
+    /// made with Lambda's own API, so it is only said.
+    fn look_for_functions(&mut self, is_known: &dyn Fn(&str) -> bool, problems: &mut Vec<Problem>) {
         let operations = self.apis.iter().flat_map(|api| {
             let items = api.document.definition.paths.iter().flat_map(|item| &item.operations);
             items.filter_map(move |operation| Some((api, operation.integration.as_ref()?)))
         });
+        let defines = |api: &ProjectApi| api.document.root().get(functions::NAME).is_some();
+        let refused = self.apis.iter().any(defines);
+        let mut found: Vec<Problem> = Vec::new();
         for (api, integration) in operations {
             let Some(name) = integration.uri.as_deref().and_then(function_name) else { continue };
-            if self.functions.iter().any(|function| function.name == name) {
+            // A definition with a problem of its own is a definition still.
+            if self.apis.iter().any(|api| api.defines(name)) || is_known(name) {
                 continue;
             }
             let Some(place) = api.document.root().find(&integration.at.child("uri")) else { continue };
-            let message = format!("no document defines the function '{name}' in {}", functions::NAME);
-            let warning = Problem::at(&api.file, &place, message);
+            let meant = closest(name, self.functions.iter().map(|function| function.name.as_str()));
+            let meant =
+                meant.map(|other| format!("; did you mean '{other}'?")).unwrap_or_else(|| ".".to_owned());
+            let message = format!(
+                "there is no function '{name}' in this project{meant} Define it in {}",
+                functions::NAME
+            );
+            let problem = Problem::at(&api.file, &place, message);
             // Integrations share their text through YAML's anchors.
-            if !self.warnings.iter().any(|one| one.message == warning.message) {
-                self.warnings.push(warning);
+            if !found.iter().any(|one| one.file == problem.file && one.message == problem.message) {
+                found.push(problem);
             }
         }
+        if refused { problems.extend(found) } else { self.warnings.extend(found) }
     }
 
     /// Its APIs, one a document.
@@ -182,6 +203,28 @@ fn function_name(uri: &str) -> Option<&str> {
     (!name.is_empty() && !name.contains('$')).then_some(name)
 }
 
+/// The name that a misspelt one stands for, if one is near enough: a third of its letters may differ.
+fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let rated = known.map(|other| (distance(name, other), other));
+    rated.filter(|(far, _)| *far <= 1 + name.len() / 3).min_by_key(|(far, _)| *far).map(|(_, other)| other)
+}
+
+/// How many letters are to be put in, left out or changed to make one text of another.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for (pair, b) in row.windows(2).zip(&other) {
+            let [above_left, above] = pair else { continue };
+            let left = next.last().copied().unwrap_or_default();
+            next.push((above_left + usize::from(a != *b)).min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 /// The documents at a path.
 fn find(path: &Path) -> Result<Vec<PathBuf>, Problem> {
     if path.is_file() {
@@ -209,4 +252,19 @@ fn watched(path: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
         _ => PathBuf::from("."),
     };
     files.iter().map(parent).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn misspelt_names_stand_for_the_nearest() {
+        let check = |name: &str, expected: Option<&str>| {
+            assert_eq!(super::closest(name, ["users", "orders"].into_iter()), expected, "{name}");
+        };
+        check("user", Some("users"));
+        check("order", Some("orders"));
+        check("ordres", Some("orders"));
+        check("nosuch", None);
+        check("", None);
+    }
 }

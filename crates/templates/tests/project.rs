@@ -231,25 +231,37 @@ fn misspelt_names_are_refused_though_an_import_takes_them() {
 }
 
 #[test]
-fn a_function_that_nobody_defines_is_worth_a_word() {
+fn a_function_that_nobody_defines_is_refused() {
     let arn = "arn:aws:lambda:us-east-1:000000000000:function";
     let uri = |name: &str| {
         format!("arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{arn}:{name}/invocations")
     };
-    let warnings = |name: &str| {
+    let directory = |name: &str, functions: &str| {
         let integration = format!("{{type: aws_proxy, httpMethod: POST, uri: '{}'}}", uri(name));
-        let functions = "x-stagedoor-functions: {users: {runtime: nodejs, handler: users.handler}}\n";
-        let directory = Directory::new(&document(&integration, functions));
-        directory.lines(directory.load().unwrap().warnings().to_vec())
+        Directory::new(&document(&integration, functions))
     };
-    assert_eq!(warnings("users"), "");
-    assert_eq!(warnings("users:live"), "");
-    assert_eq!(warnings("${stageVariables.function}"), "");
-    assert_eq!(
-        warnings("user"),
-        "openapi.yaml:6:81: paths./a.get.x-amazon-apigateway-integration.uri: no document defines the function 'user' in \
-         x-stagedoor-functions"
+    let users = "x-stagedoor-functions: {users: {runtime: nodejs, handler: users.handler}}\n";
+    let check = |name: &str, expected: &str| {
+        let directory = directory(name, users);
+        let problems = directory.load().err().unwrap_or_default();
+        assert_eq!(directory.lines(problems), expected, "{name}");
+    };
+    check("users", "");
+    check("users:live", "");
+    check("${stageVariables.function}", "");
+    let place = "openapi.yaml:6:81: paths./a.get.x-amazon-apigateway-integration.uri";
+    let user = format!(
+        "{place}: there is no function 'user' in this project; did you mean 'users'? Define it in x-stagedoor-functions"
     );
+    check("user", &user);
+    let nosuch =
+        format!("{place}: there is no function 'nosuch' in this project. Define it in x-stagedoor-functions");
+    check("nosuch", &nosuch);
+    // Functions may be made with Lambda's own API, before or after.
+    let made = directory("nosuch", users);
+    assert!(Project::load_with(made.0.path(), &|name| name == "nosuch").is_ok());
+    let without = directory("nosuch", "");
+    assert_eq!(without.lines(without.load().unwrap().warnings().to_vec()), nosuch);
 }
 
 #[test]
