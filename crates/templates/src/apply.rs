@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use stagedoor_control_plane::ControlPlane;
 use stagedoor_control_plane::imports::{ImportError, StageDefinition};
-use stagedoor_openapi::{Document, Operation, Place};
+use stagedoor_openapi::{Document, Operation, ParameterLocation};
 
 use crate::Problem;
+use crate::example::{Examples, encoded};
 use crate::project::{Project, ProjectApi};
 use crate::stages::StageSpec;
 
@@ -43,7 +45,9 @@ pub struct AppliedMethod {
     pub path: String,
     /// The path with the document's examples for its variables, such as `/users/ada`.
     pub example_path: String,
-    /// A body to send, from the document's examples.
+    /// The query parameters that a request has to have, such as `page=1`; empty if there are none.
+    pub example_query: String,
+    /// A body to send: the document's example, or the least that its schema asks for.
     pub example_body: Option<String>,
     /// `summary`.
     pub summary: Option<String>,
@@ -65,7 +69,9 @@ impl AppliedMethod {
                 body.replace('\'', "'\\''")
             ));
         }
-        format!("{command} '{stage_url}{}'", self.example_path.replace('\'', "%27"))
+        let question = if self.example_query.is_empty() { "" } else { "?" };
+        let path = self.example_path.replace('\'', "%27");
+        format!("{command} '{stage_url}{path}{question}{}'", self.example_query)
     }
 }
 
@@ -122,49 +128,51 @@ fn problems(file: &Path, document: &Document, error: &ImportError) -> Vec<Proble
 }
 
 fn methods(api: &ProjectApi) -> Vec<AppliedMethod> {
+    let examples = Examples::new(api.document.root().node.to_json());
     let mut methods = Vec::new();
     for item in &api.document.definition.paths {
         for operation in &item.operations {
-            methods.push(method(&api.document, &item.path, operation));
+            methods.push(method(&api.document, &examples, &item.path, operation));
         }
     }
     methods
 }
 
-fn method(document: &Document, path: &str, operation: &Operation) -> AppliedMethod {
+fn method(document: &Document, examples: &Examples, path: &str, operation: &Operation) -> AppliedMethod {
     let place = document.root().find(&operation.at);
-    let parameter = |name: &str| place.as_ref().and_then(|place| parameter_example(document, place, name));
+    // As the document spells it: `get`, or `x-amazon-apigateway-any-method`.
+    let key = operation.at.parts().last().map(String::as_str).unwrap_or_default();
+    let parameters = examples.parameters(path, key);
+    let word = |parameter: &Value, member: &str| {
+        parameter.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
     let mut example_path = String::new();
     for part in path.split('/').skip(1) {
         let variable = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
         let filled = variable.map(|name| {
             let name = name.trim_end_matches('+');
-            parameter(name).unwrap_or_else(|| name.to_owned())
+            let found = parameters.iter().find(|one| word(one, "in") == "path" && word(one, "name") == name);
+            found.and_then(|one| examples.given(one)).unwrap_or_else(|| name.to_owned())
         });
         example_path.push('/');
         example_path.push_str(filled.as_deref().unwrap_or(part));
     }
-    let body = place.as_ref().and_then(|place| {
-        let media = place.get("requestBody")?.get("content")?.get("application/json")?;
-        media.get("example").or_else(|| media.get("schema")?.get("example"))
-    });
+    let required = operation.parameters.iter().filter(|one| one.required);
+    let query: Vec<_> = required
+        .filter(|one| one.location == ParameterLocation::Query)
+        .filter_map(|one| {
+            let found = parameters
+                .iter()
+                .find(|other| word(other, "in") == "query" && word(other, "name") == one.name)?;
+            Some(format!("{}={}", encoded(&one.name), encoded(&examples.made(found))))
+        })
+        .collect();
     AppliedMethod {
         method: operation.method.clone(),
         path: path.to_owned(),
         example_path,
-        example_body: body.map(|place| place.node.to_json().to_string()),
+        example_query: query.join("&"),
+        example_body: examples.body(path, key).map(|body| body.to_string()),
         summary: place.as_ref().and_then(|place| place.get("summary")?.text()),
     }
-}
-
-/// The example of a parameter: the method's own, or the path's.
-fn parameter_example(document: &Document, operation: &Place<'_>, name: &str) -> Option<String> {
-    let parts = operation.path.parts();
-    let above = parts.get(..parts.len().saturating_sub(1))?.to_vec();
-    let path = document.root().find(&above.into())?;
-    let lists = [operation.get("parameters"), path.get("parameters")];
-    let mut parameters = lists.into_iter().flatten().flat_map(|list| list.items());
-    let found =
-        parameters.find(|one| one.get("name").and_then(|name| name.text()).as_deref() == Some(name))?;
-    found.get("example").or_else(|| found.get("schema")?.get("example"))?.text()
 }

@@ -7,6 +7,7 @@
 mod api_id;
 mod apply;
 mod blame;
+mod example;
 mod functions;
 mod problem;
 mod project;

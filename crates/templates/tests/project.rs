@@ -94,6 +94,25 @@ fn the_example_is_applied() {
 }
 
 #[test]
+fn commands_send_what_a_method_requires() {
+    let directory = Directory::new(
+        "openapi: 3.0.1\ninfo: {title: t}\npaths:\n  /a:\n    parameters:\n      \
+         - {name: page, in: query, required: true, schema: {type: integer}}\n      \
+         - {name: q, in: query, required: true, example: a b, schema: {type: string}}\n      \
+         - {name: more, in: query, schema: {type: string}}\n    post:\n      \
+         requestBody: {required: true, content: {application/json: {schema: {$ref: '#/components/schemas/Item'}}}}\n      \
+         x-amazon-apigateway-integration: {type: mock}\n\
+         components: {schemas: {Item: {type: object, required: [name], properties: {name: {type: string}, \
+         size: {type: integer}}}}}\n",
+    );
+    let applied = directory.load().unwrap().apply(&control_plane()).unwrap();
+    assert_eq!(
+        applied.apis[0].methods[0].curl("http://x/dev"),
+        "curl -H 'Content-Type: application/json' -d '{\"name\":\"text\"}' 'http://x/dev/a?page=1&q=a%20b'"
+    );
+}
+
+#[test]
 fn applying_again_changes_nothing_and_editing_leaves_nothing_behind() {
     let directory = Directory::new(&document(
         "{type: mock}",
