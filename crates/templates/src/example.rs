@@ -48,7 +48,7 @@ impl Examples {
     pub(crate) fn made(&self, parameter: &Value) -> String {
         // In Swagger 2.0 the parameter is its own schema.
         let schema = parameter.get("schema").unwrap_or(parameter);
-        self.given(parameter).unwrap_or_else(|| as_text(&self.minimal(schema, 0)))
+        self.given(parameter).unwrap_or_else(|| as_text(self.minimal(schema, 0)))
     }
 
     /// A body for a method: the example, or the least that the schema asks for.
