@@ -9,8 +9,8 @@ use crate::config::Runtime;
 
 /// Directories that hold no code of the function's author, and may be huge.
 const IGNORED: [&str; 5] = ["node_modules", "__pycache__", ".git", ".venv", ".stagedoor"];
-/// The endings of texts that no runtime runs.
-const PROSE: [&str; 2] = ["md", "txt"];
+/// The endings of texts that no runtime runs. A log that the gateway writes to beside the code would reload without end.
+const PROSE: [&str; 3] = ["log", "md", "txt"];
 /// A project's own documents, which describe the API and often stand beside the code.
 const DOCUMENT_STEMS: [&str; 2] = ["openapi", "swagger"];
 const DOCUMENT_ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
@@ -174,6 +174,7 @@ mod tests {
             "/code/swagger.json",
             "/code/README.md",
             "/code/notes.txt",
+            "/code/up.log",
             "/code/app.py~",
             "/code/.app.mjs.swp",
             "/code/#app.mjs#",
