@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::lambda;
 use crate::publisher::Publisher;
-use crate::up::{self, Project};
+use crate::up;
 
 /// How long requests in flight may take to finish once the process has been asked to end.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
@@ -75,9 +75,7 @@ pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), 
             options.control
         )));
     }
-    // Read before anything is started, so that a mistake costs nothing.
     let config = Arc::new(config);
-    let project = project.map(|path| up::load(path, &config)).transpose().map_err(Failure::Definitions)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -92,7 +90,7 @@ pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), 
 async fn serve(
     options: &ServeOptions,
     config: &Arc<Config>,
-    project: Option<Project>,
+    project: Option<&Path>,
     runtime: Handle,
 ) -> Result<(), Failure> {
     let mut end = End::new()?;
@@ -116,6 +114,12 @@ async fn serve(
         },
     )
     .map_err(|error| Failure::Store(error.to_string()))?;
+
+    // A mistake in the definitions is found before anything is served.
+    let project = project
+        .map(|path| up::load(path, config, &functions, None))
+        .transpose()
+        .map_err(Failure::Definitions)?;
 
     let current = published::nothing_published();
     let (publisher, mut follow) = Publisher::start(Arc::clone(&control_plane), Arc::clone(&current), compile)

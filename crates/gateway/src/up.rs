@@ -28,9 +28,20 @@ pub(crate) struct Project {
     definitions: Definitions,
 }
 
-/// Reads a project.
-pub(crate) fn load(path: &Path, config: &Arc<Config>) -> Result<Project, Vec<Problem>> {
-    let definitions = Definitions::load(path)?;
+/// Reads a project. `before` is what was read last: a function counts as made with Lambda's own API if it is there and
+/// not from there.
+pub(crate) fn load(
+    path: &Path,
+    config: &Arc<Config>,
+    functions: &Functions,
+    before: Option<&Project>,
+) -> Result<Project, Vec<Problem>> {
+    let is_known = |name: &str| {
+        let ours = before
+            .is_some_and(|project| project.definitions.functions().iter().any(|spec| spec.name == name));
+        !ours && functions.get(name).is_some()
+    };
+    let definitions = Definitions::load_with(path, &is_known)?;
     for warning in definitions.warnings() {
         tracing::warn!("{warning}");
     }
@@ -122,7 +133,7 @@ pub(crate) async fn watch(
         }
         seen = now;
         let started = Instant::now();
-        let next = match load(&project.path, &project.config) {
+        let next = match load(&project.path, &project.config, &functions, Some(&project)) {
             Ok(next) => next,
             Err(problems) => {
                 refuse(&problems);
