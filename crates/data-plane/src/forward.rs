@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Method;
 use rustls::pki_types::ServerName;
+use socket2::SockRef;
 use stagedoor_http::client::{ClientConnection, Recycle, SendError};
 use stagedoor_http::{Body, BodyError, BodyStream, RequestHead, ResponseHead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -45,12 +46,14 @@ struct Idle {
 }
 
 impl Pool {
-    /// The connection that was used last and is still good.
-    fn take(&self, upstream: &Upstream) -> Option<ClientConnection<Stream>> {
+    /// The connection that was used last and is still good. `be_sure` asks the system too, for a request that could
+    /// not be sent again: the event loop may not have heard yet that the server has closed the connection.
+    fn take(&self, upstream: &Upstream, be_sure: bool) -> Option<ClientConnection<Stream>> {
         let mut pool = self.idle.borrow_mut();
         let idle = pool.get_mut(upstream)?;
         while let Some(mut last) = idle.pop() {
-            if last.since.elapsed() < IDLE_TIME_MAX && last.connection.is_usable() {
+            let fresh = last.since.elapsed() < IDLE_TIME_MAX && last.connection.is_usable();
+            if fresh && (!be_sure || last.connection.stream().is_silent()) {
                 return Some(last.connection);
             }
         }
@@ -122,12 +125,12 @@ impl Worker {
         let give_back = || Return { worker: Rc::downgrade(self), upstream: upstream.clone() };
         // A server may close an idle connection at the moment it is used again. What is safe to repeat is then sent
         // once more, on a new connection.
-        if let Some(connection) = self.pool.take(upstream) {
-            let again = match &body {
-                Body::Empty if is_idempotent(&head.method) => Some(Body::Empty),
-                Body::Full(bytes) if is_idempotent(&head.method) => Some(Body::Full(bytes.clone())),
-                _ => None,
-            };
+        let again = match &body {
+            Body::Empty if is_idempotent(&head.method) => Some(Body::Empty),
+            Body::Full(bytes) if is_idempotent(&head.method) => Some(Body::Full(bytes.clone())),
+            _ => None,
+        };
+        if let Some(connection) = self.pool.take(upstream, again.is_none()) {
             match (connection.send(head, body, give_back()).await, again) {
                 (Err(SendError::Closed), Some(again)) => body = again,
                 (result, _) => return result.map_err(refusal),
@@ -197,6 +200,18 @@ impl UpstreamTls {
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Whether the server has neither closed the connection nor sent anything, by a look at the socket itself.
+    fn is_silent(&self) -> bool {
+        let socket = match self {
+            Self::Plain(stream) => SockRef::from(stream),
+            Self::Tls(stream) => SockRef::from(stream.get_ref().0),
+        };
+        let looked = socket.peek(&mut [std::mem::MaybeUninit::uninit()]);
+        looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
 }
 
 impl AsyncRead for Stream {

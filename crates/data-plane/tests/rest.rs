@@ -111,7 +111,7 @@ fn a_proxied_backend_sees_the_clients_request() {
 
 #[test]
 fn chunked_bodies_are_passed_on_and_empty_ones_are_none() {
-    let origin = Origin::start(Some("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    let origin = Origin::start(Some("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"));
     let proxy = json!({"type": "HTTP_PROXY", "httpMethod": "POST", "uri": origin.url("/")});
     let api = Api::serve(&one_method(proxy));
     let chunked = "GET /x\nTransfer-Encoding: chunked\nContent-Encoding: deflate\nVia: 1.1 x";

@@ -64,6 +64,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientConnection<S> {
         self.transport.buffer.is_empty() && self.transport.poll_fill(&mut context, 0).is_pending()
     }
 
+    /// The stream under the connection.
+    pub fn stream(&self) -> &S {
+        &self.transport.io
+    }
+
     /// Sends a request and waits for the head of its answer. Interim (1xx) answers are dropped.
     ///
     /// # Errors
