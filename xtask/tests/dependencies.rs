@@ -74,6 +74,20 @@ fn every_outside_dependency_has_its_reason() {
 }
 
 /// The crates of this workspace and which others of them each uses, without the `stagedoor-` of their names.
+/// README's first command is a plain `cargo run`, which refuses to choose between several binaries.
+#[test]
+fn cargo_run_runs_the_gateway() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let members = metadata["workspace_default_members"].as_array().expect("cargo names the default members");
+    assert_eq!(members.len(), 1, "{members:?}");
+    assert!(members[0].as_str().is_some_and(|id| id.contains("crates/gateway")), "{members:?}");
+}
+
 fn internal() -> BTreeMap<String, BTreeSet<String>> {
     let short = |name: &str| name.trim_start_matches("stagedoor-").to_owned();
     let counts = |used: &Used| used.inside && !(used.dev && LEAVES.contains(&short(&used.name).as_str()));
