@@ -1,69 +1,128 @@
 //! `$context`: what AWS tells templates, mappings, gateway responses and logs about a request.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::exchange::Exchange;
+use crate::record::ClientCertRecord;
+use crate::vtl::Side;
 
 /// A variable of `$context` by its name, looked up at deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ContextVariable(usize);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContextVariable {
+    /// One of AWS's own, by its place in the table.
+    Known(usize),
+    /// `authorizer.{property}`, which the authorizer's answer may hold.
+    Authorizer(Arc<str>),
+    /// `authorizer.claims.{property}`, which a user's token may hold.
+    Claim(Arc<str>),
+    /// `requestOverride.{part}.{name}` or `responseOverride.…`, which a template may have set.
+    Override(Side, Arc<str>),
+}
 
-type Getter = for<'e> fn(&'e Exchange<'_>) -> Option<Cow<'e, str>>;
+type Text<'e> = Option<Cow<'e, str>>;
+type Getter = for<'e> fn(&'e Exchange<'_>) -> Text<'e>;
 
-/// Every variable and how to find its value. Those that no phase can know yet are absent, as they are on AWS for a
-/// request that has, say, no API key.
-const VARIABLES: &[(&str, Getter)] = &[
-    ("accountId", |x| Some(Cow::Borrowed(&x.plan.account_id))),
-    ("apiId", |x| Some(Cow::Borrowed(&x.plan.api_id))),
-    ("awsEndpointRequestId", |x| x.integration_request.endpoint_request_id.as_deref().map(Cow::Borrowed)),
-    ("customDomain.basePathMatched", |_| None),
-    ("deploymentId", |x| Some(Cow::Borrowed(&x.plan.deployment_id))),
-    ("domainName", |x| x.domain_name().map(Cow::Borrowed)),
-    ("domainPrefix", |x| x.domain_name()?.split('.').next().map(Cow::Borrowed)),
-    ("endpointType", |x| Some(Cow::Borrowed(x.plan.endpoint_type.as_str()))),
-    ("error.message", |x| x.fault.as_ref().map(|fault| Cow::Borrowed(&*fault.message))),
-    ("error.messageString", |x| x.fault.as_ref().map(|fault| json_string(&fault.message))),
-    ("error.responseType", |x| x.fault.as_ref().map(|fault| Cow::Borrowed(fault.kind.as_str()))),
-    ("error.validationErrorString", |x| x.fault.as_ref()?.validation_error.as_deref().map(Cow::Borrowed)),
-    ("extendedRequestId", |x| Some(String::from_utf8_lossy(&x.extended_request_id))),
-    ("httpMethod", |x| Some(Cow::Borrowed(x.head.method.as_str()))),
-    ("identity.accountId", |_| None),
-    ("identity.apiKey", |_| None),
-    ("identity.apiKeyId", |_| None),
-    ("identity.caller", |_| None),
-    ("identity.clientCert.clientCertPem", |_| None),
-    ("identity.clientCert.issuerDN", |_| None),
-    ("identity.clientCert.serialNumber", |_| None),
-    ("identity.clientCert.subjectDN", |_| None),
-    ("identity.clientCert.validity.notAfter", |_| None),
-    ("identity.clientCert.validity.notBefore", |_| None),
-    ("identity.cognitoAuthenticationProvider", |_| None),
-    ("identity.cognitoAuthenticationType", |_| None),
-    ("identity.cognitoIdentityId", |_| None),
-    ("identity.cognitoIdentityPoolId", |_| None),
-    ("identity.principalOrgId", |_| None),
-    ("identity.sourceIp", |x| Some(Cow::Owned(x.connection.peer.ip().to_canonical().to_string()))),
-    ("identity.user", |_| None),
-    ("identity.userAgent", |x| x.header("user-agent")),
-    ("identity.userArn", |_| None),
-    ("identity.vpcId", |_| None),
-    ("identity.vpceId", |_| None),
-    ("isCanaryRequest", |_| Some(Cow::Borrowed("false"))),
-    ("path", |x| Some(Cow::Owned(x.path_with_stage()))),
-    ("protocol", |x| Some(Cow::Borrowed(x.head.version.as_str()))),
-    ("requestId", |x| Some(String::from_utf8_lossy(&x.request_id))),
-    ("requestTime", |x| Some(Cow::Owned(common_log_time(x.received_at)))),
-    ("requestTimeEpoch", |x| Some(Cow::Owned(epoch_millis(x.received_at).to_string()))),
-    ("resourceId", |x| Some(Cow::Borrowed(&x.resource()?.id))),
-    ("resourcePath", |x| Some(Cow::Borrowed(&x.resource()?.path))),
-    ("stage", |x| Some(Cow::Borrowed(&x.plan.stage))),
-    ("wafResponseCode", |_| None),
-    ("webaclArn", |_| None),
-    ("xrayTraceId", |x| {
+/// When a variable has its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Before the integration is called: templates see it.
+    Early,
+    /// At the end: only logs see it, and gateway responses as far as it goes.
+    Late,
+}
+use When::{Early, Late};
+
+/// Every variable and how to find its value. One that has none is absent, as it is on AWS for a request that has, say,
+/// no API key.
+const VARIABLES: &[(&str, When, Getter)] = &[
+    ("accountId", Early, |x| text(&x.plan.account_id)),
+    ("apiId", Early, |x| text(&x.plan.api_id)),
+    ("authenticate.error", Late, |x| of(&x.record.authenticate.as_ref()?.error)),
+    ("authenticate.latency", Late, |x| milliseconds(x.record.authenticate.as_ref()?.latency)),
+    ("authenticate.status", Late, |x| number(x.record.authenticate.as_ref()?.status)),
+    ("authorize.error", Late, |x| of(&x.record.authorize.as_ref()?.error)),
+    ("authorize.latency", Late, |x| milliseconds(x.record.authorize.as_ref()?.latency)),
+    ("authorize.status", Late, |x| number(x.record.authorize.as_ref()?.status)),
+    ("authorizer.error", Late, |x| of(&x.record.authorizer.as_ref()?.error)),
+    ("authorizer.integrationLatency", Early, |x| {
+        milliseconds(x.record.authorizer.as_ref()?.integration_latency)
+    }),
+    ("authorizer.integrationStatus", Late, |x| number(x.record.authorizer.as_ref()?.integration_status)),
+    ("authorizer.latency", Late, |x| milliseconds(x.record.authorizer.as_ref()?.latency)),
+    ("authorizer.principalId", Early, |x| of(&x.record.authorizer.as_ref()?.principal_id)),
+    ("authorizer.requestId", Late, |x| of(&x.record.authorizer.as_ref()?.request_id)),
+    ("authorizer.status", Late, |x| number(x.record.authorizer.as_ref()?.status)),
+    ("awsEndpointRequestId", Early, |x| of(&x.record.integration.request_id)),
+    ("customDomain.basePathMatched", Early, |x| of(&x.record.base_path)),
+    ("deploymentId", Early, |x| text(&x.plan.deployment_id)),
+    ("domainName", Early, |x| x.domain_name().map(Cow::Borrowed)),
+    ("domainPrefix", Early, |x| x.domain_name()?.split('.').next().map(Cow::Borrowed)),
+    ("endpointType", Early, |x| text(x.plan.endpoint_type.as_str())),
+    ("error.message", Early, |x| text(&x.fault.as_ref()?.message)),
+    ("error.messageString", Early, |x| Some(json_string(&x.fault.as_ref()?.message))),
+    ("error.responseType", Early, |x| text(x.fault.as_ref()?.kind.as_str())),
+    ("error.validationErrorString", Early, |x| x.fault.as_ref()?.validation_error.as_deref().and_then(text)),
+    ("extendedRequestId", Early, |x| Some(String::from_utf8_lossy(&x.extended_request_id))),
+    ("httpMethod", Early, |x| text(x.head.method.as_str())),
+    ("identity.accountId", Early, |x| of(&x.record.identity.as_ref()?.account_id)),
+    ("identity.apiKey", Early, |x| of(&x.record.identity.as_ref()?.api_key)),
+    ("identity.apiKeyId", Early, |x| of(&x.record.identity.as_ref()?.api_key_id)),
+    ("identity.caller", Early, |x| of(&x.record.identity.as_ref()?.caller)),
+    ("identity.clientCert.clientCertPem", Early, |x| text(&client_cert(x)?.pem)),
+    ("identity.clientCert.issuerDN", Early, |x| text(&client_cert(x)?.issuer_dn)),
+    ("identity.clientCert.serialNumber", Early, |x| text(&client_cert(x)?.serial_number)),
+    ("identity.clientCert.subjectDN", Early, |x| text(&client_cert(x)?.subject_dn)),
+    ("identity.clientCert.validity.notAfter", Early, |x| text(&client_cert(x)?.not_after)),
+    ("identity.clientCert.validity.notBefore", Early, |x| text(&client_cert(x)?.not_before)),
+    ("identity.cognitoAuthenticationProvider", Early, |x| {
+        of(&x.record.identity.as_ref()?.cognito_authentication_provider)
+    }),
+    ("identity.cognitoAuthenticationType", Early, |x| {
+        of(&x.record.identity.as_ref()?.cognito_authentication_type)
+    }),
+    ("identity.cognitoIdentityId", Early, |x| of(&x.record.identity.as_ref()?.cognito_identity_id)),
+    ("identity.cognitoIdentityPoolId", Early, |x| of(&x.record.identity.as_ref()?.cognito_identity_pool_id)),
+    ("identity.principalOrgId", Early, |x| of(&x.record.identity.as_ref()?.principal_org_id)),
+    ("identity.sourceIp", Early, |x| Some(Cow::Owned(x.source_ip()))),
+    ("identity.user", Early, |x| of(&x.record.identity.as_ref()?.user)),
+    ("identity.userAgent", Early, |x| x.header("user-agent")),
+    ("identity.userArn", Early, |x| of(&x.record.identity.as_ref()?.user_arn)),
+    ("identity.vpcId", Early, |x| of(&x.record.identity.as_ref()?.vpc_id)),
+    ("identity.vpceId", Early, |x| of(&x.record.identity.as_ref()?.vpce_id)),
+    ("integration.error", Late, |x| of(&x.record.integration.error)),
+    ("integration.integrationStatus", Late, |x| number(x.record.integration.service_status)),
+    ("integration.latency", Late, |x| milliseconds(x.record.integration.latency)),
+    ("integration.requestId", Late, |x| of(&x.record.integration.request_id)),
+    ("integration.status", Late, |x| number(x.record.integration.status)),
+    ("integrationErrorMessage", Late, |x| of(&x.record.integration.error)),
+    ("integrationLatency", Late, |x| milliseconds(x.record.integration.latency)),
+    ("integrationStatus", Late, |x| {
+        number(x.record.integration.service_status.or(x.record.integration.status))
+    }),
+    ("isCanaryRequest", Early, |x| text(if x.record.is_canary { "true" } else { "false" })),
+    ("path", Early, |x| Some(Cow::Owned(x.path_with_stage()))),
+    ("protocol", Early, |x| text(x.head.version.as_str())),
+    ("requestId", Early, |x| Some(String::from_utf8_lossy(&x.request_id))),
+    ("requestTime", Early, |x| Some(Cow::Owned(common_log_time(x.received_at)))),
+    ("requestTimeEpoch", Early, |x| Some(Cow::Owned(epoch_millis(x.received_at).to_string()))),
+    ("resourceId", Early, |x| text(&x.resource()?.id)),
+    ("resourcePath", Early, |x| text(&x.resource()?.path)),
+    ("responseLatency", Late, |x| milliseconds(x.record.response.latency)),
+    ("responseLength", Late, |x| x.record.response.length.map(|length| Cow::Owned(length.to_string()))),
+    ("stage", Early, |x| text(&x.plan.stage)),
+    ("status", Late, |x| number(Some(x.record.response.status).filter(|&status| status > 0))),
+    ("waf.error", Late, |x| of(&x.record.waf.as_ref()?.step.error)),
+    ("waf.latency", Late, |x| milliseconds(x.record.waf.as_ref()?.step.latency)),
+    ("waf.status", Late, |x| number(x.record.waf.as_ref()?.step.status)),
+    ("wafResponseCode", Early, |x| text(x.record.waf.as_ref()?.response_code?)),
+    ("webaclArn", Early, |x| of(&x.plan.web_acl_arn)),
+    ("xrayTraceId", Early, |x| {
         std::str::from_utf8(x.trace_id())
             .ok()?
             .split(';')
@@ -72,26 +131,96 @@ const VARIABLES: &[(&str, Getter)] = &[
     }),
 ];
 
+fn text(value: &str) -> Text<'_> {
+    Some(Cow::Borrowed(value))
+}
+
+fn of(value: &Option<Box<str>>) -> Text<'_> {
+    value.as_deref().map(Cow::Borrowed)
+}
+
+fn number(value: Option<u16>) -> Text<'static> {
+    value.map(|value| Cow::Owned(value.to_string()))
+}
+
+fn milliseconds(value: Option<Duration>) -> Text<'static> {
+    value.map(|value| Cow::Owned(value.as_millis().to_string()))
+}
+
+fn client_cert<'e>(exchange: &'e Exchange<'_>) -> Option<&'e ClientCertRecord> {
+    exchange.record.identity.as_ref()?.client_cert.as_deref()
+}
+
+/// A value of an authorizer's answer or a token as text: AWS hands all of them on as strings.
+pub(crate) fn stringified(value: &Value) -> Text<'_> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        other => Some(Cow::Owned(other.to_string())),
+    }
+}
+
 impl ContextVariable {
     /// Looks a name up, without `context.` before it.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        VARIABLES.iter().position(|(known, _)| *known == name).map(Self)
+        if let Some(index) = VARIABLES.iter().position(|(known, ..)| *known == name) {
+            return Some(Self::Known(index));
+        }
+        if let Some(claim) = name.strip_prefix("authorizer.claims.") {
+            return (!claim.is_empty()).then(|| Self::Claim(claim.into()));
+        }
+        if let Some(property) = name.strip_prefix("authorizer.") {
+            // `$context.authorizer.claims` itself is null on AWS.
+            let is_one = !property.is_empty() && !property.contains('.') && property != "claims";
+            return is_one.then(|| Self::Authorizer(property.into()));
+        }
+        let sides = [("requestOverride.", Side::Request), ("responseOverride.", Side::Response)];
+        sides.into_iter().find_map(|(prefix, side)| {
+            let path = name.strip_prefix(prefix)?;
+            Some(Self::Override(side, path.into()))
+        })
     }
 
     /// The value for a request.
     #[must_use]
-    pub fn value<'e>(self, exchange: &'e Exchange<'_>) -> Option<Cow<'e, str>> {
-        VARIABLES.get(self.0).and_then(|(_, get)| get(exchange))
+    pub fn value<'e>(&self, exchange: &'e Exchange<'_>) -> Option<Cow<'e, str>> {
+        let authorizer = || exchange.record.authorizer.as_deref();
+        match self {
+            Self::Known(index) => VARIABLES.get(*index).and_then(|(_, _, get)| get(exchange)),
+            Self::Authorizer(name) => stringified(authorizer()?.context.get(&**name)?),
+            Self::Claim(name) => stringified(authorizer()?.claims.as_ref()?.get(&**name)?),
+            Self::Override(side, path) => {
+                exchange.templates.as_ref()?.overridden(*side, path).map(Cow::Owned)
+            }
+        }
+    }
+
+    /// Whether its value comes from the request's headers, which an integration that streams takes with it.
+    #[must_use]
+    pub fn uses_request_headers(&self) -> bool {
+        const FROM_HEADERS: [&str; 4] = ["domainName", "domainPrefix", "identity.userAgent", "xrayTraceId"];
+        match self {
+            Self::Known(index) => VARIABLES.get(*index).is_some_and(|(name, ..)| FROM_HEADERS.contains(name)),
+            Self::Authorizer(_) | Self::Claim(_) | Self::Override(..) => false,
+        }
     }
 }
 
-/// Every variable that has a value for this request, by name.
+/// Every variable that templates see and that has a value for this request, by name. What an authorizer added is not
+/// among them: its names are its own.
 pub fn all<'e>(exchange: &'e Exchange<'_>) -> impl Iterator<Item = (&'static str, Cow<'e, str>)> {
-    VARIABLES.iter().filter_map(move |(name, get)| Some((*name, get(exchange)?)))
+    let early = VARIABLES.iter().filter(|(_, when, _)| *when == Early);
+    early.filter_map(move |(name, _, get)| Some((*name, get(exchange)?)))
 }
 
 impl Exchange<'_> {
+    /// `$context.identity.sourceIp`: the client's address.
+    #[must_use]
+    pub fn source_ip(&self) -> String {
+        self.connection.peer.ip().to_canonical().to_string()
+    }
+
     /// `$context.domainName`: the host the client asked for, without port.
     #[must_use]
     pub fn domain_name(&self) -> Option<&str> {
@@ -140,5 +269,12 @@ mod tests {
         assert!(ContextVariable::parse("identity.sourceIp").is_some());
         assert!(ContextVariable::parse("identity").is_none());
         assert!(ContextVariable::parse("sourceIp").is_none());
+        assert_eq!(
+            ContextVariable::parse("authorizer.claims.sub"),
+            Some(ContextVariable::Claim("sub".into()))
+        );
+        assert_eq!(ContextVariable::parse("authorizer.key"), Some(ContextVariable::Authorizer("key".into())));
+        assert!(ContextVariable::parse("authorizer.claims").is_none());
+        assert!(ContextVariable::parse("authorizer.").is_none());
     }
 }

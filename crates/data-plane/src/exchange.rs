@@ -14,6 +14,7 @@ use crate::gateway_response::Fault;
 use crate::ids;
 use crate::phases::transformation::{IntegrationAnswer, IntegrationRequest};
 use crate::plan::{MAX_PAYLOAD_BYTES, MethodPlan, Plan, ResourcePlan, Route};
+use crate::record::Record;
 use crate::vtl::TemplateScope;
 use crate::worker::{ConnectionInfo, Worker};
 
@@ -49,6 +50,8 @@ pub struct Exchange<'a> {
     pub response: Option<(ResponseHead, Body)>,
     /// What went wrong, once something has.
     pub fault: Option<Fault>,
+    /// What the phases decided, on what, and how long it took.
+    pub record: Record,
     /// What mapping templates see and leave behind for each other.
     pub templates: Option<TemplateScope>,
     trace_id: OnceCell<Bytes>,
@@ -92,6 +95,7 @@ impl<'a> Exchange<'a> {
             integration_answer: None,
             response: None,
             fault: None,
+            record: Record::default(),
             templates: None,
             trace_id: OnceCell::new(),
             query: OnceCell::new(),

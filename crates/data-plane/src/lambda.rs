@@ -11,6 +11,8 @@ use bytes::Bytes;
 pub struct LambdaCall {
     /// The function's ARN, with a version or alias where the integration names one.
     pub function_arn: Arc<str>,
+    /// The id that the invocation goes by in the function and in logs.
+    pub request_id: String,
     /// The event.
     pub payload: Bytes,
     /// Whether the caller does not wait for the function's answer (`X-Amz-Invocation-Type: Event`).
@@ -26,6 +28,8 @@ pub struct LambdaAnswer {
     pub payload: Bytes,
     /// `Handled` or `Unhandled` if the function failed.
     pub function_error: Option<String>,
+    /// The version that ran, such as `$LATEST`.
+    pub executed_version: String,
 }
 
 /// Why a function could not be called at all.
@@ -43,6 +47,19 @@ pub enum LambdaError {
     /// Anything else on the way to the function.
     #[error("{0}")]
     Failed(String),
+}
+
+impl LambdaError {
+    /// The status that Lambda gives such a call.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::NotFound(_) => Some(404),
+            Self::TooManyRequests => Some(429),
+            Self::PayloadTooLarge(_) => Some(413),
+            Self::Failed(_) => Some(500),
+        }
+    }
 }
 
 /// The answer to come.

@@ -19,6 +19,7 @@ pub mod phases;
 pub mod pipeline;
 pub mod plan;
 pub mod published;
+pub mod record;
 pub mod tls;
 pub mod upstream;
 pub mod vtl;

@@ -4,6 +4,7 @@
 //! phase either lets the request go on or ends it with a [`Fault`], which becomes a response in one place.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use stagedoor_http::{Body, RequestHead, ResponseHead};
 
@@ -14,6 +15,7 @@ use crate::ids;
 use crate::phase::Phase;
 use crate::phases;
 use crate::plan::{MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES};
+use crate::record::{Decision, ResponseRecord};
 use crate::worker::{ConnectionInfo, Worker};
 
 /// The phases of a REST API's request, after its method was found:
@@ -61,6 +63,11 @@ pub async fn serve(
             "the API's own configuration or function made the request fail",
         );
     }
+    exchange.record.response = ResponseRecord {
+        status: head.status.as_u16(),
+        latency: Some(exchange.started.elapsed()),
+        length: body.remaining(),
+    };
     // The one place where a request ends: the access log, metrics and traces are written from the exchange here.
     tracing::debug!(
         target: "request",
@@ -90,13 +97,17 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
     }
     phases::routing::run(exchange)?;
     let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
-    for phase in &method.phases {
-        match phase {
-            Phase::Validation => phases::validation::run(exchange).await?,
-            Phase::RequestTransformation => phases::transformation::request(exchange).await?,
-            Phase::Integration => phases::integration::run(exchange).await?,
-            Phase::ResponseTransformation => phases::transformation::response(exchange)?,
-        }
+    for &phase in &method.phases {
+        let began = Instant::now();
+        let outcome = match phase {
+            Phase::Validation => phases::validation::run(exchange).await,
+            Phase::RequestTransformation => phases::transformation::request(exchange).await,
+            Phase::Integration => phases::integration::run(exchange).await,
+            Phase::ResponseTransformation => phases::transformation::response(exchange),
+        };
+        let decision = if outcome.is_ok() { Decision::Continued } else { Decision::Refused };
+        exchange.record.step(phase, began, decision);
+        outcome?;
     }
     exchange.response.take().ok_or_else(|| Fault::internal("no phase made a response"))
 }

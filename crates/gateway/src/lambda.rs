@@ -40,6 +40,7 @@ impl LambdaInvoker for Invoker {
         let (arn, size) = (call.function_arn, call.payload.len());
         let answer = self.0.invoke(Invocation {
             function: arn.to_string(),
+            request_id: Some(call.request_id),
             payload: call.payload,
             trace_id: call.trace_id,
             invocation_type: if call.asynchronous {
@@ -58,7 +59,11 @@ impl LambdaInvoker for Invoker {
                     LambdaError::Failed(error.to_string())
                 }
             })?;
-            Ok(LambdaAnswer { payload: output.payload, function_error: output.function_error })
+            Ok(LambdaAnswer {
+                payload: output.payload,
+                function_error: output.function_error,
+                executed_version: output.executed_version,
+            })
         })
     }
 }

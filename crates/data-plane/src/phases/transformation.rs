@@ -29,8 +29,6 @@ pub struct IntegrationRequest {
     pub body: Bytes,
     /// The body's media type, if a template made it.
     pub media_type: Option<Bytes>,
-    /// `$context.awsEndpointRequestId`, once the endpoint gave one.
-    pub endpoint_request_id: Option<String>,
 }
 
 /// What came back from an integration that is not a proxy.

@@ -83,6 +83,8 @@ pub struct Plan {
     pub account_id: Box<str>,
     /// The region it is in.
     pub region: Box<str>,
+    /// `$context.webaclArn`.
+    pub web_acl_arn: Option<Box<str>>,
     /// How clients reach it, which decides the spelling of header names.
     pub endpoint_type: EndpointType,
     /// What is handed on as bytes.
@@ -191,6 +193,7 @@ pub fn compile(
         deployment_id: stage.deployment_id.as_deref().unwrap_or_default().into(),
         account_id: settings.account_id.as_str().into(),
         region: settings.region.as_str().into(),
+        web_acl_arn: stage.web_acl_arn.as_deref().map(Into::into),
         endpoint_type: types.and_then(|types| types.first().copied()).unwrap_or(EndpointType::Edge),
         binary_media_types,
         keeps_request_headers: gateway_responses.uses_request_headers(),

@@ -136,6 +136,22 @@ impl TemplateScope {
             }
             holder.insert(last, Value::from(&*value));
         }
+        if let Some(authorizer) = &exchange.record.authorizer {
+            let holder = child(&context, "authorizer");
+            for (name, value) in &authorizer.context {
+                if let Some(text) = context::stringified(value) {
+                    holder.insert(name.as_str(), Value::from(&*text));
+                }
+            }
+            if let Some(claims) = &authorizer.claims {
+                let holder = child(&holder, "claims");
+                for (name, value) in claims {
+                    if let Some(text) = context::stringified(value) {
+                        holder.insert(name.as_str(), Value::from(&*text));
+                    }
+                }
+            }
+        }
         for (side, parts) in
             [("requestOverride", &["header", "path", "querystring"][..]), ("responseOverride", &["header"])]
         {
@@ -154,6 +170,24 @@ impl TemplateScope {
             headers: for_integration(exchange),
         });
         Self { context, parameters }
+    }
+
+    /// One override by its path, such as `header.X-Name` or `status`, if a template has set it.
+    #[must_use]
+    pub fn overridden(&self, side: Side, path: &str) -> Option<String> {
+        let side = match side {
+            Side::Request => "requestOverride",
+            Side::Response => "responseOverride",
+        };
+        let mut found = self.context.get(side)?;
+        for name in path.splitn(2, '.') {
+            let Value::Map(map) = found else { return None };
+            found = map.get(name)?;
+        }
+        match found {
+            Value::Null | Value::Map(_) => None,
+            value => Some(value.to_text()),
+        }
     }
 
     /// `$context.requestOverride`.

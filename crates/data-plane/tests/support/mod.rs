@@ -182,8 +182,14 @@ impl LambdaInvoker for Functions {
         let answer = match &*call.function_arn {
             arn if arn.ends_with(":missing") => Err(LambdaError::NotFound(Arc::clone(&call.function_arn))),
             _ => Ok(match (self.0)(&call.payload) {
-                Ok(payload) => LambdaAnswer { payload, function_error: None },
-                Err(payload) => LambdaAnswer { payload, function_error: Some("Unhandled".to_owned()) },
+                Ok(payload) => {
+                    LambdaAnswer { payload, function_error: None, executed_version: "$LATEST".to_owned() }
+                }
+                Err(payload) => LambdaAnswer {
+                    payload,
+                    function_error: Some("Unhandled".to_owned()),
+                    executed_version: "$LATEST".to_owned(),
+                },
             }),
         };
         let sleeps = call.function_arn.ends_with(":slow");

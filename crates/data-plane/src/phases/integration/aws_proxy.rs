@@ -29,6 +29,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, function: &LambdaFunction) 
         return Err(Fault::malformed_answer(format!("the function failed ({error}): {payload}")));
     }
     let result = Output::parse(&answer.payload).map_err(Fault::malformed_answer)?;
+    exchange.record.integration.status = Some(result.status.as_u16());
 
     let mut body = result.body;
     let accepts_binary = exchange.plan.binary_media_types.contains(&exchange.accepted_type());

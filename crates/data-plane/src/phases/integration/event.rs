@@ -8,6 +8,7 @@ use stagedoor_http::Header;
 use crate::context::{common_log_time, epoch_millis};
 use crate::exchange::Exchange;
 use crate::phases::headers::for_integration;
+use crate::record::IdentityRecord;
 
 /// Writes the event for a request whose body is `body`.
 pub(super) fn write(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
@@ -63,25 +64,29 @@ fn request_context(event: &mut Writer, exchange: &Exchange<'_>) {
     event.text("requestId", &String::from_utf8_lossy(&exchange.request_id));
     event.name("identity");
     event.begin();
-    for name in ["cognitoIdentityPoolId", "accountId", "cognitoIdentityId", "caller"] {
-        event.null(name);
+    let unknown = IdentityRecord::default();
+    let identity = exchange.record.identity.as_deref().unwrap_or(&unknown);
+    event.optional("cognitoIdentityPoolId", identity.cognito_identity_pool_id.as_deref());
+    event.optional("accountId", identity.account_id.as_deref());
+    event.optional("cognitoIdentityId", identity.cognito_identity_id.as_deref());
+    event.optional("caller", identity.caller.as_deref());
+    // Only a method that wants a key has these members.
+    for (name, value) in [("apiKey", &identity.api_key), ("apiKeyId", &identity.api_key_id)] {
+        if let Some(value) = value {
+            event.text(name, value);
+        }
     }
-    event.text("sourceIp", &exchange.connection.peer.ip().to_canonical().to_string());
-    let unknown = [
-        "principalOrgId",
-        "accessKey",
-        "cognitoAuthenticationType",
-        "cognitoAuthenticationProvider",
-        "userArn",
-    ];
-    for name in unknown {
-        event.null(name);
-    }
+    event.text("sourceIp", &exchange.source_ip());
+    event.optional("principalOrgId", identity.principal_org_id.as_deref());
+    event.optional("accessKey", identity.access_key.as_deref());
+    event.optional("cognitoAuthenticationType", identity.cognito_authentication_type.as_deref());
+    event.optional("cognitoAuthenticationProvider", identity.cognito_authentication_provider.as_deref());
+    event.optional("userArn", identity.user_arn.as_deref());
     match exchange.header("user-agent") {
         Some(agent) => event.text("userAgent", &agent),
         None => event.null("userAgent"),
     }
-    event.null("user");
+    event.optional("user", identity.user.as_deref());
     event.end();
     event.text("domainName", domain);
     event.text("deploymentId", &plan.deployment_id);
@@ -121,6 +126,13 @@ impl Writer {
 
     fn null(&mut self, name: &str) {
         self.raw(name, "null");
+    }
+
+    fn optional(&mut self, name: &str, text: Option<&str>) {
+        match text {
+            Some(text) => self.text(name, text),
+            None => self.null(name),
+        }
     }
 
     fn text(&mut self, name: &str, text: &str) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use stagedoor_http::{RequestHead, Version};
 
-use super::upstream_fault;
+use super::call_backend;
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::content_encoding::Coding;
@@ -48,8 +48,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
     };
     let body = std::mem::take(&mut outgoing.body);
     exchange.integration_request = outgoing;
-    let answered = exchange.worker.forward(&endpoint.uri.upstream, head, body.into(), endpoint.timeout).await;
-    let (head, body) = answered.map_err(upstream_fault)?;
+    let (head, body) = call_backend(exchange, endpoint, head, body.into()).await?;
     let coding = head.headers.get("content-encoding").and_then(|name| Coding::parse(name));
     let body = coding.unwrap_or(Coding::Identity).undo(body);
     let body = body.collect(MAX_PAYLOAD_BYTES).await.map_err(|error| match error {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
 use stagedoor_shapes::apigateway::EndpointType;
 
-use super::upstream_fault;
+use super::call_backend;
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::content_encoding::Coding;
@@ -43,8 +43,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
         version: Version::Http11,
         headers: request_headers(exchange, endpoint, mapped),
     };
-    let answered = exchange.worker.forward(&endpoint.uri.upstream, head, body, endpoint.timeout).await;
-    let (mut head, mut body) = answered.map_err(upstream_fault)?;
+    let (mut head, mut body) = call_backend(exchange, endpoint, head, body).await?;
     if !proxy.streams && body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES) {
         return Err(Fault::configuration("the integration's answer is larger than 10,485,760 bytes"));
     }

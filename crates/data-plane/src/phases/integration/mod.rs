@@ -7,15 +7,16 @@ mod http;
 mod http_proxy;
 mod mock;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stagedoor_http::BodyError;
+use stagedoor_http::{Body, BodyError, RequestHead, ResponseHead};
 
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
+use crate::ids;
 use crate::lambda::{LambdaAnswer, LambdaCall, LambdaError};
-use crate::plan::integration::{Integration, LambdaFunction};
+use crate::plan::integration::{HttpEndpoint, Integration, LambdaFunction};
 use crate::upstream::UpstreamError;
 
 /// Calls the method's integration.
@@ -24,14 +25,18 @@ use crate::upstream::UpstreamError;
 /// What went wrong, as AWS names it.
 pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
-    match &method.integration {
+    let outcome = match &method.integration {
         Integration::Mock(mock) => mock::run(exchange, mock),
         Integration::Http(http) => http::run(exchange, http).await,
         Integration::HttpProxy(proxy) => http_proxy::run(exchange, proxy).await,
         Integration::Lambda(lambda) => aws_lambda::run(exchange, lambda).await,
         Integration::LambdaProxy(function) => aws_proxy::run(exchange, function).await,
         Integration::Broken(reason) => Err(Fault::configuration(*reason)),
+    };
+    if let Err(fault) = &outcome {
+        exchange.record.integration.error = Some(fault.reason_to_log().into());
     }
+    outcome
 }
 
 /// What a failed call of an HTTP backend means for the client.
@@ -49,22 +54,58 @@ fn upstream_fault(error: UpstreamError) -> Fault {
 
 /// Calls a function and waits for its answer.
 async fn call_function(
-    exchange: &Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     function: &LambdaFunction,
     payload: Bytes,
     asynchronous: bool,
 ) -> Result<LambdaAnswer, Fault> {
+    let request_id = String::from_utf8_lossy(&ids::request_id()).into_owned();
+    exchange.record.integration.request_id = Some(request_id.as_str().into());
     let call = LambdaCall {
+        request_id,
         function_arn: std::sync::Arc::clone(&function.arn),
         payload,
         asynchronous,
         trace_id: Some(String::from_utf8_lossy(exchange.trace_id()).into_owned()),
     };
+    let began = Instant::now();
     let answer = exchange.worker.services.lambda.invoke(call);
-    match tokio::time::timeout(function.timeout, answer).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(lambda_fault(&error)),
+    let answer = tokio::time::timeout(function.timeout, answer).await;
+    let record = &mut exchange.record.integration;
+    record.ended(began);
+    match answer {
+        Ok(Ok(answer)) => {
+            let status = if asynchronous { 202 } else { 200 };
+            record.service_status = Some(status);
+            record.status = Some(status);
+            Ok(answer)
+        }
+        Ok(Err(error)) => {
+            record.service_status = error.status();
+            record.status = record.service_status;
+            Err(lambda_fault(&error))
+        }
         Err(_) => Err(timed_out(function.timeout)),
+    }
+}
+
+/// Sends a request to an HTTP backend, and notes what came of it.
+async fn call_backend(
+    exchange: &mut Exchange<'_>,
+    endpoint: &HttpEndpoint,
+    head: RequestHead,
+    body: Body,
+) -> Result<(ResponseHead, Body), Fault> {
+    let began = Instant::now();
+    let answered = exchange.worker.forward(&endpoint.uri.upstream, head, body, endpoint.timeout).await;
+    let record = &mut exchange.record.integration;
+    record.ended(began);
+    match answered {
+        Ok((head, body)) => {
+            record.status = Some(head.status.as_u16());
+            Ok((head, body))
+        }
+        Err(error) => Err(upstream_fault(error)),
     }
 }
 
