@@ -286,6 +286,16 @@ fn version(tx: &Tx, api: &str, name: &str) -> Result<StoredVersion, ApiError> {
     }
 }
 
+/// A version and its parts as they were when it was made; `None` if there is no such version any more.
+pub(crate) fn published(
+    tx: &Tx,
+    api: &str,
+    name: &str,
+) -> Result<Option<(DocumentationVersion, Vec<DocumentationPart>)>, ApiError> {
+    let stored = tx.get::<StoredVersion>(&keys::one(api, Kind::DocumentationVersion, name))?;
+    Ok(stored.map(|stored| (stored.version, stored.parts)))
+}
+
 fn answer(mut version: DocumentationVersion) -> DocumentationVersion {
     version.created_date = whole_seconds(version.created_date);
     version

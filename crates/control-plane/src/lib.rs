@@ -7,6 +7,7 @@ pub mod deployed;
 mod deployments;
 mod documentation;
 pub mod error;
+mod exports;
 mod gateway_responses;
 mod ids;
 pub mod imports;

@@ -60,6 +60,7 @@ operations! {
         GetDocumentationParts => get_documentation_parts,
         GetDocumentationVersion => get_documentation_version,
         GetDocumentationVersions => get_documentation_versions,
+        GetExport => get_export,
         GetGatewayResponse => get_gateway_response,
         GetGatewayResponses => get_gateway_responses,
         GetIntegration => get_integration,
