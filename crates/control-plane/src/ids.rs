@@ -19,15 +19,26 @@ pub(crate) fn short() -> Result<String, ApiError> {
     random(6)
 }
 
+/// The value of an API key that was given none: AWS makes 40 letters of both cases and digits.
+pub(crate) fn api_key_value() -> Result<String, ApiError> {
+    random_of(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", 248, 40)
+}
+
 fn random(length: usize) -> Result<String, ApiError> {
+    // 252 is the largest multiple of 36 in a byte.
+    random_of(ALPHABET, 252, length)
+}
+
+/// `fair_below` is the largest multiple of the alphabet's length in a byte: what lies above it would favour the first
+/// letters.
+fn random_of(alphabet: &[u8], fair_below: u8, length: usize) -> Result<String, ApiError> {
     let mut id = String::with_capacity(length);
     let mut bytes = [0; 32];
     while id.len() < length {
         getrandom::fill(&mut bytes)
             .map_err(|error| ApiError::Internal(format!("no random numbers: {error}")))?;
-        // 252 is the largest multiple of 36: what lies above it would favour the first letters.
-        let letters =
-            bytes.iter().filter(|byte| **byte < 252).filter_map(|byte| ALPHABET.get(usize::from(byte % 36)));
+        let fair = bytes.iter().filter(|byte| **byte < fair_below);
+        let letters = fair.filter_map(|byte| alphabet.get(usize::from(*byte) % alphabet.len()));
         id.extend(letters.take(length - id.len()).map(|letter| char::from(*letter)));
     }
     Ok(id)

@@ -21,6 +21,48 @@ pub(crate) fn one(api: &str, kind: Kind, id: &str) -> String {
     format!("restapis/{api}/{}/{id}", kind.segment())
 }
 
+/// All API keys.
+pub(crate) const API_KEYS: &str = "apikeys/";
+
+pub(crate) fn api_key(id: &str) -> String {
+    format!("{API_KEYS}{id}")
+}
+
+/// Which API key has a value: no two have the same. Below it stands the key's id.
+pub(crate) const API_KEY_VALUES: &str = "apikeyvalues/";
+
+pub(crate) fn api_key_value(value: &str) -> String {
+    format!("{API_KEY_VALUES}{value}")
+}
+
+/// All usage plans.
+pub(crate) const USAGE_PLANS: &str = "usageplans/";
+
+pub(crate) fn usage_plan(id: &str) -> String {
+    format!("{USAGE_PLANS}{id}")
+}
+
+/// The keys of a plan. Nothing is stored below but that they are there.
+pub(crate) fn plan_keys(plan: &str) -> String {
+    format!("usageplankeys/{plan}/")
+}
+
+pub(crate) fn plan_key(plan: &str, key: &str) -> String {
+    format!("usageplankeys/{plan}/{key}")
+}
+
+/// The same from the other end: the plans of all keys.
+pub(crate) const KEY_PLANS: &str = "keyplans/";
+
+/// The plans of a key.
+pub(crate) fn key_plans(key: &str) -> String {
+    format!("{KEY_PLANS}{key}/")
+}
+
+pub(crate) fn key_plan(key: &str, plan: &str) -> String {
+    format!("{KEY_PLANS}{key}/{plan}")
+}
+
 /// The kinds of things that belong to an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -1,6 +1,8 @@
 //! API Gateway's rules, one file per noun, over a transactional store.
 
 mod account;
+mod api_key_import;
+mod api_keys;
 mod authorizers;
 mod control_plane;
 pub mod deployed;
@@ -33,6 +35,9 @@ mod tags;
 mod tree;
 mod tx;
 mod unsupported;
+mod usage_plan_keys;
+mod usage_plan_patch;
+mod usage_plans;
 mod vpc_links;
 
 pub use control_plane::{ControlPlane, DeploymentCheck, NoCheck, Settings};

@@ -3,8 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use serde::de::DeserializeOwned;
+
 use crate::ApiError;
 use crate::control_plane::bad_request;
+use crate::store::Snapshot;
 
 const LIMIT_DEFAULT: usize = 25;
 const LIMIT_MAX: usize = 500;
@@ -19,11 +22,7 @@ pub(crate) fn page<T>(
     position: Option<&str>,
     limit: Option<i32>,
 ) -> Result<Page<T>, ApiError> {
-    let limit = match limit {
-        None => LIMIT_DEFAULT,
-        Some(limit) if limit >= 1 => usize::try_from(limit).unwrap_or(LIMIT_MAX).min(LIMIT_MAX),
-        Some(_) => return bad_request("Invalid limit specified: it must be at least 1"),
-    };
+    let limit = limit_of(limit)?;
     let after = position.filter(|position| !position.is_empty()).map(decode).transpose()?;
     let mut rest =
         items.into_iter().skip_while(|(key, _)| after.as_ref().is_some_and(|after| key <= after)).peekable();
@@ -37,6 +36,49 @@ pub(crate) fn page<T>(
     }
     let next = rest.peek().map(|_| STANDARD.encode(&last));
     Ok((Some(found), next))
+}
+
+/// One page of what stands below a prefix of the store. It is read no further than the page needs, so that a page of
+/// many thousands costs what a page of a few does. `show` turns an entry (its key below the prefix, and its value) into
+/// an item, or leaves it out.
+pub(crate) fn page_below<T: DeserializeOwned, R>(
+    view: &dyn Snapshot,
+    prefix: &str,
+    position: Option<&str>,
+    limit: Option<i32>,
+    show: impl Fn(&str, T) -> Result<Option<R>, ApiError>,
+) -> Result<Page<R>, ApiError> {
+    let limit = limit_of(limit)?;
+    let mut after = match position.filter(|position| !position.is_empty()) {
+        Some(position) => Some(format!("{prefix}{}", decode(position)?)),
+        None => None,
+    };
+    let (mut found, mut last) = (Vec::new(), None::<String>);
+    loop {
+        let batch = view.scan(prefix, after.as_deref(), limit.max(100) + 1)?;
+        let Some((end, _)) = batch.last() else { return Ok((Some(found), None)) };
+        after = Some(end.clone());
+        for (key, entry) in batch {
+            let value = serde_json::from_slice(&entry.value).map_err(|error| {
+                ApiError::Internal(format!("the store's value under {key} is damaged: {error}"))
+            })?;
+            let below = key.strip_prefix(prefix).unwrap_or(&key);
+            let Some(item) = show(below, value)? else { continue };
+            if found.len() == limit {
+                return Ok((Some(found), last.map(|last| STANDARD.encode(last))));
+            }
+            found.push(item);
+            last = Some(below.to_owned());
+        }
+    }
+}
+
+fn limit_of(limit: Option<i32>) -> Result<usize, ApiError> {
+    match limit {
+        None => Ok(LIMIT_DEFAULT),
+        Some(limit) if limit >= 1 => Ok(usize::try_from(limit).unwrap_or(LIMIT_MAX).min(LIMIT_MAX)),
+        Some(_) => bad_request("Invalid limit specified: it must be at least 1"),
+    }
 }
 
 fn decode(position: &str) -> Result<String, ApiError> {

@@ -35,6 +35,10 @@ pub(crate) const REPLACE: &[Op] = &[Op::Replace];
 pub(crate) const REPLACE_OR_REMOVE: &[Op] = &[Op::Replace, Op::Remove];
 /// What may be done to an entry of a map.
 pub(crate) const ENTRY: &[Op] = &[Op::Add, Op::Replace, Op::Remove];
+/// What may be done to a group of members that may be absent as a whole.
+pub(crate) const REMOVE: &[Op] = &[Op::Remove];
+/// What may be done to a member of such a group.
+pub(crate) const ADD_OR_REPLACE: &[Op] = &[Op::Add, Op::Replace];
 /// What may be done to an entry of a set.
 pub(crate) const MEMBER: &[Op] = &[Op::Add, Op::Remove];
 

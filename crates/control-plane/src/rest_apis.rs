@@ -14,7 +14,7 @@ use crate::page::{by_date, page};
 use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
 use crate::tree::{copied, replace_api};
 use crate::tx::Tx;
-use crate::{ids, models, policy, tags};
+use crate::{ids, models, policy, tags, usage_plans};
 
 /// The tag that sets the id of a new API, so that its URLs stay the same wherever the definition is applied.
 const CUSTOM_ID_TAG: &str = "_custom_id_";
@@ -197,6 +197,7 @@ impl ControlPlane {
         self.transact(|tx| {
             self.api(tx, id)?;
             tx.delete(&keys::api(id));
+            usage_plans::forget_stages(tx, id, None)?;
             tx.delete_all(&keys::within(id))
         })
     }

@@ -13,7 +13,7 @@ use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, requi
 use crate::keys::{self, Kind};
 use crate::page::by_date;
 use crate::tx::Tx;
-use crate::{stage_patch, tags};
+use crate::{stage_patch, tags, usage_plans};
 
 const NAME_MAX: usize = 128;
 
@@ -121,7 +121,7 @@ impl ControlPlane {
         self.transact(|tx| {
             find(tx, api, name)?;
             tx.delete(&keys::one(api, Kind::Stage, name));
-            Ok(())
+            usage_plans::forget_stages(tx, api, Some(name))
         })
     }
 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigateway::{
-    GetTagsRequest, RestApi, Stage, TagResourceRequest, Tags, UntagResourceRequest, VpcLink,
+    ApiKey, GetTagsRequest, RestApi, Stage, TagResourceRequest, Tags, UntagResourceRequest, UsagePlan,
+    VpcLink,
 };
 
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, not_found, required};
 use crate::keys::{self, Kind};
 use crate::tx::Tx;
-use crate::vpc_links;
+use crate::{api_keys, usage_plans, vpc_links};
 
 type TagMap = BTreeMap<String, String>;
 
@@ -22,6 +23,8 @@ enum Tagged {
     Api(String),
     Stage(String, String),
     VpcLink(String),
+    ApiKey(String),
+    UsagePlan(String),
 }
 
 impl ControlPlane {
@@ -82,6 +85,14 @@ impl ControlPlane {
                 let mut link: VpcLink = vpc_links::find(tx, id)?;
                 edit(tx, &vpc_links::key(id), &mut link, |link| &mut link.tags, new)
             }
+            Tagged::ApiKey(id) => {
+                let mut key: ApiKey = api_keys::find(tx, id)?;
+                edit(tx, &keys::api_key(id), &mut key, |key| &mut key.tags, new)
+            }
+            Tagged::UsagePlan(id) => {
+                let mut plan: UsagePlan = usage_plans::find(tx, id)?;
+                edit(tx, &keys::usage_plan(id), &mut plan, |plan| &mut plan.tags, new)
+            }
         }
     }
 
@@ -97,7 +108,9 @@ impl ControlPlane {
             ["restapis", id] => Ok(Tagged::Api(owned(id))),
             ["restapis", id, "stages", name] => Ok(Tagged::Stage(owned(id), owned(name))),
             ["vpclinks", id] => Ok(Tagged::VpcLink(owned(id))),
-            ["apikeys" | "usageplans" | "domainnames" | "clientcertificates", ..] => {
+            ["apikeys", id] => Ok(Tagged::ApiKey(owned(id))),
+            ["usageplans", id] => Ok(Tagged::UsagePlan(owned(id))),
+            ["domainnames" | "clientcertificates", ..] => {
                 Err(ApiError::NotImplemented(format!("Tags on {arn} are not built yet")))
             }
             _ => bad_request("Invalid ARN specified in the request"),

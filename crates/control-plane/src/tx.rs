@@ -25,6 +25,11 @@ impl Tx {
         Self { snapshot, record: RefCell::default() }
     }
 
+    /// The store as it was when this began. For answers only: nothing that is read there is recorded.
+    pub(crate) fn view(&self) -> &dyn Snapshot {
+        &*self.snapshot
+    }
+
     /// What is to be committed.
     pub(crate) fn finish(self) -> Transaction {
         self.record.into_inner()
