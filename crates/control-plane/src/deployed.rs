@@ -7,7 +7,7 @@ use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::keys::{self, Kind};
 use crate::store::{Revision, Snapshot};
-use crate::{ApiError, ControlPlane};
+use crate::{ApiError, ControlPlane, canary};
 
 /// A stage and what it serves.
 #[derive(Clone, Debug)]
@@ -16,6 +16,19 @@ pub struct DeployedStage {
     pub stage: Stage,
     /// What its deployment froze.
     pub snapshot: RestApiSnapshot,
+    /// Its canary.
+    pub canary: Option<DeployedCanary>,
+}
+
+/// What serves a share of a stage's requests.
+#[derive(Clone, Debug)]
+pub struct DeployedCanary {
+    /// The stage as these requests see it.
+    pub stage: Stage,
+    /// What the canary's deployment froze.
+    pub snapshot: RestApiSnapshot,
+    /// From 0.0 to 100.0.
+    pub percent_traffic: f64,
 }
 
 /// An API with its stages. A stage counts as changed when its own revision or that of its snapshot has changed.
@@ -71,7 +84,18 @@ impl ControlPlane {
             let key = keys::one(api, Kind::Snapshot, deployment);
             let Some((revision, snapshot)) = read::<RestApiSnapshot>(&*view, &key)? else { continue };
             let name = stage.stage_name.clone().unwrap_or_default();
-            deployed.stages.insert(name, (entry.revision.max(revision), DeployedStage { stage, snapshot }));
+            let mut revision = entry.revision.max(revision);
+            let mut canary = None;
+            if let Some(seen) = canary::stage_of_canary(&stage) {
+                let key = keys::one(api, Kind::Snapshot, seen.deployment_id.as_deref().unwrap_or_default());
+                if let Some((frozen_at, snapshot)) = read::<RestApiSnapshot>(&*view, &key)? {
+                    revision = revision.max(frozen_at);
+                    let percent = stage.canary_settings.as_ref().and_then(|canary| canary.percent_traffic);
+                    let percent_traffic = percent.unwrap_or_default();
+                    canary = Some(DeployedCanary { stage: seen, snapshot, percent_traffic });
+                }
+            }
+            deployed.stages.insert(name, (revision, DeployedStage { stage, snapshot, canary }));
         }
         Ok(Some(deployed))
     }

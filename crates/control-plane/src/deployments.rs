@@ -14,7 +14,7 @@ use crate::keys::{self, Kind};
 use crate::page::{by_date, page};
 use crate::patch::{REPLACE, Style, Table};
 use crate::tx::Tx;
-use crate::{ids, stages};
+use crate::{canary, ids, stages};
 
 #[derive(Clone, Copy, Debug)]
 enum Field {
@@ -44,7 +44,8 @@ impl ControlPlane {
             };
             let id = required(&deployment.id);
             let stage = self.deployed_to(tx, &input, id)?;
-            self.check_deployable(&snapshot, stage.as_ref())?;
+            let seen = stage.as_ref().and_then(canary::stage_of_canary);
+            self.check_deployable(&snapshot, seen.as_ref().or(stage.as_ref()))?;
             if let Some(stage) = stage {
                 tx.put(&keys::one(api, Kind::Stage, required(&stage.stage_name)), &stage)?;
             }
@@ -62,17 +63,36 @@ impl ControlPlane {
         deployment: &str,
     ) -> Result<Option<Stage>, ApiError> {
         let Some(name) = input.stage_name.as_deref().filter(|name| !name.is_empty()) else {
+            if input.canary_settings.is_some() {
+                // The missing space is AWS's.
+                return bad_request(format!(
+                    "Invalid deployment content specified.Non null and non empty stageName must be provided for \
+                     canary deployment. Provided value is {}",
+                    input.stage_name.as_deref().unwrap_or("null")
+                ));
+            }
             return Ok(None);
         };
         let key = keys::one(required(&input.rest_api_id), Kind::Stage, name);
         let mut stage = match tx.get::<Stage>(&key)? {
             Some(stage) => stage,
+            None if input.canary_settings.is_some() => {
+                return bad_request(format!(
+                    "Invalid deployment content specified.Stage {name} must already be created before making a canary \
+                     release deployment"
+                ));
+            }
             None => stages::new(name, self.now())?,
         };
-        if input.canary_settings.is_some() {
-            return Err(ApiError::NotImplemented("Canary deployments are not built yet".to_owned()));
+        match &input.canary_settings {
+            Some(settings) => stage.canary_settings = Some(canary::deployed(settings, deployment)?),
+            None if stage.canary_settings.is_some() => {
+                return bad_request(format!(
+                    "Stage {name} has a canary. Deploy with canarySettings, or remove the stage's canarySettings first"
+                ));
+            }
+            None => stage.deployment_id = Some(deployment.to_owned()),
         }
-        stage.deployment_id = Some(deployment.to_owned());
         stage.last_updated_date = Some(self.now());
         let description = input.stage_description.clone().filter(|description| !description.is_empty());
         stage.description = description.or(stage.description);
@@ -143,7 +163,12 @@ impl ControlPlane {
         self.transact(|tx| {
             find(tx, api, id)?;
             let stages = tx.scan::<Stage>(&keys::all(api, Kind::Stage))?;
-            if stages.values().any(|stage| stage.deployment_id.as_deref() == Some(id)) {
+            let serves = |stage: &Stage| {
+                let canary =
+                    stage.canary_settings.as_ref().and_then(|canary| canary.deployment_id.as_deref());
+                stage.deployment_id.as_deref() == Some(id) || canary == Some(id)
+            };
+            if stages.values().any(serves) {
                 return bad_request("Active stages pointing to this deployment must be moved or deleted");
             }
             tx.delete(&keys::one(api, Kind::Deployment, id));

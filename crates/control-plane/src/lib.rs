@@ -4,6 +4,7 @@ mod account;
 mod api_key_import;
 mod api_keys;
 mod authorizers;
+mod canary;
 mod control_plane;
 pub mod deployed;
 mod deployments;

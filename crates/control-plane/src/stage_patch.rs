@@ -11,10 +11,10 @@ use stagedoor_shapes::apigateway::{
     UnauthorizedCacheControlHeaderStrategy,
 };
 
-use crate::ApiError;
 use crate::control_plane::bad_request;
 use crate::patch::unescape;
 use crate::stages;
+use crate::{ApiError, canary};
 
 /// AWS's list of the paths, with AWS's missing commas.
 const PATHS: &str = "/deploymentId, /description, /cacheClusterEnabled, /cacheClusterSize, /clientCertificateId, \
@@ -41,12 +41,16 @@ const EVERY_METHOD: &str = "*/*";
 pub(crate) fn apply(stage: &mut Stage, operation: &PatchOperation) -> Result<(), ApiError> {
     let path = operation.path.as_deref().unwrap_or("null");
     let value = operation.value.as_deref().unwrap_or_default();
+    if let (Some(op), Some(setting)) = (operation.op, path.strip_prefix("/canarySettings/"))
+        && !matches!(op, Op::Replace | Op::Copy)
+        && canary::is_known(setting)
+    {
+        return bad_request(format!("Invalid {op} operation with path: {path}"));
+    }
     match (operation.op, path.strip_prefix('/')) {
         (Some(Op::Add | Op::Replace), Some(path)) => set(stage, path, value),
         (Some(Op::Remove), Some(path)) => remove(stage, path),
-        (Some(Op::Copy), Some(_)) => Err(ApiError::NotImplemented(format!(
-            "Copying to {path} belongs to canary deployments, which are not built yet"
-        ))),
+        (Some(Op::Copy), Some(_)) => canary::promote(stage, operation),
         _ => unknown(path),
     }
 }
@@ -75,8 +79,10 @@ fn set(stage: &mut Stage, path: &str, value: &str) -> Result<(), ApiError> {
                 stages::check_variables(&variables)?;
                 stage.variables = Some(variables);
             }
-            Some(("canarySettings", _)) => {
-                return bad_request(format!("/{path}: canary deployments are not supported yet"));
+            Some(("canarySettings", setting)) => {
+                if !canary::replace(stage, setting, value)? {
+                    return unknown(&format!("/{path}"));
+                }
             }
             _ if path == "accessLogSettings" || path.starts_with("accessLogSettings/") => {
                 return set_access_log(stage, path, text);

@@ -13,7 +13,7 @@ use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, requi
 use crate::keys::{self, Kind};
 use crate::page::by_date;
 use crate::tx::Tx;
-use crate::{stage_patch, tags, usage_plans};
+use crate::{canary, stage_patch, tags, usage_plans};
 
 const NAME_MAX: usize = 128;
 
@@ -48,11 +48,14 @@ impl ControlPlane {
                 check_variables(variables)?;
                 stage.variables = Some(variables.clone()).filter(|variables| !variables.is_empty());
             }
-            stage.canary_settings = input.canary_settings.clone();
+            if let Some(settings) = input.canary_settings.clone() {
+                stage.canary_settings = Some(canary::complete(settings, Some(deployment))?);
+            }
             stage.tracing_enabled = input.tracing_enabled.or(stage.tracing_enabled);
             stage.tags = input.tags.clone().filter(|tags| !tags.is_empty());
             set_cache_cluster(&mut stage, input.cache_cluster_enabled, input.cache_cluster_size);
             self.check_deployable(&snapshot, Some(&stage))?;
+            self.check_canary(tx, api, &stage)?;
             tx.put(&key, &stage)?;
             Ok(answer(stage))
         })
@@ -107,6 +110,7 @@ impl ControlPlane {
                 check_documentation_version(tx, api, version)?;
             }
             self.check_deployable(&snapshot, Some(&stage))?;
+            self.check_canary(tx, api, &stage)?;
             tx.put(&keys::one(api, Kind::Stage, name), &stage)?;
             Ok(answer(stage))
         })
@@ -123,6 +127,15 @@ impl ControlPlane {
             tx.delete(&keys::one(api, Kind::Stage, name));
             usage_plans::forget_stages(tx, api, Some(name))
         })
+    }
+}
+
+impl ControlPlane {
+    /// Refuses a canary whose deployment is not there or could not be served.
+    fn check_canary(&self, tx: &Tx, api: &str, stage: &Stage) -> Result<(), ApiError> {
+        let Some(seen) = canary::stage_of_canary(stage) else { return Ok(()) };
+        let snapshot = frozen(tx, api, required(&seen.deployment_id))?;
+        self.check_deployable(&snapshot, Some(&seen))
     }
 }
 

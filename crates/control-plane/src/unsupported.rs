@@ -28,7 +28,6 @@ const STAGE: &[Rule<Stage>] = &[
     (|stage| stage.access_log_settings.is_some(), "accessLogSettings: access logs are not supported yet"),
     (|stage| stage.tracing_enabled == Some(true), "tracingEnabled: tracing is not supported yet"),
     (|stage| stage.cache_cluster_enabled == Some(true), "cacheClusterEnabled: caching is not supported yet"),
-    (|stage| stage.canary_settings.is_some(), "canarySettings: canary deployments are not supported yet"),
 ];
 
 const METHOD_SETTING: &[Rule<MethodSetting>] = &[

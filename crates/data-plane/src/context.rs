@@ -105,7 +105,7 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("integrationStatus", Late, |x| {
         number(x.record.integration.service_status.or(x.record.integration.status))
     }),
-    ("isCanaryRequest", Early, |x| text(if x.record.is_canary { "true" } else { "false" })),
+    ("isCanaryRequest", Early, |x| text(if x.plan.is_canary? { "true" } else { "false" })),
     ("path", Early, |x| Some(Cow::Owned(x.path_with_stage()))),
     ("protocol", Early, |x| text(x.head.version.as_str())),
     ("requestId", Early, |x| Some(String::from_utf8_lossy(&x.request_id))),

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 /// One call of a function.
 #[derive(Clone, Debug)]
@@ -65,8 +66,47 @@ impl LambdaError {
 /// The answer to come.
 pub type LambdaFuture = Pin<Box<dyn Future<Output = Result<LambdaAnswer, LambdaError>> + Send>>;
 
+/// A function's answer while it is still being made (`InvokeWithResponseStream`).
+///
+/// Pieces come in order. The channel closes when the function has ended well; an error ends the answer before its time
+/// and is the last thing to come. Dropping the receiver means that nobody reads on: whoever sends may then stop.
+pub type LambdaChunks = mpsc::Receiver<Result<Bytes, LambdaStreamError>>;
+
+/// Why a streamed answer broke off (`InvokeComplete` with an `ErrorCode`).
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the function's answer broke off ({code}): {details}")]
+pub struct LambdaStreamError {
+    /// Such as `Unhandled`.
+    pub code: String,
+    /// What is known of the cause.
+    pub details: String,
+}
+
+/// The streamed answer to come: ready once the function has been called, which may be before its first byte.
+pub type LambdaStreamFuture = Pin<Box<dyn Future<Output = Result<LambdaChunks, LambdaError>> + Send>>;
+
 /// Calls functions.
 pub trait LambdaInvoker: Send + Sync {
     /// Calls one. Dropping the future gives up waiting.
     fn invoke(&self, call: LambdaCall) -> LambdaFuture;
+
+    /// Calls one and hands its answer on as it is made. A function that does not stream answers in one piece, as on
+    /// Lambda; that is also what an invoker does which has nothing better than this.
+    fn invoke_streaming(&self, call: LambdaCall) -> LambdaStreamFuture {
+        let answer = self.invoke(call);
+        Box::pin(async move {
+            let answer = answer.await?;
+            let (sender, chunks) = mpsc::channel(1);
+            let piece = match answer.function_error {
+                Some(code) => {
+                    let details = String::from_utf8_lossy(&answer.payload).into_owned();
+                    Err(LambdaStreamError { code, details })
+                }
+                None => Ok(answer.payload),
+            };
+            // The receiver is at hand and the channel is empty.
+            let _ = sender.try_send(piece);
+            Ok(chunks)
+        })
+    }
 }

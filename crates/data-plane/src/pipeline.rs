@@ -41,7 +41,8 @@ pub async fn serve(
     head: RequestHead,
     body: Body,
 ) -> (ResponseHead, Body) {
-    let mut exchange = Exchange::new(worker, connection, target.plan, target.path, head, body);
+    let plan = target.plan.choose(|| worker.roll());
+    let mut exchange = Exchange::new(worker, connection, plan, target.path, head, body);
     let (head, body) = match run(&mut exchange).await {
         Ok(response) => response,
         Err(fault) => {

@@ -30,8 +30,6 @@ pub struct Record {
     pub identity: Option<Box<IdentityRecord>>,
     /// Whether the answer came from the stage's cache.
     pub cache: CacheUse,
-    /// `$context.isCanaryRequest`.
-    pub is_canary: bool,
     /// `$context.customDomain.basePathMatched`.
     pub base_path: Option<Box<str>>,
     /// What the client was sent.

@@ -44,6 +44,7 @@ pub struct Worker {
     pub view: View,
     pub(crate) pool: Pool,
     pub(crate) drain: Drain,
+    dice: Cell<u64>,
 }
 
 impl Worker {
@@ -51,7 +52,19 @@ impl Worker {
     #[must_use]
     pub fn new(services: Arc<Services>) -> Rc<Self> {
         let view = View::new(Arc::clone(&services.current));
-        Rc::new(Self { services, view, pool: Pool::default(), drain: Drain::default() })
+        // Without the system's randomness, workers merely roll the same numbers.
+        let dice = Cell::new(getrandom::u64().unwrap_or_default());
+        Rc::new(Self { services, view, pool: Pool::default(), drain: Drain::default(), dice })
+    }
+
+    /// A number from 0 to below 1, evenly spread (SplitMix64). Nobody must rely on it as a secret.
+    pub(crate) fn roll(&self) -> f64 {
+        let state = self.dice.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.dice.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        // The upper 53 bits are what a double can tell apart.
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

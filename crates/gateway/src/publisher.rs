@@ -4,10 +4,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use stagedoor_control_plane::deployed::DeployedApi;
+use stagedoor_control_plane::deployed::{DeployedApi, DeployedStage};
 use stagedoor_control_plane::store::Revision;
 use stagedoor_control_plane::{ApiError, ControlPlane};
-use stagedoor_data_plane::plan::{self, CompileSettings, Plan};
+use stagedoor_data_plane::plan::{self, CompileSettings, Plan, PlanError};
 use stagedoor_data_plane::published::{Current, Published, PublishedApi};
 use tokio::sync::watch;
 
@@ -124,7 +124,7 @@ impl Publisher {
             let key = (id.to_owned(), name.clone());
             let plan: Option<Arc<Plan>> = match (self.compiled.get(&key), old) {
                 (Some(known), Some(old)) if *known == revision => Some(Arc::clone(old)),
-                _ => match plan::compile(&deployed.snapshot, &deployed.stage, &self.settings) {
+                _ => match compile(&deployed, &self.settings) {
                     Ok(plan) => Some(Arc::new(plan)),
                     Err(errors) => {
                         for error in errors {
@@ -141,4 +141,11 @@ impl Publisher {
         }
         PublishedApi { endpoint_disabled: deployed.endpoint_disabled, stages }
     }
+}
+
+/// A stage with its canary.
+fn compile(deployed: &DeployedStage, settings: &CompileSettings) -> Result<Plan, Vec<PlanError>> {
+    let plan = plan::compile(&deployed.snapshot, &deployed.stage, settings)?;
+    let Some(canary) = &deployed.canary else { return Ok(plan) };
+    Ok(plan.with_canary(canary.percent_traffic, plan::compile(&canary.snapshot, &canary.stage, settings)?))
 }

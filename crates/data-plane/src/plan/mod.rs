@@ -95,8 +95,19 @@ pub struct Plan {
     pub gateway_responses: GatewayResponses,
     /// Whether the request's headers are needed after the integration took them.
     pub keeps_request_headers: bool,
+    /// `$context.isCanaryRequest`: nothing if the stage has no canary.
+    pub is_canary: Option<bool>,
+    canary: Option<Canary>,
     router: Router<usize>,
     resources: Vec<ResourcePlan>,
+}
+
+/// The plan that takes a share of a stage's requests.
+#[derive(Debug)]
+struct Canary {
+    /// From 0.0, none, to 1.0, all.
+    share: f64,
+    plan: Box<Plan>,
 }
 
 /// A resource, compiled.
@@ -131,6 +142,24 @@ impl ResourcePlan {
 }
 
 impl Plan {
+    /// Gives a stage its canary, which serves a random share of the requests.
+    #[must_use]
+    pub fn with_canary(mut self, percent_traffic: f64, mut canary: Self) -> Self {
+        self.is_canary = Some(false);
+        canary.is_canary = Some(true);
+        self.canary = Some(Canary { share: percent_traffic / 100.0, plan: Box::new(canary) });
+        self
+    }
+
+    /// The plan that serves a request: this one, or the canary's. `roll` gives a number from 0 to below 1.
+    #[must_use]
+    pub fn choose(&self, roll: impl FnOnce() -> f64) -> &Self {
+        match &self.canary {
+            Some(canary) if roll() < canary.share => &canary.plan,
+            _ => self,
+        }
+    }
+
     /// Finds the method for a request, by its path below the stage.
     #[must_use]
     pub fn route(&self, method: &Method, path: &str) -> Option<Route<'_>> {
@@ -197,6 +226,8 @@ pub fn compile(
         endpoint_type: types.and_then(|types| types.first().copied()).unwrap_or(EndpointType::Edge),
         binary_media_types,
         keeps_request_headers: gateway_responses.uses_request_headers(),
+        is_canary: None,
+        canary: None,
         variables,
         gateway_responses,
         router,
@@ -226,12 +257,6 @@ fn refuse_what_is_not_built(api: &RestApi, stage: &Stage, errors: &mut Vec<PlanE
         "client certificates are not supported yet; remove clientCertificateId",
     );
     refuse(is_set(&stage.web_acl_arn), &name, "web ACLs are not supported yet; remove the association");
-    let canary = stage.canary_settings.as_ref().and_then(|canary| canary.percent_traffic);
-    refuse(
-        canary.is_some_and(|percent| percent > 0.0),
-        &name,
-        "canary deployments are not supported yet; remove canarySettings",
-    );
     for (key, setting) in stage.method_settings.iter().flatten() {
         let place = format!("{name}, method setting {key}");
         let cached = setting.caching_enabled == Some(true) && stage.cache_cluster_enabled == Some(true);

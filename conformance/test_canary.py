@@ -1,0 +1,176 @@
+"""Canary deployments: what the control plane says of them (recorded), and who gets which share of the traffic."""
+
+import pytest
+from botocore.exceptions import ClientError
+from harness import body_json
+
+TEMPLATE = """{"deployment": "%s", "var": "$stageVariables.testVar", "own": "$stageVariables.noStageVar",
+"kept": "$stageVariables.defaultVar", "isCanary": "$context.isCanaryRequest"}"""
+
+
+@pytest.fixture
+def api(gateway):
+    """An API whose answer tells the deployment; `api.redeploy` freezes another text and returns the deployment's id."""
+    api = gateway.rest_api()
+    api.mock("GET", "/", TEMPLATE % "first")
+
+    def redeploy(text, **options):
+        api.client.update_integration_response(
+            restApiId=api.id,
+            resourceId=api.resource("/"),
+            httpMethod="GET",
+            statusCode="200",
+            patchOperations=[
+                {"op": "replace", "path": "/responseTemplates/application~1json", "value": TEMPLATE % text}
+            ],
+        )
+        return api.client.create_deployment(restApiId=api.id, **options)["id"]
+
+    def update(stage, *operations):
+        patch = [dict(zip(("op", "path", "value"), operation, strict=False)) for operation in operations]
+        for operation in patch:
+            if operation["op"] == "copy":
+                operation["from"] = operation.pop("value")
+        return api.client.update_stage(restApiId=api.id, stageName=stage, patchOperations=patch)
+
+    api.redeploy, api.update = redeploy, update
+    return api
+
+
+def refused(call, message):
+    with pytest.raises(ClientError) as error:
+        call()
+    assert error.value.response["Error"]["Code"] == "BadRequestException"
+    assert error.value.response["Error"]["Message"].startswith(message), error.value
+
+
+class TestControlPlane:
+    def test_stage_with_a_canary(self, api):
+        first, second = api.redeploy("first"), api.redeploy("second")
+        canary = {"deploymentId": second, "percentTraffic": 50, "stageVariableOverrides": {"testVar": "canary"}}
+        where = {"restApiId": api.id, "stageName": "dev"}
+        made = api.client.create_stage(
+            **where, deploymentId=first, variables={"testVar": "default"}, canarySettings=canary
+        )
+        assert made["canarySettings"] == {**canary, "percentTraffic": 50.0, "useStageCache": False}
+        assert made["deploymentId"] == first
+        changed = api.update("dev", ("replace", "/canarySettings/stageVariableOverrides/testVar", "updated"))
+        assert changed["canarySettings"]["stageVariableOverrides"] == {"testVar": "updated"}
+        assert "canarySettings" not in api.update("dev", ("remove", "/canarySettings"))
+        assert "canarySettings" not in api.client.get_stage(**where)
+
+    def test_defaults_when_the_first_setting_is_patched(self, api):
+        first, second = api.redeploy("first", stageName="dev"), api.redeploy("second")
+        changed = api.update("dev", ("replace", "/canarySettings/deploymentId", second))
+        assert changed["canarySettings"] == {"deploymentId": second, "percentTraffic": 0.0, "useStageCache": False}
+        api.update("dev", ("remove", "/canarySettings"))
+        changed = api.update("dev", ("replace", "/canarySettings/percentTraffic", "50"))
+        assert changed["canarySettings"] == {"deploymentId": first, "percentTraffic": 50.0, "useStageCache": False}
+
+    def test_deployment_as_canary(self, api):
+        first = api.redeploy("first", stageName="dev")
+        second = api.redeploy("second", stageName="dev", canarySettings={"percentTraffic": 50})
+        stage = api.client.get_stage(restApiId=api.id, stageName="dev")
+        assert (stage["deploymentId"], stage["canarySettings"]["deploymentId"]) == (first, second)
+        where = {"restApiId": api.id, "deploymentId": second}
+        message = "Active stages pointing to this deployment must be moved or deleted"
+        refused(lambda: api.client.delete_deployment(**where), message)
+        api.update("dev", ("remove", "/canarySettings"))
+        api.client.delete_deployment(**where)
+
+    def test_what_is_refused(self, api):
+        deploy = "Invalid deployment content specified."
+        canary = {"percentTraffic": 50}
+        refused(
+            lambda: api.redeploy("x", canarySettings=canary),
+            f"{deploy}Non null and non empty stageName must be provided for canary deployment. Provided value is null",
+        )
+        refused(
+            lambda: api.redeploy("x", stageName="non-existing", canarySettings=canary),
+            f"{deploy}Stage non-existing must already be created before making a canary release deployment",
+        )
+        first = api.redeploy("first", stageName="dev")
+        path = "Invalid method setting path: /canarySettings"
+        refused(lambda: api.update("dev", ("replace", "/canarySettings", "test")), path + ". Must be one of: [/depl")
+        refused(lambda: api.update("dev", ("replace", "/canarySettings/badPath", "x")), path + "/badPath. Must be one")
+        for setting in "stageVariableOverrides", "badPath":
+            refused(
+                lambda setting=setting: api.update("dev", ("remove", f"/canarySettings/{setting}")),
+                f"Cannot remove method setting canarySettings/{setting} because there is no method setting for this method ",
+            )
+        refused(
+            lambda: api.update("dev", ("add", "/canarySettings/deploymentId", first)),
+            "Invalid add operation with path: /canarySettings/deploymentId",
+        )
+        refused(
+            lambda: api.update("dev", ("replace", "/canarySettings/deploymentId", "deploy")),
+            "Deployment id does not exist",
+        )
+        refused(
+            lambda: api.client.create_stage(
+                restApiId=api.id, stageName="dev3", deploymentId=first, canarySettings={"deploymentId": "deploy"}
+            ),
+            "Deployment id does not exist",
+        )
+        for percent in "-0.1", "100.1", "many":
+            refused(lambda p=percent: api.update("dev", ("replace", "/canarySettings/percentTraffic", p)), "Invalid per")
+        refused(
+            lambda: api.update("dev", ("copy", "/canarySettings/stageVariableOverrides", "/variables")),
+            "Invalid copy operation with path: /canarySettings/stageVariableOverrides and from /variables. Valid "
+            "copy:path are [/deploymentId, /variables] and valid copy:from are [/canarySettings/deploymentId, "
+            "/canarySettings/stageVariableOverrides]",
+        )
+        refused(
+            lambda: api.update("dev", ("copy", "/deploymentId", "/canarySettings/deploymentId")),
+            "Promotion not available. Canary does not exist.",
+        )
+        assert "canarySettings" not in api.client.get_stage(restApiId=api.id, stageName="dev")
+
+    def test_another_deployment_waits_until_the_canary_is_gone(self, api):
+        api.redeploy("first", stageName="dev")
+        api.redeploy("second", stageName="dev", canarySettings={"percentTraffic": 50})
+        refused(lambda: api.redeploy("third", stageName="dev"), "Stage dev has a canary.")
+        api.update("dev", ("remove", "/canarySettings"))
+        api.redeploy("third", stageName="dev")
+        assert body_json(api.call("GET", "/", "dev"))["deployment"] == "third"
+
+
+class TestTraffic:
+    def test_both_deployments_and_their_variables(self, api):
+        api.redeploy("first", stageName="dev", variables={"testVar": "default", "defaultVar": "default"})
+        expected = {"deployment": "first", "var": "default", "own": "", "kept": "default", "isCanary": ""}
+        assert body_json(api.call("GET", "/", "dev")) == expected
+        overrides = {"testVar": "canary", "noStageVar": "canary"}
+        api.redeploy(
+            "second", stageName="dev", canarySettings={"percentTraffic": 0, "stageVariableOverrides": overrides}
+        )
+        assert body_json(api.call("GET", "/", "dev")) == {**expected, "isCanary": "false"}
+        api.update("dev", ("replace", "/canarySettings/percentTraffic", "100.0"))
+        canary = {"deployment": "second", "var": "canary", "own": "canary", "kept": "default", "isCanary": "true"}
+        assert body_json(api.call("GET", "/", "dev")) == canary
+
+        promoted = api.update(
+            "dev",
+            ("replace", "/canarySettings/percentTraffic", "0.0"),
+            ("copy", "/variables", "/canarySettings/stageVariableOverrides"),
+            ("copy", "/deploymentId", "/canarySettings/deploymentId"),
+        )
+        assert promoted["deploymentId"] == promoted["canarySettings"]["deploymentId"]
+        assert promoted["variables"] == {"testVar": "canary", "noStageVar": "canary", "defaultVar": "default"}
+        assert body_json(api.call("GET", "/", "dev")) == {**canary, "isCanary": "false"}
+        api.update("dev", ("remove", "/canarySettings"))
+        assert body_json(api.call("GET", "/", "dev")) == {**canary, "isCanary": ""}
+
+    def test_share_over_10000_calls(self, gateway, api):
+        api.redeploy("first", stageName="dev")
+        api.redeploy("second", stageName="dev", canarySettings={"percentTraffic": 20})
+        head = f"GET /dev/ HTTP/1.1\r\nHost: {api.id}.execute-api.localhost\r\n"
+        calls, connections, canaries = 10_000, 20, 0
+        for _ in range(connections):
+            each = calls // connections
+            requests = f"{head}\r\n".encode() * (each - 1) + f"{head}Connection: close\r\n\r\n".encode()
+            answers = gateway.raw(requests, seconds=60)
+            assert answers.count(b"HTTP/1.1 200") == each
+            canaries += answers.count(b'"isCanary": "true"')
+        # Four standard deviations of a fair draw are 160.
+        assert abs(canaries - calls * 0.2) < 160, canaries
