@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use stagedoor_shapes::apigateway::Stage;
-use stagedoor_shapes::snapshot::RestApiSnapshot;
+use stagedoor_shapes::apigatewayv2;
+use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 
 use crate::ApiError;
 use crate::store::{CommitError, Revision, Store};
@@ -18,6 +19,16 @@ pub trait DeploymentCheck: Send + Sync {
     /// # Errors
     /// Everything that cannot work, one sentence each, naming the resource and method.
     fn check(&self, snapshot: &RestApiSnapshot, stage: Option<&Stage>) -> Result<(), Vec<String>>;
+
+    /// The same for HTTP and WebSocket APIs.
+    ///
+    /// # Errors
+    /// Everything that cannot work, one sentence each, naming the route.
+    fn check_v2(
+        &self,
+        snapshot: &ApiSnapshot,
+        stage: Option<&apigatewayv2::Stage>,
+    ) -> Result<(), Vec<String>>;
 }
 
 /// A check that finds nothing, for tests and tools that serve no traffic.
@@ -26,6 +37,10 @@ pub struct NoCheck;
 
 impl DeploymentCheck for NoCheck {
     fn check(&self, _: &RestApiSnapshot, _: Option<&Stage>) -> Result<(), Vec<String>> {
+        Ok(())
+    }
+
+    fn check_v2(&self, _: &ApiSnapshot, _: Option<&apigatewayv2::Stage>) -> Result<(), Vec<String>> {
         Ok(())
     }
 }

@@ -39,8 +39,10 @@ mod unsupported;
 mod usage_plan_keys;
 mod usage_plan_patch;
 mod usage_plans;
+mod v2;
 mod vpc_links;
 
 pub use control_plane::{ControlPlane, DeploymentCheck, NoCheck, Settings};
 pub use error::ApiError;
 pub use memory::MemoryStore;
+pub use v2::V2;

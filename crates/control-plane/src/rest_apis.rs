@@ -104,10 +104,7 @@ impl ControlPlane {
         api.endpoint_configuration = Some(endpoint_configuration(api.endpoint_configuration)?);
         api.api_key_source = api.api_key_source.or(Some(ApiKeySourceType::Header));
         api.disable_execute_api_endpoint = api.disable_execute_api_endpoint.or(Some(false));
-        let id = match api.tags.as_ref().and_then(|tags| tags.get(CUSTOM_ID_TAG)) {
-            Some(id) => custom_id(tx, id)?,
-            None => unused_id(tx)?,
-        };
+        let id = new_id(tx, api.tags.as_ref())?;
         api.policy =
             api.policy.map(|policy| policy::stored(&policy, &self.execute_api_arn(&id))).transpose()?;
         api.id = Some(id);
@@ -340,6 +337,25 @@ fn patch_media_types(api: &mut RestApi, patch: &Patch<Field>) -> Result<(), ApiE
     Ok(())
 }
 
+/// The id that the tags of a new API ask for, or one that no API has. All kinds of APIs share their ids, because they
+/// share the host names that have them.
+///
+/// # Errors
+/// [`ApiError::BadRequest`] for what cannot be an id, [`ApiError::Conflict`] for one that is taken.
+pub(crate) fn new_id(
+    tx: &Tx,
+    tags: Option<&std::collections::BTreeMap<String, String>>,
+) -> Result<String, ApiError> {
+    match tags.and_then(|tags| tags.get(CUSTOM_ID_TAG)) {
+        Some(id) => custom_id(tx, id),
+        None => unused_id(tx),
+    }
+}
+
+fn is_taken(tx: &Tx, id: &str) -> Result<bool, ApiError> {
+    Ok(tx.exists(&keys::api(id))? || tx.exists(&crate::v2::keys::api(id))?)
+}
+
 fn custom_id(tx: &Tx, id: &str) -> Result<String, ApiError> {
     // It becomes a part of host names and of keys.
     let valid = !id.is_empty()
@@ -350,7 +366,7 @@ fn custom_id(tx: &Tx, id: &str) -> Result<String, ApiError> {
             "Invalid {CUSTOM_ID_TAG} tag: an API id has 1 to 63 letters, digits and hyphens, not '{id}'"
         ));
     }
-    if tx.exists(&keys::api(id))? {
+    if is_taken(tx, id)? {
         return conflict(format!("An API with the id {id} already exists"));
     }
     Ok(id.to_owned())
@@ -359,7 +375,7 @@ fn custom_id(tx: &Tx, id: &str) -> Result<String, ApiError> {
 fn unused_id(tx: &Tx) -> Result<String, ApiError> {
     loop {
         let id = ids::api()?;
-        if !tx.exists(&keys::api(&id))? {
+        if !is_taken(tx, &id)? {
             return Ok(id);
         }
     }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use stagedoor_control_plane::{ControlPlane, DeploymentCheck, MemoryStore, Settings};
 use stagedoor_shapes::apigateway::Stage;
-use stagedoor_shapes::snapshot::RestApiSnapshot;
+use stagedoor_shapes::apigatewayv2;
+use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 use support::{api, call, mock, patch, plane, resource, text};
 
 fn deploy(plane: &ControlPlane, api: &str, stage: &str) -> Value {
@@ -123,6 +124,10 @@ impl DeploymentCheck for Refuse {
     fn check(&self, snapshot: &RestApiSnapshot, stage: Option<&Stage>) -> Result<(), Vec<String>> {
         let stage = stage.and_then(|stage| stage.stage_name.clone()).unwrap_or_default();
         Err(vec![format!("{} resources in {stage:?}", snapshot.resources.len()), "and more".to_owned()])
+    }
+
+    fn check_v2(&self, _: &ApiSnapshot, _: Option<&apigatewayv2::Stage>) -> Result<(), Vec<String>> {
+        Ok(())
     }
 }
 

@@ -3,7 +3,8 @@
 use stagedoor_control_plane::DeploymentCheck;
 use stagedoor_data_plane::plan::{self, CompileSettings};
 use stagedoor_shapes::apigateway::Stage;
-use stagedoor_shapes::snapshot::RestApiSnapshot;
+use stagedoor_shapes::apigatewayv2;
+use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 
 /// Compiles what is to be deployed, and throws the plan away.
 pub(crate) struct CompileCheck(pub(crate) CompileSettings);
@@ -14,5 +15,9 @@ impl DeploymentCheck for CompileCheck {
         plan::compile(snapshot, stage.unwrap_or(&any_stage), &self.0)
             .map(drop)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    fn check_v2(&self, _: &ApiSnapshot, _: Option<&apigatewayv2::Stage>) -> Result<(), Vec<String>> {
+        Err(vec!["HTTP APIs are not served yet".to_owned()])
     }
 }

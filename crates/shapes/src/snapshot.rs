@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::apigateway::{Authorizer, GatewayResponse, Model, RequestValidator, Resource, RestApi};
+use crate::apigatewayv2 as v2;
 
 /// A REST API as it was when it was deployed: everything that serving its traffic depends on, apart from the stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,4 +25,30 @@ pub struct RestApiSnapshot {
     /// The gateway responses that were changed from AWS's defaults.
     #[serde(default)]
     pub gateway_responses: Vec<GatewayResponse>,
+}
+
+/// An HTTP or WebSocket API as it was when it was deployed: everything that serving its traffic depends on, apart from
+/// the stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ApiSnapshot {
+    /// The API itself, with its protocol and its CORS configuration.
+    pub api: v2::Api,
+    /// Its routes.
+    #[serde(default)]
+    pub routes: Vec<v2::Route>,
+    /// The responses of routes, each with the id of its route.
+    #[serde(default)]
+    pub route_responses: Vec<(String, v2::RouteResponse)>,
+    /// Integrations, which routes refer to as `integrations/{id}`.
+    #[serde(default)]
+    pub integrations: Vec<v2::Integration>,
+    /// The responses of integrations, each with the id of its integration.
+    #[serde(default)]
+    pub integration_responses: Vec<(String, v2::IntegrationResponse)>,
+    /// Authorizers, which routes refer to by id.
+    #[serde(default)]
+    pub authorizers: Vec<v2::Authorizer>,
+    /// Models.
+    #[serde(default)]
+    pub models: Vec<v2::Model>,
 }

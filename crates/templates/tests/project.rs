@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use stagedoor_control_plane::{ControlPlane, DeploymentCheck, MemoryStore, Settings};
 use stagedoor_shapes::apigateway::Stage;
-use stagedoor_shapes::snapshot::RestApiSnapshot;
+use stagedoor_shapes::apigatewayv2;
+use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 use stagedoor_templates::{Problem, Project, Runtime};
 
 /// The example that newcomers start with.
@@ -148,6 +149,10 @@ impl DeploymentCheck for Picky {
         } else {
             Ok(())
         }
+    }
+
+    fn check_v2(&self, _: &ApiSnapshot, _: Option<&apigatewayv2::Stage>) -> Result<(), Vec<String>> {
+        Ok(())
     }
 }
 

@@ -5,16 +5,16 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use stagedoor_control_plane::{ApiError, ControlPlane};
+use stagedoor_control_plane::{ApiError, ControlPlane, V2};
 
 use crate::{failure::Failure, output::internal, service::Service};
 
 macro_rules! operations {
-    ($(#[$meta:meta])* $table:ident, $call:ident { $($operation:ident => $method:ident,)* }) => {
+    ($(#[$meta:meta])* $table:ident, $call:ident, $plane:ty { $($operation:ident => $method:ident,)* }) => {
         $(#[$meta])*
         const $table: &[&str] = &[$(stringify!($operation),)*];
 
-        fn $call(plane: &ControlPlane, operation: &str, input: Map<String, Value>) -> Result<Value, Failure> {
+        fn $call(plane: $plane, operation: &str, input: Map<String, Value>) -> Result<Value, Failure> {
             match operation {
                 $(stringify!($operation) => run(input, |input| plane.$method(input)),)*
                 _ => Err(internal(format!("{operation} is not in the table of operations"))),
@@ -25,7 +25,7 @@ macro_rules! operations {
 
 operations! {
     /// REST APIs.
-    REST, call_rest {
+    REST, call_rest, &ControlPlane {
         CreateApiKey => create_api_key,
         CreateAuthorizer => create_authorizer,
         CreateDeployment => create_deployment,
@@ -125,8 +125,70 @@ operations! {
     }
 }
 
-/// HTTP and WebSocket APIs.
-const HTTP: &[&str] = &[];
+operations! {
+    /// HTTP and WebSocket APIs.
+    HTTP, call_http, V2<'_> {
+        CreateApi => create_api,
+        CreateAuthorizer => create_authorizer,
+        CreateDeployment => create_deployment,
+        CreateIntegration => create_integration,
+        CreateIntegrationResponse => create_integration_response,
+        CreateModel => create_model,
+        CreateRoute => create_route,
+        CreateRouteResponse => create_route_response,
+        CreateStage => create_stage,
+        CreateVpcLink => create_vpc_link,
+        DeleteAccessLogSettings => delete_access_log_settings,
+        DeleteApi => delete_api,
+        DeleteAuthorizer => delete_authorizer,
+        DeleteCorsConfiguration => delete_cors_configuration,
+        DeleteDeployment => delete_deployment,
+        DeleteIntegration => delete_integration,
+        DeleteIntegrationResponse => delete_integration_response,
+        DeleteModel => delete_model,
+        DeleteRoute => delete_route,
+        DeleteRouteRequestParameter => delete_route_request_parameter,
+        DeleteRouteResponse => delete_route_response,
+        DeleteRouteSettings => delete_route_settings,
+        DeleteStage => delete_stage,
+        DeleteVpcLink => delete_vpc_link,
+        GetApi => get_api,
+        GetApis => get_apis,
+        GetAuthorizer => get_authorizer,
+        GetAuthorizers => get_authorizers,
+        GetDeployment => get_deployment,
+        GetDeployments => get_deployments,
+        GetIntegration => get_integration,
+        GetIntegrationResponse => get_integration_response,
+        GetIntegrationResponses => get_integration_responses,
+        GetIntegrations => get_integrations,
+        GetModel => get_model,
+        GetModelTemplate => get_model_template,
+        GetModels => get_models,
+        GetRoute => get_route,
+        GetRouteResponse => get_route_response,
+        GetRouteResponses => get_route_responses,
+        GetRoutes => get_routes,
+        GetStage => get_stage,
+        GetStages => get_stages,
+        GetTags => get_tags,
+        GetVpcLink => get_vpc_link,
+        GetVpcLinks => get_vpc_links,
+        ResetAuthorizersCache => reset_authorizers_cache,
+        TagResource => tag_resource,
+        UntagResource => untag_resource,
+        UpdateApi => update_api,
+        UpdateAuthorizer => update_authorizer,
+        UpdateDeployment => update_deployment,
+        UpdateIntegration => update_integration,
+        UpdateIntegrationResponse => update_integration_response,
+        UpdateModel => update_model,
+        UpdateRoute => update_route,
+        UpdateRouteResponse => update_route_response,
+        UpdateStage => update_stage,
+        UpdateVpcLink => update_vpc_link,
+    }
+}
 
 /// `@connections`.
 const CONNECTIONS: &[&str] = &[];
@@ -153,6 +215,7 @@ pub(crate) fn call(
 ) -> Result<Value, Failure> {
     match service {
         Service::Rest if is_built(service, operation) => call_rest(plane, operation, input),
+        Service::Http if is_built(service, operation) => call_http(plane.v2(), operation, input),
         _ => Err(Failure::not_built(service, operation)),
     }
 }

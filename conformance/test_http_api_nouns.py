@@ -1,0 +1,374 @@
+"""`apigatewayv2` through boto3: every noun of HTTP and WebSocket APIs made, read, listed, changed, removed; and what is
+said to a call that cannot be."""
+
+import json
+import subprocess
+
+import pytest
+from harness import REGION, ROOT
+from test_operations import without_metadata
+from test_protocol import error_of, signed
+
+FUNCTION = f"arn:aws:lambda:{REGION}:000000000000:function:f"
+
+
+@pytest.fixture
+def client(gateway):
+    return gateway.client("apigatewayv2")
+
+
+@pytest.fixture
+def api(client):
+    return client.create_api(Name="api", ProtocolType="HTTP")["ApiId"]
+
+
+@pytest.fixture
+def websocket(client):
+    made = client.create_api(Name="ws", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action")
+    return made["ApiId"]
+
+
+def refused(call, code, message, **parameters):
+    error = error_of(call, **parameters)["Error"]
+    assert error["Code"] == code, error
+    assert message in error["Message"], error
+
+
+def gone(call, message, **parameters):
+    refused(call, "NotFoundException", message, **parameters)
+
+
+def url_integration(client, api, **options):
+    options = {"IntegrationType": "HTTP_PROXY", "IntegrationMethod": "ANY", "IntegrationUri": "http://127.0.0.1:1", **options}
+    return client.create_integration(ApiId=api, **options)["IntegrationId"]
+
+
+def test_apis(client):
+    made = client.create_api(Name="one", ProtocolType="HTTP", Description="d", Version="v", Tags={"a": "b"})
+    assert made["ApiEndpoint"] == f"https://{made['ApiId']}.execute-api.{REGION}.amazonaws.com"
+    assert made["RouteSelectionExpression"] == "$request.method $request.path"
+    assert made["ApiKeySelectionExpression"] == "$request.header.x-api-key"
+    assert (made["DisableExecuteApiEndpoint"], made["IpAddressType"], made["Tags"]) == (False, "ipv4", {"a": "b"})
+    assert without_metadata(client.get_api(ApiId=made["ApiId"])) == without_metadata(made)
+    changed = client.update_api(ApiId=made["ApiId"], Name="two", Description="", DisableExecuteApiEndpoint=True)
+    assert (changed["Name"], changed["DisableExecuteApiEndpoint"], changed["Version"]) == ("two", True, "v")
+    assert "Description" not in changed
+    assert [item["ApiId"] for item in client.get_apis()["Items"]] == [made["ApiId"]]
+    client.delete_api(ApiId=made["ApiId"])
+    gone(client.get_api, f"Invalid API identifier specified 000000000000:{made['ApiId']}", ApiId=made["ApiId"])
+    gone(client.delete_api, "Invalid API identifier", ApiId=made["ApiId"])
+    gone(client.update_api, "Invalid API identifier", ApiId=made["ApiId"], Name="x")
+    refused(client.create_api, "BadRequestException", "RouteSelectionExpression", Name="x", ProtocolType="WEBSOCKET")
+    refused(client.create_api, "BadRequestException", "Name", Name=" ", ProtocolType="HTTP")
+    refused(client.get_apis, "BadRequestException", "maxResults", MaxResults="many")
+
+
+def test_pages(client):
+    made = [client.create_api(Name=f"a{number}", ProtocolType="HTTP")["ApiId"] for number in range(5)]
+    first = client.get_apis(MaxResults="2")
+    assert [item["ApiId"] for item in first["Items"]] == made[:2]
+    pages = list(client.get_paginator("get_apis").paginate(PaginationConfig={"PageSize": 2}))
+    assert [item["ApiId"] for page in pages for item in page["Items"]] == made
+    assert "NextToken" not in pages[-1]
+
+
+def test_an_id_of_ones_own(client, gateway):
+    assert client.create_api(Name="x", ProtocolType="HTTP", Tags={"_custom_id_": "mine"})["ApiId"] == "mine"
+    refused(client.create_api, "ConflictException", "mine", Name="y", ProtocolType="HTTP", Tags={"_custom_id_": "mine"})
+    refused(gateway.client().create_rest_api, "ConflictException", "mine", name="z", tags={"_custom_id_": "mine"})
+
+
+def test_wire_form(gateway):
+    made = signed(gateway, "POST", "/v2/apis", {"name": "wire", "protocolType": "HTTP"})
+    assert made.status_code == 201
+    assert made.json()["createdDate"].endswith("Z")
+    assert signed(gateway, "GET", "/v2/apis").json()["items"][0]["apiId"] == made.json()["apiId"]
+    assert signed(gateway, "DELETE", f"/v2/apis/{made.json()['apiId']}").status_code == 204
+
+
+def test_quick_create(client):
+    api = client.create_api(Name="q", ProtocolType="HTTP", Target="http://127.0.0.1:1/x", RouteKey="GET /a")["ApiId"]
+    (route,) = client.get_routes(ApiId=api)["Items"]
+    (integration,) = client.get_integrations(ApiId=api)["Items"]
+    (stage,) = client.get_stages(ApiId=api)["Items"]
+    assert (route["RouteKey"], route["ApiGatewayManaged"]) == ("GET /a", True)
+    assert route["Target"] == f"integrations/{integration['IntegrationId']}"
+    assert (integration["IntegrationType"], integration["IntegrationMethod"]) == ("HTTP_PROXY", "ANY")
+    assert (integration["PayloadFormatVersion"], integration["TimeoutInMillis"]) == ("1.0", 30000)
+    assert (stage["StageName"], stage["AutoDeploy"], stage["ApiGatewayManaged"]) == ("$default", True, True)
+    client.update_api(ApiId=api, Target=FUNCTION, RouteKey="$default")
+    (integration,) = client.get_integrations(ApiId=api)["Items"]
+    assert (integration["IntegrationType"], integration["PayloadFormatVersion"]) == ("AWS_PROXY", "2.0")
+    assert client.get_routes(ApiId=api)["Items"][0]["RouteKey"] == "$default"
+    refused(client.delete_route, "BadRequestException", "managed", ApiId=api, RouteId=route["RouteId"])
+    where = {"ApiId": api, "IntegrationId": integration["IntegrationId"]}
+    refused(client.delete_integration, "BadRequestException", "managed", **where)
+    refused(client.create_api, "BadRequestException", "Target", Name="x", ProtocolType="HTTP", RouteKey="GET /")
+    refused(client.create_api, "BadRequestException", "target", Name="x", ProtocolType="HTTP", Target="nowhere")
+
+
+def test_cors_configuration(client, api):
+    cors = {"AllowOrigins": ["https://a.test", "http://*"], "AllowMethods": ["GET", "*"], "AllowHeaders": ["x-a"],
+            "ExposeHeaders": ["x-b"], "MaxAge": 60, "AllowCredentials": True}  # fmt: skip
+    assert client.update_api(ApiId=api, CorsConfiguration=cors)["CorsConfiguration"] == cors
+    client.delete_cors_configuration(ApiId=api)
+    assert "CorsConfiguration" not in client.get_api(ApiId=api)
+    gone(client.delete_cors_configuration, "Invalid API identifier", ApiId="absent1234")
+    for wrong, message in [
+        ({"AllowOrigins": ["*"], "AllowCredentials": True}, "allow-credentials is not supported if 'allow-origin' is *"),
+        ({"AllowOrigins": ["a.test"]}, "origin"),
+        ({"AllowMethods": ["FETCH"]}, "method"),
+        ({"AllowHeaders": ["a b"]}, "header"),
+    ]:
+        refused(client.update_api, "BadRequestException", message, ApiId=api, CorsConfiguration=wrong)
+
+
+def test_routes(client, api):
+    target = f"integrations/{url_integration(client, api)}"
+    made = client.create_route(ApiId=api, RouteKey="GET /pets/{id}", OperationName="get", Target=target)
+    where = {"ApiId": api, "RouteId": made["RouteId"]}
+    assert (made["AuthorizationType"], made["ApiKeyRequired"]) == ("NONE", False)
+    assert without_metadata(client.get_route(**where)) == without_metadata(made)
+    assert client.update_route(**where, RouteKey="ANY /{proxy+}")["RouteKey"] == "ANY /{proxy+}"
+    assert [item["RouteId"] for item in client.get_routes(ApiId=api)["Items"]] == [made["RouteId"]]
+    create = client.create_route
+    message = "Route with key ANY /{proxy+} already exists for this API"
+    refused(create, "ConflictException", message, ApiId=api, RouteKey="ANY /{proxy+}")
+    refused(create, "BadRequestException", "The provided route key is not formatted properly", ApiId=api, RouteKey="pets")
+    gone(create, "Invalid Integration identifier", ApiId=api, RouteKey="GET /", Target="integrations/absent")
+    refused(create, "BadRequestException", "Invalid authorizer ID", ApiId=api, RouteKey="GET /", AuthorizationType="JWT")
+    refused(create, "BadRequestException", "apiKeyRequired", ApiId=api, RouteKey="GET /", ApiKeyRequired=True)
+    refused(client.delete_route_request_parameter, "NotFoundException", "x", **where, RequestParameterKey="x")
+    client.delete_route(**where)
+    gone(client.get_route, "Invalid Route identifier", **where)
+    gone(client.update_route, "Invalid Route identifier", **where, RouteKey="GET /")
+    gone(client.delete_route, "Invalid Route identifier", **where)
+    gone(client.get_routes, "Invalid API identifier", ApiId="absent1234")
+
+
+def test_integrations(client, api):
+    create = client.create_integration
+    made = create(
+        ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=FUNCTION, PayloadFormatVersion="2.0", Description="d",
+        RequestParameters={"append:header.x": "$request.path", "overwrite:path": "/x"},
+        ResponseParameters={"404": {"overwrite:statuscode": "200"}, "500": {"append:header.e": "1"}},
+    )  # fmt: skip
+    where = {"ApiId": api, "IntegrationId": made["IntegrationId"]}
+    assert (made["ConnectionType"], made["IntegrationMethod"], made["TimeoutInMillis"]) == ("INTERNET", "POST", 30000)
+    assert without_metadata(client.get_integration(**where)) == without_metadata(made)
+    changed = client.update_integration(
+        **where, RequestParameters={"append:header.x": "", "append:header.y": "2"}, ResponseParameters={"404": {}}
+    )
+    assert changed["RequestParameters"] == {"append:header.y": "2", "overwrite:path": "/x"}
+    assert changed["ResponseParameters"] == {"500": {"append:header.e": "1"}}
+    assert len(client.get_integrations(ApiId=api)["Items"]) == 1
+    route = client.create_route(ApiId=api, RouteKey="GET /", Target=f"integrations/{made['IntegrationId']}")["RouteId"]
+    refused(client.delete_integration, "ConflictException", "referenced by existing Routes", **where)
+    client.delete_route(ApiId=api, RouteId=route)
+    client.delete_integration(**where)
+    gone(client.get_integration, "Invalid Integration identifier", **where)
+    gone(client.update_integration, "Invalid Integration identifier", **where)
+    gone(client.delete_integration, "Invalid Integration identifier", **where)
+    http = {"ApiId": api, "IntegrationType": "HTTP_PROXY", "IntegrationMethod": "GET", "IntegrationUri": "http://a.test"}
+    for wrong, message in [
+        (
+            {**http, "IntegrationType": "HTTP"},
+            "Currently, an API with a protocol type of HTTP may only be associated with proxy integrations (AWS_PROXY, "
+            "HTTP_PROXY)",
+        ),
+        ({**http, "TimeoutInMillis": 30001}, "Member must have value less than or equal to 30000"),
+        ({**http, "PayloadFormatVersion": "2.0"}, "PayloadFormatVersion"),
+        ({**http, "IntegrationUri": "a.test"}, "Invalid HTTP endpoint specified for URI"),
+        ({**http, "ConnectionType": "VPC_LINK"}, "ConnectionId"),
+        ({**http, "ConnectionType": "VPC_LINK", "ConnectionId": "absent"}, "Vpc Link"),
+        ({**http, "RequestTemplates": {"a/b": "x"}}, "requestTemplates"),
+        (
+            {**http, "RequestParameters": {"append:header.Connection": "x"}},
+            "Invalid mapping expression specified: Validation Result: warnings : [], errors : [Operations on header "
+            "connection are restricted]",
+        ),
+        ({**http, "ResponseParameters": {"200": {"append:querystring.x": "x"}}}, "Response Actioned Parameter"),
+        ({"ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationUri": FUNCTION}, "PayloadFormatVersion"),
+        (
+            {"ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationSubtype": "SQS-SendMessage",
+             "PayloadFormatVersion": "1.0", "CredentialsArn": "arn:aws:iam::0:role/x"},
+            "QueueUrl, MessageBody",
+        ),
+    ]:  # fmt: skip
+        refused(create, "BadRequestException", message, **wrong)
+
+
+def test_authorizers(client, api):
+    jwt = {"ApiId": api, "AuthorizerType": "JWT", "Name": "j", "IdentitySource": ["$request.header.Authorization"],
+           "JwtConfiguration": {"Issuer": "https://issuer.test", "Audience": ["a"]}}  # fmt: skip
+    made = client.create_authorizer(**jwt)
+    where = {"ApiId": api, "AuthorizerId": made["AuthorizerId"]}
+    assert without_metadata(client.get_authorizer(**where)) == without_metadata(made)
+    assert client.update_authorizer(**where, Name="k")["Name"] == "k"
+    assert [item["Name"] for item in client.get_authorizers(ApiId=api)["Items"]] == ["k"]
+    route = client.create_route(
+        ApiId=api, RouteKey="GET /", AuthorizationType="JWT", AuthorizerId=made["AuthorizerId"], AuthorizationScopes=["s"]
+    )
+    refused(client.delete_authorizer, "ConflictException", "referenced by existing Routes", **where)
+    freed = client.update_route(ApiId=api, RouteId=route["RouteId"], AuthorizationType="NONE")
+    assert "AuthorizerId" not in freed and "AuthorizationScopes" not in freed
+    client.delete_authorizer(**where)
+    gone(client.get_authorizer, "Invalid Authorizer identifier", **where)
+    gone(client.update_authorizer, "Invalid Authorizer identifier", **where, Name="x")
+    gone(client.delete_authorizer, "Invalid Authorizer identifier", **where)
+    request = {"ApiId": api, "AuthorizerType": "REQUEST", "Name": "r", "AuthorizerUri": FUNCTION, "IdentitySource": []}
+    for wrong, message in [
+        ({**jwt, "JwtConfiguration": {"Issuer": "issuer", "Audience": ["a"]}}, "issuer"),
+        ({**jwt, "JwtConfiguration": {"Issuer": "https://issuer.test"}}, "Audience"),
+        ({**jwt, "IdentitySource": ["Authorization"]}, "identity source"),
+        (request, "AuthorizerPayloadFormatVersion is a required parameter for REQUEST authorizer"),
+        ({**request, "AuthorizerPayloadFormatVersion": "1.0", "EnableSimpleResponses": True}, "EnableSimpleResponses"),
+        ({**request, "AuthorizerPayloadFormatVersion": "2.0", "AuthorizerResultTtlInSeconds": 5}, "Identity source"),
+        ({**request, "AuthorizerPayloadFormatVersion": "2.0", "AuthorizerResultTtlInSeconds": 3601}, "Ttl"),
+    ]:
+        refused(client.create_authorizer, "BadRequestException", message, **wrong)
+
+
+def test_models(client, api):
+    schema = json.dumps({"type": "object", "properties": {"a": {"type": "string"}}})
+    made = client.create_model(ApiId=api, Name="Pet", Schema=schema)
+    where = {"ApiId": api, "ModelId": made["ModelId"]}
+    assert made["ContentType"] == "application/json"
+    assert client.update_model(**where, Description="d")["Description"] == "d"
+    assert client.get_model(**where)["Schema"] == schema
+    assert '"a"' in client.get_model_template(**where)["Value"]
+    assert len(client.get_models(ApiId=api)["Items"]) == 1
+    refused(client.create_model, "ConflictException", "Pet", ApiId=api, Name="Pet", Schema=schema)
+    refused(client.create_model, "BadRequestException", "schema", ApiId=api, Name="Other", Schema="{")
+    client.delete_model(**where)
+    for call in client.get_model, client.get_model_template, client.delete_model, client.update_model:
+        gone(call, "Invalid Model identifier", **where)
+
+
+def test_responses_of_websocket_apis(client, api, websocket):
+    route = client.create_route(
+        ApiId=websocket, RouteKey="say", RequestParameters={"route.request.querystring.a": {"Required": True}}
+    )["RouteId"]
+    where = {"ApiId": websocket, "RouteId": route}
+    client.delete_route_request_parameter(**where, RequestParameterKey="route.request.querystring.a")
+    made = client.create_route_response(**where, RouteResponseKey="$default")
+    one = {**where, "RouteResponseId": made["RouteResponseId"]}
+    assert client.get_route_response(**one)["RouteResponseKey"] == "$default"
+    assert client.update_route_response(**one, ModelSelectionExpression="x")["ModelSelectionExpression"] == "x"
+    assert len(client.get_route_responses(**where)["Items"]) == 1
+    refused(client.create_route_response, "BadRequestException", "$default", **where, RouteResponseKey="other")
+    client.delete_route_response(**one)
+    for call in client.get_route_response, client.delete_route_response, client.update_route_response:
+        gone(call, "Invalid RouteResponse identifier", **one)
+
+    integration = client.create_integration(ApiId=websocket, IntegrationType="MOCK")["IntegrationId"]
+    where = {"ApiId": websocket, "IntegrationId": integration}
+    made = client.create_integration_response(**where, IntegrationResponseKey="/200/", ResponseTemplates={"a/b": "x"})
+    one = {**where, "IntegrationResponseId": made["IntegrationResponseId"]}
+    assert client.get_integration_response(**one)["ResponseTemplates"] == {"a/b": "x"}
+    changed = client.update_integration_response(**one, IntegrationResponseKey="$default")
+    assert changed["IntegrationResponseKey"] == "$default"
+    assert len(client.get_integration_responses(**where)["Items"]) == 1
+    refused(client.create_integration_response, "BadRequestException", "key", **where, IntegrationResponseKey="200")
+    client.delete_integration_response(**one)
+    for call in client.get_integration_response, client.delete_integration_response, client.update_integration_response:
+        gone(call, "Invalid IntegrationResponse identifier", **one)
+
+    own = client.create_route(ApiId=api, RouteKey="GET /")["RouteId"]
+    message = "only supported for WebSocket APIs"
+    where = {"ApiId": api, "RouteId": own, "RouteResponseKey": "$default"}
+    refused(client.create_route_response, "BadRequestException", message, **where)
+    where = {"ApiId": api, "IntegrationId": url_integration(client, api), "IntegrationResponseKey": "$default"}
+    refused(client.create_integration_response, "BadRequestException", message, **where)
+
+
+def test_stages(client, api):
+    made = client.create_stage(ApiId=api, StageName="dev", StageVariables={"a": "1", "b": "2"}, Tags={"x": "y"})
+    assert (made["AutoDeploy"], made["DefaultRouteSettings"]) == (False, {"DetailedMetricsEnabled": False})
+    assert (made["RouteSettings"], "DeploymentId" in made) == ({}, False)
+    where = {"ApiId": api, "StageName": "dev"}
+    assert without_metadata(client.get_stage(**where)) == without_metadata(made)
+    changed = client.update_stage(**where, Description="d", StageVariables={"a": "", "c": "3"})
+    assert changed["StageVariables"] == {"b": "2", "c": "3"}
+    assert [item["StageName"] for item in client.get_stages(ApiId=api)["Items"]] == ["dev"]
+    client.create_route(ApiId=api, RouteKey="GET /")
+    client.update_stage(**where, RouteSettings={"GET /": {"DetailedMetricsEnabled": False}})
+    client.delete_route_settings(**where, RouteKey="GET /")
+    gone(client.delete_route_settings, "Unable to find Route by key GET /", **where, RouteKey="GET /")
+    log = {"DestinationArn": f"arn:aws:logs:{REGION}:000000000000:log-group:g", "Format": "$context.requestId"}
+    assert client.update_stage(**where, AccessLogSettings=log)["AccessLogSettings"] == log
+    client.delete_access_log_settings(**where)
+    assert "AccessLogSettings" not in client.get_stage(**where)
+    client.reset_authorizers_cache(**where)
+    refused(client.create_stage, "ConflictException", "Stage already exists", **where)
+    refused(client.create_stage, "BadRequestException", "Stage name", ApiId=api, StageName="a.b")
+    gone(client.create_stage, "Deployment identifier", ApiId=api, StageName="x", DeploymentId="absent")
+    key = "GET /absent"
+    message = "Unable to find Route by key GET /absent within the provided RouteSettings"
+    gone(client.update_stage, message, **where, RouteSettings={key: {"ThrottlingRateLimit": 1.0}})
+    message = "Execution logs are not supported on protocolType HTTP"
+    settings = {"LoggingLevel": "INFO"}
+    refused(client.update_stage, "BadRequestException", message, **where, DefaultRouteSettings=settings)
+    client.delete_stage(**where)
+    absent = "Invalid stage identifier specified"
+    for call in client.get_stage, client.delete_stage, client.reset_authorizers_cache, client.update_stage,\
+            client.delete_access_log_settings:  # fmt: skip
+        gone(call, absent, **where)
+    gone(client.delete_route_settings, absent, **where, RouteKey="GET /")
+
+
+def test_tags(client, api):
+    client.create_stage(ApiId=api, StageName="dev")
+    link = client.create_vpc_link(Name="l", SubnetIds=["s"])["VpcLinkId"]
+    for path in f"apis/{api}", f"apis/{api}/stages/dev", f"vpclinks/{link}":
+        arn = f"arn:aws:apigateway:{REGION}::/{path}"
+        client.tag_resource(ResourceArn=arn, Tags={"a": "1", "b": "2"})
+        client.untag_resource(ResourceArn=arn, TagKeys=["a"])
+        assert client.get_tags(ResourceArn=arn)["Tags"] == {"b": "2"}
+    arn = f"arn:aws:apigateway:{REGION}::/apis/absent1234"
+    gone(client.get_tags, "Invalid API identifier", ResourceArn=arn)
+    gone(client.untag_resource, "Invalid API identifier", ResourceArn=arn, TagKeys=["a"])
+    refused(client.tag_resource, "BadRequestException", "ARN", ResourceArn="x", Tags={"a": "b"})
+
+
+def test_vpc_links(client):
+    made = client.create_vpc_link(Name="l", SubnetIds=["subnet-1"], SecurityGroupIds=["sg-1"])
+    where = {"VpcLinkId": made["VpcLinkId"]}
+    assert (made["VpcLinkStatus"], made["VpcLinkVersion"]) == ("PENDING", "V2")
+    assert client.get_vpc_link(**where)["VpcLinkStatus"] == "AVAILABLE"
+    assert client.update_vpc_link(**where, Name="m")["Name"] == "m"
+    assert [item["Name"] for item in client.get_vpc_links()["Items"]] == ["m"]
+    refused(client.create_vpc_link, "BadRequestException", "SubnetIds", Name="x", SubnetIds=[])
+    client.delete_vpc_link(**where)
+    gone(client.get_vpc_link, "Invalid VpcLink identifier", **where)
+    gone(client.delete_vpc_link, "Invalid VpcLink identifier", **where)
+    gone(client.update_vpc_link, "Invalid VpcLink identifier", **where, Name="x")
+
+
+def test_deployments_that_cannot_be(client, api):
+    message = "Unable to deploy API because no routes exist in this API"
+    refused(client.create_deployment, "BadRequestException", message, ApiId=api)
+    where = {"ApiId": api, "DeploymentId": "absent"}
+    for call in client.get_deployment, client.update_deployment, client.delete_deployment:
+        gone(call, "Invalid Deployment identifier", **where)
+    gone(client.get_deployments, "Invalid API identifier", ApiId="absent1234")
+
+
+def test_the_command_line(gateway):
+    """The AWS CLI speaks the same protocol with its own spelling."""
+    command = [str(ROOT / ".venv/bin/aws"), "--endpoint-url", gateway.control, "apigatewayv2"]
+
+    def aws(*arguments, ok=True):
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
+        assert (done.returncode == 0) == ok, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else done.stderr
+
+    api = aws("create-api", "--name", "cli", "--protocol-type", "HTTP")["ApiId"]
+    integration = aws(
+        "create-integration", "--api-id", api, "--integration-type", "HTTP_PROXY", "--integration-method", "ANY",
+        "--integration-uri", "http://127.0.0.1:1", "--payload-format-version", "1.0",
+        "--request-parameters", '{"append:header.header1": "$context.requestId"}',
+    )["IntegrationId"]  # fmt: skip
+    aws("create-route", "--api-id", api, "--route-key", "GET /a", "--target", f"integrations/{integration}")
+    assert [route["RouteKey"] for route in aws("get-routes", "--api-id", api)["Items"]] == ["GET /a"]
+    assert "ConflictException" in aws("create-route", "--api-id", api, "--route-key", "GET /a", ok=False)

@@ -1,0 +1,172 @@
+//! Authorizers: JWT for HTTP APIs, functions for both protocols.
+
+use stagedoor_shapes::apigatewayv2::{
+    Api, Authorizer, AuthorizerType, CreateAuthorizerRequest, DeleteAuthorizerRequest, GetAuthorizerRequest,
+    GetAuthorizersRequest, GetAuthorizersResponse, Route, UpdateAuthorizerRequest,
+};
+
+use super::keys::{self, Kind};
+use super::{V2, all, is_http, members, recast, updated};
+use crate::ApiError;
+use crate::control_plane::{bad_request, conflict, required};
+
+/// The longest time that a decision may be remembered, in seconds.
+const TTL_MAX: i32 = 3600;
+
+impl V2<'_> {
+    /// `CreateAuthorizer`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] for an unknown API, [`ApiError::BadRequest`] for settings that AWS refuses.
+    pub fn create_authorizer(&self, input: CreateAuthorizerRequest) -> Result<Authorizer, ApiError> {
+        let api_id = required(&input.api_id);
+        self.0.transact(|tx| {
+            let api = self.api(tx, api_id)?;
+            let mut authorizer: Authorizer = recast(&input)?;
+            authorizer.authorizer_id = Some(members::unused(tx, api_id, Kind::Authorizer)?);
+            check(&api, &authorizer)?;
+            let key = keys::one(api_id, Kind::Authorizer, required(&authorizer.authorizer_id));
+            tx.put(&key, &authorizer)?;
+            self.redeploy(tx, api_id)?;
+            Ok(authorizer)
+        })
+    }
+
+    /// `GetAuthorizer`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such authorizer.
+    pub fn get_authorizer(&self, input: GetAuthorizerRequest) -> Result<Authorizer, ApiError> {
+        let (api, id) = (required(&input.api_id), required(&input.authorizer_id));
+        self.0.read(|tx| self.find(tx, api, Kind::Authorizer, id))
+    }
+
+    /// `GetAuthorizers`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] for an unknown API, [`ApiError::BadRequest`] for a token that no page has answered.
+    pub fn get_authorizers(&self, input: GetAuthorizersRequest) -> Result<GetAuthorizersResponse, ApiError> {
+        let (token, max) = (input.next_token.as_deref(), input.max_results.as_deref());
+        let (items, next_token) = self.list(required(&input.api_id), Kind::Authorizer, token, max)?;
+        Ok(GetAuthorizersResponse { items, next_token })
+    }
+
+    /// `UpdateAuthorizer`.
+    ///
+    /// # Errors
+    /// As for `CreateAuthorizer`, and [`ApiError::NotFound`] if there is no such authorizer.
+    pub fn update_authorizer(&self, input: UpdateAuthorizerRequest) -> Result<Authorizer, ApiError> {
+        let (api_id, id) = (required(&input.api_id), required(&input.authorizer_id));
+        self.0.transact(|tx| {
+            let api = self.api(tx, api_id)?;
+            let before: Authorizer = members::find(tx, api_id, Kind::Authorizer, id)?;
+            let mut authorizer: Authorizer = updated(&before, &input)?;
+            let blank = |text: &mut Option<String>| *text = text.take().filter(|text| !text.is_empty());
+            blank(&mut authorizer.authorizer_credentials_arn);
+            blank(&mut authorizer.identity_validation_expression);
+            check(&api, &authorizer)?;
+            tx.put(&keys::one(api_id, Kind::Authorizer, id), &authorizer)?;
+            self.redeploy(tx, api_id)?;
+            Ok(authorizer)
+        })
+    }
+
+    /// `DeleteAuthorizer`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such authorizer, [`ApiError::Conflict`] if a route uses it.
+    pub fn delete_authorizer(&self, input: DeleteAuthorizerRequest) -> Result<(), ApiError> {
+        let (api, id) = (required(&input.api_id), required(&input.authorizer_id));
+        self.0.transact(|tx| {
+            self.find::<Authorizer>(tx, api, Kind::Authorizer, id)?;
+            let routes: Vec<Route> = all(tx, api, Kind::Route)?;
+            if routes.iter().any(|route| route.authorizer_id.as_deref() == Some(id)) {
+                return conflict("Cannot delete Authorizer. Authorizer is referenced by existing Routes.");
+            }
+            tx.delete(&keys::one(api, Kind::Authorizer, id));
+            self.redeploy(tx, api)
+        })
+    }
+}
+
+/// AWS's rules for an authorizer.
+pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> {
+    if required(&authorizer.name).is_empty() {
+        return bad_request("Name cannot be empty");
+    }
+    let sources = authorizer.identity_source.as_deref().unwrap_or_default();
+    if authorizer.authorizer_type == Some(AuthorizerType::Jwt) {
+        if !is_http(api) {
+            return bad_request("JWT authorizers are only supported for HTTP APIs");
+        }
+        let configuration = authorizer.jwt_configuration.clone().unwrap_or_default();
+        if !required(&configuration.issuer).starts_with("https://")
+            && !is_local(required(&configuration.issuer))
+        {
+            return bad_request(
+                "Invalid issuer specified in the JWT configuration: it has to be an https URL",
+            );
+        }
+        if configuration.audience.is_none_or(|audience| audience.is_empty()) {
+            return bad_request("Audience must be specified in the JWT configuration");
+        }
+        if sources.len() != 1 {
+            return bad_request("Exactly one identity source must be specified for a JWT authorizer");
+        }
+        return check_sources(sources);
+    }
+    if required(&authorizer.authorizer_uri).is_empty() {
+        return bad_request("AuthorizerUri must be specified for REQUEST authorizers");
+    }
+    if authorizer.jwt_configuration.is_some() {
+        return bad_request("JwtConfiguration is only supported for JWT authorizers");
+    }
+    match authorizer.authorizer_result_ttl_in_seconds {
+        Some(ttl) if !(0..=TTL_MAX).contains(&ttl) => {
+            return bad_request(format!("AuthorizerResultTtlInSeconds must be between 0 and {TTL_MAX}"));
+        }
+        Some(1..) if sources.is_empty() => {
+            return bad_request(
+                "Identity source must be specified when authorizer result caching is enabled",
+            );
+        }
+        _ => {}
+    }
+    if !is_http(api) {
+        if authorizer.enable_simple_responses == Some(true) {
+            return bad_request("EnableSimpleResponses is only supported for HTTP APIs");
+        }
+        return Ok(());
+    }
+    match authorizer.authorizer_payload_format_version.as_deref() {
+        Some("2.0") => {}
+        Some("1.0") if authorizer.enable_simple_responses == Some(true) => {
+            return bad_request("EnableSimpleResponses is only supported for payload format version 2.0");
+        }
+        Some("1.0") => {}
+        None => {
+            return bad_request(
+                "AuthorizerPayloadFormatVersion is a required parameter for REQUEST authorizer",
+            );
+        }
+        Some(_) => {
+            return bad_request(
+                "Invalid authorizerPayloadFormatVersion specified. Must be one of: [1.0, 2.0]",
+            );
+        }
+    }
+    check_sources(sources)
+}
+
+/// Issuers on this machine need no TLS: nobody is between them and the gateway.
+fn is_local(issuer: &str) -> bool {
+    ["http://localhost", "http://127.0.0.1", "http://[::1]"].iter().any(|local| issuer.starts_with(local))
+}
+
+fn check_sources(sources: &[String]) -> Result<(), ApiError> {
+    const PLACES: [&str; 4] = ["$request.header.", "$request.querystring.", "$context.", "$stageVariables."];
+    match sources.iter().find(|source| !PLACES.iter().any(|place| source.starts_with(place))) {
+        Some(source) => bad_request(format!("Invalid identity source specified: {source}")),
+        None => Ok(()),
+    }
+}

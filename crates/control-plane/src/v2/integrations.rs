@@ -1,0 +1,285 @@
+//! Integrations: the backends that routes send requests to.
+
+use std::collections::BTreeMap;
+
+use stagedoor_shapes::apigatewayv2::{
+    Api, ConnectionType, CreateIntegrationRequest, DeleteIntegrationRequest, GetIntegrationRequest,
+    GetIntegrationsRequest, GetIntegrationsResponse, Integration, IntegrationType, PassthroughBehavior,
+    Route, UpdateIntegrationRequest, VpcLink,
+};
+
+use super::keys::{self, Kind};
+use super::parameters::{self, Subtype};
+use super::{V2, all, is_http, members, recast, updated, vpc_links};
+use crate::ApiError;
+use crate::control_plane::{bad_request, conflict, required};
+use crate::tx::Tx;
+
+/// The longest time for an integration of an HTTP API, and its default, in milliseconds.
+pub(super) const HTTP_TIMEOUT_MAX: i32 = 30_000;
+/// The same for WebSocket APIs.
+const WEBSOCKET_TIMEOUT_MAX: i32 = 29_000;
+const TIMEOUT_MIN: i32 = 50;
+const BODY_SELECTION: &str = "${integration.response.statuscode}";
+
+impl V2<'_> {
+    /// `CreateIntegration`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] for an unknown API, [`ApiError::BadRequest`] for settings that AWS refuses.
+    pub fn create_integration(&self, input: CreateIntegrationRequest) -> Result<Integration, ApiError> {
+        let api_id = required(&input.api_id);
+        self.0.transact(|tx| {
+            let api = self.api(tx, api_id)?;
+            let integration: Integration = recast(&input)?;
+            let integration = self.new_integration(tx, &api, integration)?;
+            self.redeploy(tx, api_id)?;
+            Ok(integration)
+        })
+    }
+
+    /// Completes a new integration with AWS's defaults, checks it and writes it.
+    pub(super) fn new_integration(
+        &self,
+        tx: &Tx,
+        api: &Api,
+        mut integration: Integration,
+    ) -> Result<Integration, ApiError> {
+        let api_id = required(&api.api_id);
+        integration.integration_id = Some(members::unused(tx, api_id, Kind::Integration)?);
+        complete(api, &mut integration);
+        check(tx, api, &integration)?;
+        let key = keys::one(api_id, Kind::Integration, required(&integration.integration_id));
+        tx.put(&key, &integration)?;
+        Ok(integration)
+    }
+
+    /// `GetIntegration`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such integration.
+    pub fn get_integration(&self, input: GetIntegrationRequest) -> Result<Integration, ApiError> {
+        let (api, id) = (required(&input.api_id), required(&input.integration_id));
+        self.0.read(|tx| self.find(tx, api, Kind::Integration, id))
+    }
+
+    /// `GetIntegrations`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] for an unknown API, [`ApiError::BadRequest`] for a token that no page has answered.
+    pub fn get_integrations(
+        &self,
+        input: GetIntegrationsRequest,
+    ) -> Result<GetIntegrationsResponse, ApiError> {
+        let (token, max) = (input.next_token.as_deref(), input.max_results.as_deref());
+        let (items, next_token) = self.list(required(&input.api_id), Kind::Integration, token, max)?;
+        Ok(GetIntegrationsResponse { items, next_token })
+    }
+
+    /// `UpdateIntegration`. A parameter with an empty value is removed, and so is a status without parameters.
+    ///
+    /// # Errors
+    /// As for `CreateIntegration`, and [`ApiError::NotFound`] if there is no such integration.
+    pub fn update_integration(&self, input: UpdateIntegrationRequest) -> Result<Integration, ApiError> {
+        let (api_id, id) = (required(&input.api_id), required(&input.integration_id));
+        self.0.transact(|tx| {
+            let api = self.api(tx, api_id)?;
+            let before: Integration = members::find(tx, api_id, Kind::Integration, id)?;
+            let mut integration: Integration = updated(&before, &input)?;
+            integration.request_parameters =
+                merged(before.request_parameters, input.request_parameters.clone());
+            integration.request_templates = merged(before.request_templates, input.request_templates.clone());
+            let mut responses = before.response_parameters.unwrap_or_default();
+            for (status, parameters) in input.response_parameters.iter().flatten() {
+                responses.insert(status.clone(), parameters.clone());
+            }
+            responses.retain(|_, parameters| !parameters.is_empty());
+            integration.response_parameters = Some(responses).filter(|all| !all.is_empty());
+            let blank = |text: &mut Option<String>| *text = text.take().filter(|text| !text.is_empty());
+            blank(&mut integration.connection_id);
+            blank(&mut integration.credentials_arn);
+            blank(&mut integration.description);
+            blank(&mut integration.template_selection_expression);
+            if integration.connection_type != Some(ConnectionType::VpcLink) {
+                integration.connection_id = None;
+            }
+            let names_server =
+                |tls: &stagedoor_shapes::apigatewayv2::TlsConfig| tls.server_name_to_verify.is_some();
+            integration.tls_config = integration.tls_config.filter(names_server);
+            complete(&api, &mut integration);
+            check(tx, &api, &integration)?;
+            tx.put(&keys::one(api_id, Kind::Integration, id), &integration)?;
+            self.redeploy(tx, api_id)?;
+            Ok(integration)
+        })
+    }
+
+    /// `DeleteIntegration`, with its responses.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such integration, [`ApiError::Conflict`] if a route uses it,
+    /// [`ApiError::BadRequest`] if quick create has made it.
+    pub fn delete_integration(&self, input: DeleteIntegrationRequest) -> Result<(), ApiError> {
+        let (api, id) = (required(&input.api_id), required(&input.integration_id));
+        self.0.transact(|tx| {
+            let integration: Integration = self.find(tx, api, Kind::Integration, id)?;
+            if integration.api_gateway_managed == Some(true) {
+                return bad_request("Cannot delete an Integration that is managed by API Gateway");
+            }
+            let routes: Vec<Route> = all(tx, api, Kind::Route)?;
+            let target = format!("integrations/{id}");
+            if routes.iter().any(|route| route.target.as_ref() == Some(&target)) {
+                return conflict("Cannot delete Integration. Integration is referenced by existing Routes.");
+            }
+            tx.delete(&keys::one(api, Kind::Integration, id));
+            tx.delete_all(&keys::all_of(api, Kind::IntegrationResponse, id))?;
+            self.redeploy(tx, api)
+        })
+    }
+}
+
+/// The entries of both maps, the second one's where they have the same name; entries without a value are left out.
+pub(super) fn merged(
+    before: Option<BTreeMap<String, String>>,
+    changes: Option<BTreeMap<String, String>>,
+) -> Option<BTreeMap<String, String>> {
+    let mut all = before.unwrap_or_default();
+    all.extend(changes.unwrap_or_default());
+    all.retain(|_, value| !value.is_empty());
+    Some(all).filter(|all| !all.is_empty())
+}
+
+fn complete(api: &Api, integration: &mut Integration) {
+    let http = is_http(api);
+    integration.connection_type.get_or_insert(ConnectionType::Internet);
+    integration.timeout_in_millis.get_or_insert(if http { HTTP_TIMEOUT_MAX } else { WEBSOCKET_TIMEOUT_MAX });
+    let calls_function =
+        matches!(integration.integration_type, Some(IntegrationType::AwsProxy | IntegrationType::Aws));
+    if calls_function && integration.integration_subtype.is_none() {
+        integration.integration_method.get_or_insert_with(|| "POST".to_owned());
+    }
+    if integration.integration_type != Some(IntegrationType::AwsProxy) || !http {
+        integration.payload_format_version.get_or_insert_with(|| "1.0".to_owned());
+    }
+    if !http {
+        integration.passthrough_behavior.get_or_insert(PassthroughBehavior::WhenNoMatch);
+        integration
+            .integration_response_selection_expression
+            .get_or_insert_with(|| BODY_SELECTION.to_owned());
+    }
+}
+
+/// AWS's rules for an integration.
+fn check(tx: &Tx, api: &Api, integration: &Integration) -> Result<(), ApiError> {
+    let limit = if is_http(api) { HTTP_TIMEOUT_MAX } else { WEBSOCKET_TIMEOUT_MAX };
+    if integration.timeout_in_millis.is_some_and(|time| !(TIMEOUT_MIN..=limit).contains(&time)) {
+        return bad_request(format!("Timeout should be between {TIMEOUT_MIN} ms and {limit} ms"));
+    }
+    if integration.connection_type == Some(ConnectionType::VpcLink) {
+        let id = required(&integration.connection_id);
+        if id.is_empty() {
+            return bad_request("ConnectionId is required when connectionType is VPC_LINK");
+        }
+        if is_http(api) && !id.contains("${") && tx.get::<VpcLink>(&vpc_links::key(id))?.is_none() {
+            return bad_request(format!("Invalid Vpc Link identifier specified {id}"));
+        }
+    } else if integration.connection_id.as_deref().is_some_and(|id| !id.is_empty()) {
+        return bad_request("ConnectionId is only supported for connectionType VPC_LINK");
+    }
+    match is_http(api) {
+        true => check_http(integration),
+        false => check_websocket(integration),
+    }
+}
+
+fn check_websocket(integration: &Integration) -> Result<(), ApiError> {
+    if integration.integration_subtype.is_some() {
+        return bad_request("IntegrationSubtype is only supported for HTTP APIs");
+    }
+    let needs_uri = integration.integration_type != Some(IntegrationType::Mock);
+    if needs_uri && required(&integration.integration_uri).is_empty() {
+        return bad_request("IntegrationUri must be specified");
+    }
+    Ok(())
+}
+
+fn check_http(integration: &Integration) -> Result<(), ApiError> {
+    let kind = integration.integration_type;
+    if !matches!(kind, Some(IntegrationType::AwsProxy | IntegrationType::HttpProxy)) {
+        return bad_request(
+            "Currently, an API with a protocol type of HTTP may only be associated with proxy integrations (AWS_PROXY, \
+             HTTP_PROXY)",
+        );
+    }
+    let websocket_only = [
+        (integration.content_handling_strategy.is_some(), "contentHandlingStrategy"),
+        (
+            integration.passthrough_behavior.is_some_and(|it| it != PassthroughBehavior::WhenNoMatch),
+            "passthroughBehavior",
+        ),
+        (integration.request_templates.as_ref().is_some_and(|all| !all.is_empty()), "requestTemplates"),
+        (integration.template_selection_expression.is_some(), "templateSelectionExpression"),
+    ];
+    if let Some((_, name)) = websocket_only.iter().find(|(set, _)| *set) {
+        return bad_request(format!("{name} is only supported for WebSocket APIs"));
+    }
+    if let Some(method) = integration.integration_method.as_deref() {
+        const METHODS: [&str; 8] = ["ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+        if !METHODS.contains(&method) {
+            return bad_request("Invalid HTTP method specified");
+        }
+    }
+    let version = required(&integration.payload_format_version);
+    for (status, parameters) in integration.response_parameters.iter().flatten() {
+        parameters::check_response(status, parameters)?;
+    }
+    let parameters = integration.request_parameters.as_ref();
+    if let Some(subtype) = integration.integration_subtype.as_deref() {
+        let Some(known) = Subtype::find(subtype).filter(|_| kind == Some(IntegrationType::AwsProxy)) else {
+            return bad_request(format!("Invalid IntegrationSubtype specified: {subtype}"));
+        };
+        if version != "1.0" {
+            return bad_request("PayloadFormatVersion must be 1.0 for an integration with a subtype");
+        }
+        if required(&integration.credentials_arn).is_empty() {
+            return bad_request("Credentials must be specified for an integration with a subtype");
+        }
+        return known.check(parameters);
+    }
+    parameters.map_or(Ok(()), parameters::check_request)?;
+    let uri = required(&integration.integration_uri);
+    if uri.is_empty() {
+        return bad_request("IntegrationUri must be specified");
+    }
+    if kind == Some(IntegrationType::AwsProxy) {
+        return match version {
+            "1.0" | "2.0" => check_function(uri),
+            "" => bad_request(
+                "PayloadFormatVersion is a required parameter for integration with type AWS_PROXY",
+            ),
+            _ => bad_request("Invalid payloadFormatVersion specified. Must be one of: [1.0, 2.0]"),
+        };
+    }
+    if version != "1.0" {
+        return bad_request("PayloadFormatVersion must be 1.0 for an integration with type HTTP_PROXY");
+    }
+    if integration.integration_method.is_none() {
+        return bad_request("IntegrationMethod must be specified for an integration with type HTTP_PROXY");
+    }
+    let private = integration.connection_type == Some(ConnectionType::VpcLink);
+    let fits = match private {
+        true => uri.starts_with("arn:"),
+        false => uri.starts_with("http://") || uri.starts_with("https://") || uri.starts_with("${"),
+    };
+    if fits {
+        return Ok(());
+    }
+    bad_request(format!("Invalid HTTP endpoint specified for URI: {uri}"))
+}
+
+fn check_function(uri: &str) -> Result<(), ApiError> {
+    match uri.starts_with("arn:") && uri.contains("lambda") || uri.contains("${") {
+        true => Ok(()),
+        false => bad_request(format!("Invalid Lambda function ARN specified for the integration: {uri}")),
+    }
+}

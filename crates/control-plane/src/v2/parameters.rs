@@ -1,0 +1,254 @@
+//! Parameter mappings of HTTP APIs as far as a definition shows whether they can be: which parameter is changed and how,
+//! and what the parameters of a first-class service integration are.
+//!
+//! Sources: the developer guide's pages "Transform API requests and responses" and "Integration subtype reference".
+
+use std::collections::BTreeMap;
+
+use crate::ApiError;
+use crate::control_plane::bad_request;
+
+/// A first-class service integration: its subtype, the parameters that it needs, and those that it may have.
+pub(super) struct Subtype {
+    pub(super) name: &'static str,
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+}
+
+pub(super) const SUBTYPES: &[Subtype] = &[
+    Subtype {
+        name: "EventBridge-PutEvents",
+        required: &["Detail", "DetailType", "Source"],
+        optional: &["Time", "EventBusName", "Resources", "Region", "TraceHeader"],
+    },
+    Subtype {
+        name: "SQS-SendMessage",
+        required: &["QueueUrl", "MessageBody"],
+        optional: &[
+            "DelaySeconds",
+            "MessageAttributes",
+            "MessageDeduplicationId",
+            "MessageGroupId",
+            "MessageSystemAttributes",
+            "Region",
+        ],
+    },
+    Subtype {
+        name: "SQS-ReceiveMessage",
+        required: &["QueueUrl"],
+        optional: &[
+            "AttributeNames",
+            "AttributeName",
+            "MaxNumberOfMessages",
+            "MessageAttributeNames",
+            "ReceiveRequestAttemptId",
+            "VisibilityTimeout",
+            "WaitTimeSeconds",
+            "Region",
+        ],
+    },
+    Subtype { name: "SQS-DeleteMessage", required: &["ReceiptHandle", "QueueUrl"], optional: &["Region"] },
+    Subtype { name: "SQS-PurgeQueue", required: &["QueueUrl"], optional: &["Region"] },
+    Subtype {
+        name: "AppConfig-GetConfiguration",
+        required: &["Application", "Environment", "Configuration", "ClientId"],
+        optional: &["ClientConfigurationVersion", "Region"],
+    },
+    Subtype {
+        name: "Kinesis-PutRecord",
+        required: &["StreamName", "Data", "PartitionKey"],
+        optional: &["SequenceNumberForOrdering", "ExplicitHashKey", "Region"],
+    },
+    Subtype {
+        name: "StepFunctions-StartExecution",
+        required: &["StateMachineArn"],
+        optional: &["Name", "Input", "Region"],
+    },
+    Subtype {
+        name: "StepFunctions-StartSyncExecution",
+        required: &["StateMachineArn"],
+        optional: &["Name", "Input", "Region", "TraceHeader"],
+    },
+    Subtype {
+        name: "StepFunctions-StopExecution",
+        required: &["ExecutionArn"],
+        optional: &["Cause", "Error", "Region"],
+    },
+];
+
+impl Subtype {
+    /// Finds a subtype by its name.
+    pub(super) fn find(name: &str) -> Option<&'static Self> {
+        SUBTYPES.iter().find(|subtype| subtype.name == name)
+    }
+
+    /// Checks the parameters of an integration of this subtype.
+    pub(super) fn check(&self, parameters: Option<&BTreeMap<String, String>>) -> Result<(), ApiError> {
+        let given = |name: &str| parameters.is_some_and(|parameters| parameters.contains_key(name));
+        let missing: Vec<_> = self.required.iter().filter(|name| !given(name)).copied().collect();
+        if !missing.is_empty() {
+            return bad_request(format!(
+                "Parameter: {} does not fit schema. Missing required parameters for {}: {}",
+                missing.join(", "),
+                self.name,
+                missing.join(", ")
+            ));
+        }
+        for name in parameters.into_iter().flat_map(BTreeMap::keys) {
+            if !self.required.iter().chain(self.optional).any(|known| known == name) {
+                return bad_request(format!("Parameter: {name} does not fit schema of {}", self.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks the request parameters of a proxy integration.
+pub(super) fn check_request(parameters: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    for (target, source) in parameters {
+        let (action, place) = target.split_once(':').unwrap_or(("", target));
+        let fits = match place.split_once('.') {
+            Some(("header", name)) => {
+                check_header(name)?;
+                is_change(action)
+            }
+            Some(("querystring", name)) => !name.is_empty() && is_change(action),
+            None => place == "path" && action == "overwrite",
+            Some(_) => false,
+        };
+        if !fits {
+            return invalid(&format!("Invalid Request Actioned Parameter mapping specified: {target}"));
+        }
+        check_source(source, "$request.")?;
+    }
+    Ok(())
+}
+
+/// Checks the response parameters for one status.
+pub(super) fn check_response(status: &str, parameters: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    if !status.parse::<u16>().is_ok_and(|status| (200..600).contains(&status)) {
+        return bad_request(format!("Invalid status code specified: {status}"));
+    }
+    for (target, source) in parameters {
+        let (action, place) = target.split_once(':').unwrap_or(("", target));
+        let fits = match place.split_once('.') {
+            Some(("header", name)) => {
+                check_header(name)?;
+                is_change(action)
+            }
+            None => place.eq_ignore_ascii_case("statuscode") && action == "overwrite",
+            Some(_) => false,
+        };
+        if !fits {
+            return invalid(&format!("Invalid Response Actioned Parameter mapping specified: {target}"));
+        }
+        check_source(source, "$response.")?;
+    }
+    Ok(())
+}
+
+fn is_change(action: &str) -> bool {
+    matches!(action, "append" | "overwrite" | "remove")
+}
+
+fn check_source(source: &str, message: &str) -> Result<(), ApiError> {
+    let place = source.trim_start_matches("${").trim_start_matches('$');
+    let wrong = ["request.", "response."].iter().any(|known| {
+        place.starts_with(known) && source.starts_with('$') && *known != message.trim_start_matches('$')
+    });
+    match wrong {
+        true => invalid(&format!("Invalid mapping expression specified: {source}")),
+        false => Ok(()),
+    }
+}
+
+fn check_header(name: &str) -> Result<(), ApiError> {
+    const NAMES: [&str; 16] = [
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-location",
+        "forwarded",
+        "keep-alive",
+        "origin",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "host",
+    ];
+    const PREFIXES: [&str; 5] = ["access-control-", "apigw-", "x-amz-", "x-amzn-", "x-forwarded-"];
+    let lower = name.to_ascii_lowercase();
+    // `Host` is not in the guide's list and may be set; AWS names it a restricted header only for removal.
+    let reserved = NAMES.contains(&lower.as_str()) && lower != "host"
+        || PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
+    if reserved {
+        return invalid(&format!("Operations on header {lower} are restricted"));
+    }
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !name.is_empty() && name.bytes().all(token) {
+        true => Ok(()),
+        false => invalid(&format!("Invalid header name specified: {name}")),
+    }
+}
+
+fn invalid<T>(error: &str) -> Result<T, ApiError> {
+    bad_request(format!(
+        "Invalid mapping expression specified: Validation Result: warnings : [], errors : [{error}]"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn request_parameters() {
+        let check = |name: &str, value: &str, fits: bool| {
+            assert_eq!(check_request(&one(name, value)).is_ok(), fits, "{name} {value}");
+        };
+        check("append:header.x", "$request.header.y", true);
+        check("overwrite:querystring.q", "'static'", true);
+        check("remove:header.X-Y", "''", true);
+        check("overwrite:path", "/pets/${request.path.id}", true);
+        check("append:path", "x", false);
+        check("header.x", "y", false);
+        check("append:header.Authorization", "y", false);
+        check("append:header.X-Amz-Date", "y", false);
+        check("append:header.x", "$response.body.y", false);
+        check("overwrite:statuscode", "200", false);
+    }
+
+    #[test]
+    fn response_parameters() {
+        let check = |status: &str, name: &str, value: &str, fits: bool| {
+            assert_eq!(check_response(status, &one(name, value)).is_ok(), fits, "{status} {name} {value}");
+        };
+        check("500", "overwrite:statuscode", "403", true);
+        check("404", "append:header.error", "$stageVariables.x", true);
+        check("404", "append:header.error", "$response.body.x", true);
+        check("404", "append:header.error", "$request.body.x", false);
+        check("4xx", "append:header.error", "x", false);
+        check("200", "append:header.Via", "x", false);
+        check("200", "append:statuscode", "200", false);
+    }
+
+    #[test]
+    fn service_parameters() {
+        let queue = Subtype::find("SQS-PurgeQueue").unwrap();
+        assert!(queue.check(Some(&one("QueueUrl", "x"))).is_ok());
+        assert!(queue.check(None).is_err());
+        let mut more = one("QueueUrl", "x");
+        more.insert("Body".to_owned(), "x".to_owned());
+        assert!(queue.check(Some(&more)).is_err());
+        assert!(Subtype::find("DynamoDB-PutItem").is_none());
+    }
+}

@@ -1,0 +1,106 @@
+//! VPC links of the second kind, which HTTP APIs use. They are kept as AWS keeps them; where their traffic goes is said
+//! by the gateway's configuration.
+
+use stagedoor_shapes::apigatewayv2::{
+    CreateVpcLinkRequest, DeleteVpcLinkRequest, DeleteVpcLinkResponse, GetVpcLinkRequest, GetVpcLinksRequest,
+    GetVpcLinksResponse, UpdateVpcLinkRequest, VpcLink, VpcLinkStatus, VpcLinkVersion,
+};
+
+use super::{V2, page_of, recast, updated};
+use crate::control_plane::{bad_request, required, whole_seconds};
+use crate::tx::Tx;
+use crate::{ApiError, ids, tags};
+
+const ALL: &str = "v2/vpclinks/";
+
+pub(crate) fn key(id: &str) -> String {
+    format!("{ALL}{id}")
+}
+
+pub(crate) fn find(tx: &Tx, id: &str) -> Result<VpcLink, ApiError> {
+    tx.get(&key(id))?.ok_or_else(|| ApiError::NotFound(format!("Invalid VpcLink identifier specified {id}")))
+}
+
+impl V2<'_> {
+    /// `CreateVpcLink`. The answer says PENDING, as AWS's does; the link is there when the call returns.
+    ///
+    /// # Errors
+    /// [`ApiError::BadRequest`] without a name or without subnets.
+    pub fn create_vpc_link(&self, input: CreateVpcLinkRequest) -> Result<VpcLink, ApiError> {
+        if required(&input.name).is_empty() {
+            return bad_request("Name cannot be empty");
+        }
+        if input.subnet_ids.as_ref().is_none_or(Vec::is_empty) {
+            return bad_request("SubnetIds cannot be empty");
+        }
+        tags::check(input.tags.as_ref())?;
+        let mut pending: VpcLink = recast(&input)?;
+        pending.vpc_link_id = Some(ids::short()?);
+        pending.created_date = Some(self.0.now());
+        pending.security_group_ids.get_or_insert_default();
+        pending.tags.get_or_insert_default();
+        pending.vpc_link_status = Some(VpcLinkStatus::Pending);
+        pending.vpc_link_status_message = Some("VPC link is provisioning ENIs".to_owned());
+        pending.vpc_link_version = Some(VpcLinkVersion::V2);
+        let available = VpcLink {
+            vpc_link_status: Some(VpcLinkStatus::Available),
+            vpc_link_status_message: Some("VPC link is ready to route traffic".to_owned()),
+            ..pending.clone()
+        };
+        self.0.transact(|tx| tx.put(&key(required(&pending.vpc_link_id)), &available))?;
+        Ok(answer(pending))
+    }
+
+    /// `GetVpcLink`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such link.
+    pub fn get_vpc_link(&self, input: GetVpcLinkRequest) -> Result<VpcLink, ApiError> {
+        self.0.read(|tx| find(tx, required(&input.vpc_link_id)).map(answer))
+    }
+
+    /// `GetVpcLinks`.
+    ///
+    /// # Errors
+    /// [`ApiError::BadRequest`] for a token that no page has answered.
+    pub fn get_vpc_links(&self, input: GetVpcLinksRequest) -> Result<GetVpcLinksResponse, ApiError> {
+        let links = self.0.read(|tx| tx.scan::<VpcLink>(ALL))?;
+        let links = links.into_iter().map(|(key, link)| (key, answer(link)));
+        let (items, next_token) = page_of(links, input.next_token.as_deref(), input.max_results.as_deref())?;
+        Ok(GetVpcLinksResponse { items, next_token })
+    }
+
+    /// `UpdateVpcLink`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such link, [`ApiError::BadRequest`] for an empty name.
+    pub fn update_vpc_link(&self, input: UpdateVpcLinkRequest) -> Result<VpcLink, ApiError> {
+        let id = required(&input.vpc_link_id);
+        self.0.transact(|tx| {
+            let link: VpcLink = updated(&find(tx, id)?, &input)?;
+            if required(&link.name).is_empty() {
+                return bad_request("Name cannot be empty");
+            }
+            tx.put(&key(id), &link)?;
+            Ok(answer(link))
+        })
+    }
+
+    /// `DeleteVpcLink`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such link.
+    pub fn delete_vpc_link(&self, input: DeleteVpcLinkRequest) -> Result<DeleteVpcLinkResponse, ApiError> {
+        let id = required(&input.vpc_link_id);
+        self.0.transact(|tx| {
+            find(tx, id)?;
+            tx.delete(&key(id));
+            Ok(DeleteVpcLinkResponse {})
+        })
+    }
+}
+
+fn answer(mut link: VpcLink) -> VpcLink {
+    link.created_date = whole_seconds(link.created_date);
+    link
+}
