@@ -12,8 +12,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use stagedoor_http::head::HeadError;
 use stagedoor_http::server::{Incoming, IncomingError, ServerConnection};
 use stagedoor_http::{Body, Headers, RequestHead, ResponseHead};
-use tokio::net::TcpStream;
 
+use crate::accept::ClientStream;
 use crate::edge::{self, Edge};
 use crate::forward::limit_waits;
 use crate::http2;
@@ -41,7 +41,7 @@ pub(crate) struct Listening {
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     listening: Rc<Listening>,
-    stream: TcpStream,
+    stream: ClientStream,
     info: ConnectionInfo,
 ) {
     if worker.drain.has_begun() {

@@ -18,8 +18,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use stagedoor_http::encode::is_framing_field;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use crate::accept::ClientStream;
 use crate::connection::{self, BODY_WAIT_MAX, Listening};
 use crate::forward::limit_waits;
 use crate::worker::{ConnectionInfo, Worker};
@@ -37,7 +37,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     listening: Rc<Listening>,
-    stream: TcpStream,
+    stream: ClientStream,
     read: Bytes,
     info: ConnectionInfo,
 ) {
@@ -180,7 +180,7 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
 /// A stream of which some bytes have been read already.
 struct Rewound {
     read: Bytes,
-    stream: TcpStream,
+    stream: ClientStream,
 }
 
 impl AsyncRead for Rewound {

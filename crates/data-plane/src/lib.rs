@@ -4,6 +4,7 @@
 //! ([`published::Published`]); a worker finds the plan for a request ([`edge`]) and runs it ([`pipeline`]). Everything
 //! on the way of a request belongs to one thread: no lock, no store, no parsing of definitions.
 
+mod accept;
 mod connection;
 pub mod context;
 pub mod edge;

@@ -11,10 +11,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use crate::accept::Acceptor;
 use crate::connection::{self, Listening};
 use crate::worker::{ConnectionInfo, Fallback, Services, Worker};
 
@@ -139,10 +139,10 @@ fn run(services: Arc<Services>, sockets: Vec<Bound>, mut draining: watch::Receiv
         let worker = Worker::new(services);
         let mut accepting = Vec::with_capacity(sockets.len());
         for (socket, address, fallback) in sockets {
-            match TcpListener::from_std(socket) {
-                Ok(listener) => {
+            match Acceptor::new(socket) {
+                Ok(acceptor) => {
                     let listening = Rc::new(Listening { fallback });
-                    let accept = accept(Rc::clone(&worker), listener, address, listening);
+                    let accept = accept(Rc::clone(&worker), acceptor, address, listening);
                     accepting.push(tokio::task::spawn_local(accept));
                 }
                 Err(error) => tracing::error!(%error, %address, "a worker could not listen"),
@@ -163,9 +163,9 @@ fn run(services: Arc<Services>, sockets: Vec<Bound>, mut draining: watch::Receiv
     });
 }
 
-async fn accept(worker: Rc<Worker>, listener: TcpListener, local: SocketAddr, listening: Rc<Listening>) {
+async fn accept(worker: Rc<Worker>, acceptor: Acceptor, local: SocketAddr, listening: Rc<Listening>) {
     loop {
-        match listener.accept().await {
+        match acceptor.accept().await {
             Ok((stream, peer)) => {
                 let info = ConnectionInfo { peer, local, tls: false };
                 tokio::task::spawn_local(connection::serve(
