@@ -52,6 +52,9 @@ pub struct Settings {
     pub account_id: String,
     /// The region in ARNs.
     pub region: String,
+    /// Where traffic is answered, such as `http://127.0.0.1:8080`, for clients that are generated; AWS's own addresses
+    /// without it.
+    pub traffic_url: Option<String>,
     /// Asked before anything is deployed.
     pub deployment_check: Arc<dyn DeploymentCheck>,
     /// The time, in seconds since 1970.
@@ -63,6 +66,7 @@ impl Default for Settings {
         Self {
             account_id: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
+            traffic_url: None,
             deployment_check: Arc::new(NoCheck),
             now: || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
         }

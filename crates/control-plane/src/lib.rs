@@ -29,6 +29,7 @@ mod policy;
 mod request_validators;
 mod resources;
 mod rest_apis;
+mod sdks;
 mod stage_patch;
 mod stages;
 pub mod store;

@@ -99,6 +99,7 @@ async fn serve(
     let settings = Settings {
         account_id: config.account_id.clone(),
         region: config.region.clone(),
+        traffic_url: Some(local_url(options.listen)),
         deployment_check: Arc::new(CompileCheck(compile.clone())),
         ..Settings::default()
     };
@@ -177,6 +178,12 @@ async fn serve(
     }
     functions.shutdown().await;
     Ok(())
+}
+
+/// The address of a listener as a client on this machine would write it.
+fn local_url(listen: std::net::SocketAddr) -> String {
+    let port = listen.port();
+    if listen.ip().is_unspecified() { format!("http://127.0.0.1:{port}") } else { format!("http://{listen}") }
 }
 
 fn cores() -> usize {
