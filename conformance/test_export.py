@@ -161,7 +161,7 @@ def test_what_an_export_says(gateway):
             "variables": {"basePath": {"default": "test"}},
         }
     ]
-    assert list(document["paths"]) == ["/files/{proxy+}", "/pets"]
+    assert list(export_of(gateway, api, "swagger")[1]) and sorted(document["paths"]) == ["/files/{proxy+}", "/pets"]
     get = document["paths"]["/pets"]["get"]
     assert list(get) == [
         "operationId", "parameters", "responses", "x-amazon-apigateway-request-validator",

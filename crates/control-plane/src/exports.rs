@@ -8,6 +8,7 @@ mod document;
 mod documentation;
 mod extensions;
 mod methods;
+mod order;
 mod print;
 mod schema;
 mod yaml;

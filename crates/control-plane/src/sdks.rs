@@ -90,7 +90,8 @@ impl ControlPlane {
             }
         };
         let format = format_description!("[year]-[month]-[day]_[hour]-[minute]Z");
-        let now = OffsetDateTime::from_unix_timestamp(self.now() as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let now =
+            OffsetDateTime::from_unix_timestamp(self.now() as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let now = now.format(&format).unwrap_or_default();
         Ok(SdkResponse {
             content_type: Some("application/octet-stream".to_owned()),
@@ -116,7 +117,8 @@ fn find(id: &str) -> Result<SdkType, ApiError> {
 }
 
 fn archive(files: &[File]) -> Result<Vec<u8>, ApiError> {
-    let failed = |error: &dyn std::fmt::Display| ApiError::Internal(format!("the archive cannot be written: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| ApiError::Internal(format!("the archive cannot be written: {error}"));
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (path, text) in files {
         writer.start_file(path, SimpleFileOptions::default()).map_err(|error| failed(&error))?;

@@ -7,7 +7,7 @@ use stagedoor_shapes::apigateway::{Authorizer, AuthorizerType, DocumentationPart
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::documentation::Documentation;
-use super::{Dialect, Extensions, schema};
+use super::{Dialect, Extensions, order, schema};
 use crate::ApiError;
 use crate::control_plane::required;
 
@@ -134,7 +134,7 @@ impl Export<'_> {
             }
             found.insert(name, schema);
         }
-        Ok(found.into_iter().collect())
+        Ok(order::members(found.into_iter().collect()))
     }
 
     fn security_schemes(&self, used: &Used) -> Map<String, Value> {
@@ -158,7 +158,7 @@ impl Export<'_> {
             }
             schemes.insert("sigv4".to_owned(), sigv4);
         }
-        schemes
+        order::members(schemes)
     }
 
     fn scheme(&self, authorizer: &Authorizer) -> Value {

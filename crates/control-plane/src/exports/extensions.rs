@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use stagedoor_shapes::apigateway::{ApiKeySourceType, DocumentationPartType as Part, EndpointType};
 
 use super::document::{Export, put};
-use super::{Dialect, iso_time};
+use super::{Dialect, iso_time, order};
 use crate::control_plane::required;
 
 impl Export<'_> {
@@ -58,9 +58,8 @@ impl Export<'_> {
             });
             (required(&validator.name).to_owned(), value)
         });
-        let mut validators: Vec<_> = validators.collect();
-        validators.sort_by(|one, other| one.0.cmp(&other.0));
-        put(root, "x-amazon-apigateway-request-validators", validators.into_iter().collect());
+        let validators = order::members(validators.collect());
+        put(root, "x-amazon-apigateway-request-validators", validators);
         if let Some(types) = api.binary_media_types.as_ref().filter(|types| !types.is_empty()) {
             root.insert("x-amazon-apigateway-binary-media-types".to_owned(), json!(types));
         }
@@ -77,10 +76,10 @@ impl Export<'_> {
                 members.insert("statusCode".to_owned(), code);
             }
             if let Some(parameters) = response.response_parameters.as_ref().filter(|all| !all.is_empty()) {
-                members.insert("responseParameters".to_owned(), json!(parameters));
+                members.insert("responseParameters".to_owned(), order::object(parameters).into());
             }
             if let Some(templates) = response.response_templates.as_ref().filter(|all| !all.is_empty()) {
-                members.insert("responseTemplates".to_owned(), json!(templates));
+                members.insert("responseTemplates".to_owned(), order::object(templates).into());
             }
             responses.insert(kind.as_str().to_owned(), Value::Object(members));
         }

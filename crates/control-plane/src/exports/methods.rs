@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 use stagedoor_shapes::apigateway::{DocumentationPartType as Part, Integration, Method, MethodResponse};
 
-use super::Dialect;
 use super::document::{Export, Used, put};
+use super::{Dialect, order};
 use crate::control_plane::required;
 
 const JSON: &str = "application/json";
@@ -20,7 +20,7 @@ const OPERATION: &[&str] = &["tags", "summary", "description", "externalDocs", "
 
 impl Export<'_> {
     pub(super) fn paths(&self, used: &mut Used) -> Value {
-        let order = match self.dialect {
+        let methods_order = match self.dialect {
             Dialect::OpenApi3 => OPENAPI3_METHODS,
             Dialect::Swagger2 => SWAGGER2_METHODS,
         };
@@ -29,7 +29,7 @@ impl Export<'_> {
             let path = required(&resource.path);
             let methods = resource.resource_methods.as_ref();
             let mut item = Map::new();
-            for name in order {
+            for name in methods_order {
                 let Some(method) = methods.and_then(|methods| methods.get(name)) else { continue };
                 let key = match name {
                     "ANY" => "x-amazon-apigateway-any-method".to_owned(),
@@ -42,7 +42,8 @@ impl Export<'_> {
                 paths.insert(path.to_owned(), Value::Object(item));
             }
         }
-        Value::Object(paths)
+        // Swagger 2.0 has them by name.
+        Value::Object(if self.dialect == Dialect::OpenApi3 { order::members(paths) } else { paths })
     }
 
     fn operation(&self, path: &str, name: &str, method: &Method, used: &mut Used) -> Value {
@@ -111,7 +112,9 @@ impl Export<'_> {
 
     fn parameters(&self, path: &str, http_method: &str, method: &Method) -> Vec<Value> {
         let mut found = Vec::new();
-        for (name, required) in method.request_parameters.iter().flatten() {
+        let mut declared: Vec<_> = method.request_parameters.iter().flatten().collect();
+        order::sort(&mut declared, |(name, _)| name.as_str());
+        for (name, required) in declared {
             let Some((place, name)) =
                 name.strip_prefix("method.request.").and_then(|rest| rest.split_once('.'))
             else {
@@ -182,7 +185,7 @@ impl Export<'_> {
             }
             responses.insert(code.clone(), Value::Object(members));
         }
-        Value::Object(responses)
+        Value::Object(order::members(responses))
     }
 
     fn headers(&self, path: &str, method: &str, code: &str, response: &MethodResponse) -> Map<String, Value> {
@@ -206,7 +209,7 @@ impl Export<'_> {
             };
             headers.insert(name.to_owned(), Value::Object(header));
         }
-        headers
+        order::members(headers)
     }
 
     /// `content` for models by media type.
@@ -216,7 +219,7 @@ impl Export<'_> {
         for (media_type, model) in models {
             content.insert(media_type.clone(), json!({ "schema": self.reference(model, used) }));
         }
-        Some(Value::Object(content))
+        Some(Value::Object(order::members(content)))
     }
 
     /// A reference to a model. A name that is no model's points to nothing, as on AWS.
@@ -307,10 +310,10 @@ fn integration_extension(integration: &Integration, resource: &str) -> Value {
         put("responses", Value::Object(responses));
     }
     if let Some(parameters) = integration.request_parameters.as_ref().filter(|all| !all.is_empty()) {
-        put("requestParameters", json!(parameters));
+        put("requestParameters", order::object(parameters).into());
     }
     if let Some(templates) = integration.request_templates.as_ref().filter(|all| !all.is_empty()) {
-        put("requestTemplates", json!(templates));
+        put("requestTemplates", order::object(templates).into());
     }
     if let Some(behaviour) = filled(&integration.passthrough_behavior) {
         put("passthroughBehavior", behaviour.to_ascii_lowercase().into());
@@ -351,15 +354,15 @@ fn integration_responses(integration: &Integration) -> Map<String, Value> {
         let mut members = Map::new();
         members.insert("statusCode".to_owned(), code.clone().into());
         if let Some(parameters) = response.response_parameters.as_ref().filter(|all| !all.is_empty()) {
-            members.insert("responseParameters".to_owned(), json!(parameters));
+            members.insert("responseParameters".to_owned(), order::object(parameters).into());
         }
         if let Some(templates) = response.response_templates.as_ref().filter(|all| !all.is_empty()) {
-            members.insert("responseTemplates".to_owned(), json!(templates));
+            members.insert("responseTemplates".to_owned(), order::object(templates).into());
         }
         if let Some(handling) = response.content_handling {
             members.insert("contentHandling".to_owned(), handling.as_str().into());
         }
         responses.insert(pattern.unwrap_or_else(|| "default".to_owned()), Value::Object(members));
     }
-    responses
+    order::members(responses)
 }

@@ -22,23 +22,94 @@ const CORE: [(&str, &str); 4] = [
 
 /// Words that cannot be names in Java.
 const KEYWORDS: &[&str] = &[
-    "abstract", "assert", "boolean", "break", "byte", "case", "catch", "char", "class", "const", "continue", "default",
-    "do", "double", "else", "enum", "extends", "false", "final", "finally", "float", "for", "goto", "if", "implements",
-    "import", "instanceof", "int", "interface", "long", "native", "new", "null", "package", "private", "protected",
-    "public", "return", "short", "static", "strictfp", "super", "switch", "synchronized", "this", "throw", "throws",
-    "transient", "true", "try", "void", "volatile", "while", "_",
+    "abstract",
+    "assert",
+    "boolean",
+    "break",
+    "byte",
+    "case",
+    "catch",
+    "char",
+    "class",
+    "const",
+    "continue",
+    "default",
+    "do",
+    "double",
+    "else",
+    "enum",
+    "extends",
+    "false",
+    "final",
+    "finally",
+    "float",
+    "for",
+    "goto",
+    "if",
+    "implements",
+    "import",
+    "instanceof",
+    "int",
+    "interface",
+    "long",
+    "native",
+    "new",
+    "null",
+    "package",
+    "private",
+    "protected",
+    "public",
+    "return",
+    "short",
+    "static",
+    "strictfp",
+    "super",
+    "switch",
+    "synchronized",
+    "this",
+    "throw",
+    "throws",
+    "transient",
+    "true",
+    "try",
+    "void",
+    "volatile",
+    "while",
+    "_",
 ];
 
 /// Names of methods that requests have already.
 const REQUEST_METHODS: &[&str] = &[
-    "body", "header", "pathParameter", "queryParameter", "clone", "equals", "finalize", "getClass", "hashCode", "notify",
-    "notifyAll", "toString", "wait",
+    "body",
+    "header",
+    "pathParameter",
+    "queryParameter",
+    "clone",
+    "equals",
+    "finalize",
+    "getClass",
+    "hashCode",
+    "notify",
+    "notifyAll",
+    "toString",
+    "wait",
 ];
 
 /// Names of methods that a client has already.
 const CLIENT_METHODS: &[&str] = &[
-    "builder", "clone", "close", "equals", "finalize", "getClass", "hashCode", "notify", "notifyAll", "send",
-    "shutdown", "toString", "wait",
+    "builder",
+    "clone",
+    "close",
+    "equals",
+    "finalize",
+    "getClass",
+    "hashCode",
+    "notify",
+    "notifyAll",
+    "send",
+    "shutdown",
+    "toString",
+    "wait",
 ];
 
 /// # Errors
@@ -52,15 +123,21 @@ pub(super) fn files(api: &Api<'_>, parameters: &BTreeMap<String, String>) -> Res
     let package = given("java.package-name").unwrap_or_default();
     let service_name = capital(service);
     if !is_name(&service_name) {
-        return bad_request(format!("Invalid service.name specified: {service}. It has to be a Java identifier"));
+        return bad_request(format!(
+            "Invalid service.name specified: {service}. It has to be a Java identifier"
+        ));
     }
     if !package.split('.').all(is_name) {
-        return bad_request(format!("Invalid java.package-name specified: {package}. It has to be a Java package"));
+        return bad_request(format!(
+            "Invalid java.package-name specified: {package}. It has to be a Java package"
+        ));
     }
     let group = given("java.group-id").unwrap_or(package);
     let artifact = given("java.artifact-id").unwrap_or(service);
     let version = given("java.artifact-version").unwrap_or("1.0-SNAPSHOT");
-    for (name, value) in [("java.group-id", group), ("java.artifact-id", artifact), ("java.artifact-version", version)] {
+    for (name, value) in
+        [("java.group-id", group), ("java.artifact-id", artifact), ("java.artifact-version", version)]
+    {
         if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
             return bad_request(format!("Invalid {name} specified: {value}"));
         }
@@ -112,7 +189,9 @@ pub(super) fn files(api: &Api<'_>, parameters: &BTreeMap<String, String>) -> Res
 
 /// The name of the method itself, or verb and path as AWS puts them together: `getPetsPetId`, `getApiRoot`.
 fn method_name(operation: &Operation) -> String {
-    if let Some(name) = operation.name.as_deref().map(words).map(|name| small(&name)).filter(|name| is_name(name)) {
+    if let Some(name) =
+        operation.name.as_deref().map(words).map(|name| small(&name)).filter(|name| is_name(name))
+    {
         return name;
     }
     let words = if operation.words.is_empty() { "ApiRoot" } else { operation.words.as_str() };

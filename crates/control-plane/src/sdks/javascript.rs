@@ -55,7 +55,9 @@ fn method(operation: &Operation, taken: &mut BTreeSet<String>) -> String {
 
 /// A text that may stand in a comment.
 pub(super) fn one_line(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() || "\u{2028}\u{2029}".contains(letter) { ' ' } else { letter }).collect()
+    text.chars()
+        .map(|letter| if letter.is_control() || "\u{2028}\u{2029}".contains(letter) { ' ' } else { letter })
+        .collect()
 }
 
 fn readme(api: &Api<'_>) -> String {

@@ -19,7 +19,12 @@ const JAVA: &[Property] = &[
         "Name of the service which is used to derive the Java interface name for your client",
         true,
     ),
-    ("java.package-name", "Java Package Name", "Name of the Java package your code will be generated under", true),
+    (
+        "java.package-name",
+        "Java Package Name",
+        "Name of the Java package your code will be generated under",
+        true,
+    ),
     (
         "java.build-system",
         "Java Build System",
@@ -52,7 +57,12 @@ const JAVA: &[Property] = &[
     ),
 ];
 const RUBY: &[Property] = &[
-    ("service.name", "Service Name", "Name of the service which is used to derive the name for your client", true),
+    (
+        "service.name",
+        "Service Name",
+        "Name of the service which is used to derive the name for your client",
+        true,
+    ),
     ("ruby.gem-name", "Ruby Gem Name", "Name of the Ruby gem your code will be generated under", false),
     ("ruby.gem-version", "Ruby Gem Version", "Version number for your service gem. Defaults to 1.0.0", false),
 ];
