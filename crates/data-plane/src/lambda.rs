@@ -20,6 +20,10 @@ pub struct LambdaCall {
     pub asynchronous: bool,
     /// The `X-Amzn-Trace-Id` of the request, for the function's environment.
     pub trace_id: Option<String>,
+    /// Who calls, as `execute-api` ARN: the function's resource policy has to allow it
+    /// (`arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH`, for an authorizer `…:API/authorizers/ID`). None where
+    /// a role calls (`credentials`), which needs no policy of the function's.
+    pub source_arn: Option<String>,
 }
 
 /// What a function gave back.
@@ -39,10 +43,15 @@ pub enum LambdaError {
     /// No function has this ARN.
     #[error("no function is known as {0}")]
     NotFound(Arc<str>),
+    /// The function's resource policy does not allow the call.
+    #[error(
+        "Invalid permissions on Lambda function: the policy of {0} does not allow this method to invoke it"
+    )]
+    NotPermitted(Arc<str>),
     /// All of its instances are busy and no more may be started.
     #[error("the function's concurrency is used up")]
     TooManyRequests,
-    /// The event is larger than functions take (6 MB, or 256 KB for asynchronous calls).
+    /// The event is larger than functions take (6 MB, or 1 MB for asynchronous calls).
     #[error("the event is too large: {0} bytes")]
     PayloadTooLarge(usize),
     /// Anything else on the way to the function.
@@ -56,6 +65,7 @@ impl LambdaError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::NotFound(_) => Some(404),
+            Self::NotPermitted(_) => Some(403),
             Self::TooManyRequests => Some(429),
             Self::PayloadTooLarge(_) => Some(413),
             Self::Failed(_) => Some(500),

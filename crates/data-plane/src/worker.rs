@@ -8,9 +8,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use stagedoor_http::{Body, BodyError, BodyStream};
+use tokio::sync::{Notify, mpsc};
 
 use crate::forward::{Pool, UpstreamTls};
 use crate::lambda::LambdaInvoker;
@@ -33,7 +35,42 @@ pub trait Fallback: Send + Sync {
         &self,
         request: http::Request<Bytes>,
         connection: &ConnectionInfo,
-    ) -> Pin<Box<dyn Future<Output = http::Response<Bytes>> + Send>>;
+    ) -> Pin<Box<dyn Future<Output = http::Response<FallbackBody>> + Send>>;
+}
+
+/// The body of a fallback's answer.
+pub enum FallbackBody {
+    /// All of it, at hand.
+    Full(Bytes),
+    /// Pieces as they come; it ends when the sender is gone.
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+impl From<Bytes> for FallbackBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Full(bytes)
+    }
+}
+
+impl From<FallbackBody> for Body {
+    fn from(body: FallbackBody) -> Self {
+        match body {
+            FallbackBody::Full(bytes) => bytes.into(),
+            FallbackBody::Stream(pieces) => Self::Stream(Box::new(Pieces(pieces))),
+        }
+    }
+}
+
+struct Pieces(mpsc::Receiver<Bytes>);
+
+impl BodyStream for Pieces {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(Ok))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A worker's own state.

@@ -77,6 +77,9 @@ pub enum InvokeError {
     /// `ResourceNotFoundException`.
     #[error("Function not found: {0}")]
     NotFound(String),
+    /// The function's resource policy does not allow the caller.
+    #[error("Invalid permissions on Lambda function {0}")]
+    NotPermitted(String),
     /// `TooManyRequestsException`: the function's concurrency is used up.
     #[error("Rate Exceeded.")]
     TooManyRequests,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -14,15 +15,21 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::config::{FunctionConfig, FunctionRef, LATEST};
+use crate::dead_letter::{Condition, DeadLetters, Letter};
 use crate::error::{ConfigError, InvokeError, SetupError};
 use crate::guardian::Guardian;
 use crate::interpreter::Interpreters;
 use crate::outcome::{ASYNC_EVENT_BYTES_MAX, EVENT_BYTES_MAX, InvocationOutput};
+use crate::permission::Permission;
 use crate::pool::{Job, Pool};
+use crate::reply::{Reply, StreamedOutput};
 use crate::watch::Watcher;
 
-/// When an asynchronous invocation that failed is tried again, as on Lambda.
-const ASYNC_RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+/// How long an asynchronous invocation that found no place waits at first, and at most, as on Lambda.
+const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
+const THROTTLED_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// How many bytes of events may wait for attempts; more are refused.
+const ASYNC_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// What holds for all functions.
 #[derive(Clone, Debug)]
@@ -35,6 +42,10 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// The most open files of one process (Lambda's limit is 1,024).
     pub open_files_max: u32,
+    /// When an asynchronous invocation that failed is tried again.
+    pub retry_pauses: [Duration; 2],
+    /// The file that asynchronous events are written to when no attempt could place them.
+    pub dead_letters: Option<PathBuf>,
     /// Variables that every function gets, such as `AWS_ENDPOINT_URL` and credentials that are no secret. A function's
     /// own win over them.
     pub environment: BTreeMap<String, String>,
@@ -47,6 +58,8 @@ impl Default for Settings {
             processes_min: 0,
             idle_timeout: Duration::from_secs(300),
             open_files_max: 1024,
+            retry_pauses: [Duration::from_secs(60), Duration::from_secs(120)],
+            dead_letters: None,
             environment: BTreeMap::new(),
         }
     }
@@ -79,8 +92,25 @@ pub struct Invocation {
     pub trace_id: Option<String>,
     /// Whether the answer carries the end of the log.
     pub log_tail: bool,
+    /// The caller's ARN where API Gateway calls for a method: the function's resource policy has to allow it.
+    pub source_arn: Option<String>,
     /// Whether the caller waits.
     pub invocation_type: InvocationType,
+}
+
+/// How asynchronous events of a function are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsyncConfig {
+    /// How often a failed event is tried again: 0 to 2.
+    pub retries_max: u8,
+    /// How old an event may be when it is tried.
+    pub age_max: Duration,
+}
+
+impl Default for AsyncConfig {
+    fn default() -> Self {
+        Self { retries_max: 2, age_max: Duration::from_secs(21_600) }
+    }
 }
 
 /// What the processes and pools of all functions share.
@@ -93,12 +123,50 @@ pub(crate) struct Shared {
     pub(crate) starts_max: usize,
     pub(crate) watcher: Watcher,
     pub(crate) interpreters: Interpreters,
+    dead_letters: DeadLetters,
+    /// Bytes of asynchronous events under way.
+    async_bytes: AtomicUsize,
 }
+
+/// Permissions by qualifier; the empty one is the function itself.
+type Policies = BTreeMap<String, Vec<Permission>>;
 
 #[derive(Default)]
 struct Entry {
     versions: BTreeMap<String, Arc<Pool>>,
-    aliases: BTreeMap<String, String>,
+    aliases: BTreeMap<String, Alias>,
+    /// None for a function that everything in the gateway may call: one of a project.
+    policies: Option<Policies>,
+    /// By qualifier, as with policies.
+    async_configs: BTreeMap<String, AsyncConfig>,
+}
+
+struct Alias {
+    version: String,
+    /// Another version, and its share of the invocations: 0 to 1.
+    other: Option<(String, f64)>,
+}
+
+impl Entry {
+    fn version(&self, qualifier: &str) -> Option<Arc<Pool>> {
+        let version = match self.aliases.get(qualifier) {
+            None => qualifier,
+            Some(Alias { version, other: None }) => version,
+            Some(Alias { version, other: Some((other, share)) }) => {
+                // The first bits of a random identifier serve as a random number.
+                let chance = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+                if chance < *share { other } else { version }
+            }
+        };
+        self.versions.get(version).cloned()
+    }
+
+    fn permits(&self, qualifier: Option<&str>, source_arn: &str) -> bool {
+        self.policies.as_ref().is_none_or(|policies| {
+            let permissions = policies.get(qualifier.unwrap_or_default());
+            permissions.into_iter().flatten().any(|permission| permission.allows(source_arn))
+        })
+    }
 }
 
 struct Inner {
@@ -131,6 +199,7 @@ impl Functions {
         let guardian = Guardian::start(private.path()).map_err(failed("/bin/sh cannot be started"))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let (handle, thread) = start_thread(stopped).map_err(failed("no thread can be started"))?;
+        let dead_letters = DeadLetters::new(settings.dead_letters.clone());
         let starts_max = thread::available_parallelism().map_or(2, usize::from).max(2);
         let shared = Arc::new(Shared {
             settings,
@@ -142,6 +211,8 @@ impl Functions {
             starts_max,
             watcher: Watcher::new(),
             interpreters: Interpreters::default(),
+            dead_letters,
+            async_bytes: AtomicUsize::new(0),
         });
         Ok(Self {
             inner: Arc::new(Inner {
@@ -187,11 +258,45 @@ impl Functions {
 
     /// Lets an alias of a function stand for a version; none takes the alias away.
     pub fn set_alias(&self, name: &str, alias: &str, version: Option<&str>) {
+        self.set_weighted_alias(name, alias, version, None);
+    }
+
+    /// The same, with a second version and its share of the invocations.
+    pub(crate) fn set_weighted_alias(
+        &self,
+        name: &str,
+        alias: &str,
+        version: Option<&str>,
+        other: Option<(&str, f64)>,
+    ) {
         let mut registry = self.inner.registry.write().unwrap_or_else(PoisonError::into_inner);
         let Some(entry) = registry.get_mut(name) else { return };
         match version {
-            Some(version) => drop(entry.aliases.insert(alias.to_owned(), version.to_owned())),
+            Some(version) => {
+                let other = other.map(|(other, share)| (other.to_owned(), share));
+                entry.aliases.insert(alias.to_owned(), Alias { version: version.to_owned(), other });
+            }
             None => drop(entry.aliases.remove(alias)),
+        }
+    }
+
+    /// Who may call a function on behalf of API Gateway, by statements of its resource policies; and how its
+    /// asynchronous events are treated. Both by qualifier, the empty one for the function itself.
+    pub(crate) fn set_rules(
+        &self,
+        name: &str,
+        statements: &BTreeMap<String, Vec<serde_json::Value>>,
+        async_configs: BTreeMap<String, AsyncConfig>,
+    ) {
+        let permissions = |statements: &Vec<serde_json::Value>| {
+            statements.iter().filter_map(Permission::from_statement).collect()
+        };
+        let policies =
+            statements.iter().map(|(qualifier, list)| (qualifier.clone(), permissions(list))).collect();
+        let mut registry = self.inner.registry.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = registry.get_mut(name) {
+            entry.policies = Some(policies);
+            entry.async_configs = async_configs;
         }
     }
 
@@ -232,10 +337,26 @@ impl Functions {
 
     fn find(&self, name: &str, qualifier: Option<&str>) -> Option<Arc<Pool>> {
         let registry = self.inner.registry.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = registry.get(name)?;
-        let qualifier = qualifier.unwrap_or(LATEST);
-        let version = entry.aliases.get(qualifier).map_or(qualifier, String::as_str);
-        entry.versions.get(version).cloned()
+        registry.get(name)?.version(qualifier.unwrap_or(LATEST))
+    }
+
+    /// The processes that an invocation goes to, if its caller may call them.
+    fn find_for<'a>(
+        &self,
+        invocation: &'a Invocation,
+    ) -> Result<(FunctionRef<'a>, Arc<Pool>, AsyncConfig), InvokeError> {
+        let not_found = || InvokeError::NotFound(invocation.function.clone());
+        let reference = FunctionRef::parse(&invocation.function).ok_or_else(not_found)?;
+        let registry = self.inner.registry.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = registry.get(reference.name).ok_or_else(not_found)?;
+        let pool = entry.version(reference.qualifier.unwrap_or(LATEST)).ok_or_else(not_found)?;
+        if let Some(source) = &invocation.source_arn
+            && !entry.permits(reference.qualifier, source)
+        {
+            return Err(InvokeError::NotPermitted(invocation.function.clone()));
+        }
+        let config = entry.async_configs.get(reference.qualifier.unwrap_or_default()).copied();
+        Ok((reference, pool, config.unwrap_or_default()))
     }
 
     /// Starts a process of a function ahead of its first invocation. False if there is no such function.
@@ -259,10 +380,27 @@ impl Functions {
         }
     }
 
-    fn submit(&self, mut invocation: Invocation) -> Result<Submitted, InvokeError> {
-        let not_found = || InvokeError::NotFound(invocation.function.clone());
-        let reference = FunctionRef::parse(&invocation.function).ok_or_else(not_found)?;
-        let pool = self.find(reference.name, reference.qualifier).ok_or_else(not_found)?;
+    /// Invokes a function whose result is given as it comes. Otherwise as [`Functions::invoke`].
+    pub fn invoke_streaming(
+        &self,
+        invocation: Invocation,
+    ) -> impl Future<Output = Result<StreamedOutput, InvokeError>> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        let submitted =
+            self.prepare(invocation).and_then(|(call, _)| match call.invocation.invocation_type {
+                InvocationType::DryRun => Ok(Some(call.accepted())),
+                _ => call.send(Reply::Stream(reply)).map(|()| None),
+            });
+        async move {
+            match submitted? {
+                Some(accepted) => Ok(StreamedOutput::Whole(accepted)),
+                None => answer.await.unwrap_or(Err(InvokeError::ShuttingDown)),
+            }
+        }
+    }
+
+    fn prepare(&self, mut invocation: Invocation) -> Result<(QueuedCall, AsyncConfig), InvokeError> {
+        let (reference, pool, config) = self.find_for(&invocation)?;
         let limit = match invocation.invocation_type {
             InvocationType::Event => ASYNC_EVENT_BYTES_MAX,
             InvocationType::RequestResponse | InvocationType::DryRun => EVENT_BYTES_MAX,
@@ -270,23 +408,27 @@ impl Functions {
         if invocation.payload.len() > limit {
             return Err(InvokeError::PayloadTooLarge { limit });
         }
+        let invoked_arn = reference.qualifier.map(|qualifier| format!("{}:{qualifier}", pool.config.arn));
         if invocation.payload.is_empty() {
             invocation.payload = Bytes::from_static(b"{}");
         }
-        let accepted = InvocationOutput {
-            payload: Bytes::new(),
-            function_error: None,
-            executed_version: pool.config.version.clone(),
-            log_tail: None,
-        };
-        let invoked_arn = reference.qualifier.map(|qualifier| format!("{}:{qualifier}", pool.config.arn));
         let request_id = invocation.request_id.take().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        let call = QueuedCall { pool, invocation, invoked_arn, request_id };
+        Ok((QueuedCall { pool, invocation, invoked_arn, request_id }, config))
+    }
+
+    fn submit(&self, invocation: Invocation) -> Result<Submitted, InvokeError> {
+        let (call, config) = self.prepare(invocation)?;
         match call.invocation.invocation_type {
-            InvocationType::DryRun => Ok(Submitted::Accepted(accepted)),
-            InvocationType::RequestResponse => call.send().map(Submitted::Waiting),
+            InvocationType::DryRun => Ok(Submitted::Accepted(call.accepted())),
+            InvocationType::RequestResponse => {
+                let (reply, answer) = oneshot::channel();
+                call.send(Reply::Whole(reply)).map(|()| Submitted::Waiting(answer))
+            }
             InvocationType::Event => {
-                self.inner.shared.handle.spawn(call.send_until_it_works());
+                let shared = &self.inner.shared;
+                let held = Held::take(shared, call.invocation.payload.len())?;
+                let accepted = call.accepted();
+                shared.handle.spawn(call.send_until_it_works(config, held));
                 Ok(Submitted::Accepted(accepted))
             }
         }
@@ -295,6 +437,11 @@ impl Functions {
     /// The functions' own runtime, for work that must not hold up a caller's.
     pub(crate) fn handle(&self) -> &Handle {
         &self.inner.shared.handle
+    }
+
+    /// Runs work that belongs to an invocation on the functions' own runtime.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.inner.shared.handle.spawn(work);
     }
 
     /// Ends all processes. Invocations under way are lost: let them finish first.
@@ -322,8 +469,17 @@ struct QueuedCall {
 }
 
 impl QueuedCall {
-    fn send(&self) -> Result<oneshot::Receiver<Result<InvocationOutput, InvokeError>>, InvokeError> {
-        let (reply, answer) = oneshot::channel();
+    /// The answer to a call whose result nobody waits for.
+    fn accepted(&self) -> InvocationOutput {
+        InvocationOutput {
+            payload: Bytes::new(),
+            function_error: None,
+            executed_version: self.pool.config.version.clone(),
+            log_tail: None,
+        }
+    }
+
+    fn send(&self, reply: Reply) -> Result<(), InvokeError> {
         self.pool.dispatch(Job {
             request_id: self.request_id.clone(),
             payload: self.invocation.payload.clone(),
@@ -336,27 +492,102 @@ impl QueuedCall {
             reply,
             permit: self.pool.permit()?,
         });
-        Ok(answer)
+        Ok(())
     }
 
-    async fn send_until_it_works(self) {
-        for pause in ASYNC_RETRIES.into_iter().map(Some).chain([None]) {
-            let outcome = match self.send() {
-                Ok(answer) => answer.await.unwrap_or(Err(InvokeError::ShuttingDown)),
+    /// Tries an asynchronous event until it is placed, too old, or has failed too often. An event that finds no place in
+    /// the function's concurrency has not been tried.
+    async fn send_until_it_works(self, config: AsyncConfig, held: Held) {
+        let began = Instant::now();
+        let (mut attempts, mut throttled) = (0_u8, THROTTLED_PAUSE);
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let outcome = match self.send(Reply::Whole(reply)) {
+                Ok(()) => answer.await.unwrap_or(Err(InvokeError::ShuttingDown)),
                 Err(error) => Err(error),
             };
-            let problem = match outcome {
+            let (problem, response, pause) = match outcome {
                 Ok(InvocationOutput { function_error: None, .. }) => return,
-                Ok(output) => String::from_utf8_lossy(&output.payload).into_owned(),
-                Err(error) => error.to_string(),
+                Err(InvokeError::ShuttingDown) => {
+                    (InvokeError::ShuttingDown.to_string(), None, Duration::MAX)
+                }
+                Err(error @ InvokeError::TooManyRequests) => {
+                    let pause = throttled;
+                    throttled = (throttled * 2).min(THROTTLED_PAUSE_MAX);
+                    (error.to_string(), None, pause)
+                }
+                failed => {
+                    let pauses = self.pool.shared.settings.retry_pauses;
+                    let more = pauses.get(usize::from(attempts)).filter(|_| attempts < config.retries_max);
+                    attempts += 1;
+                    let pause = more.copied().unwrap_or(Duration::MAX);
+                    match failed {
+                        Ok(output) => {
+                            let text = String::from_utf8_lossy(&output.payload).into_owned();
+                            (text, Some(output.payload), pause)
+                        }
+                        Err(error) => (error.to_string(), None, pause),
+                    }
+                }
             };
-            let (function, request_id) = (&self.pool.config.name, &self.request_id);
-            let Some(pause) = pause else {
-                tracing::error!(target: "function", function, request_id, "the event is given up: {problem}");
+            let ages = pause < Duration::MAX && began.elapsed() + pause > config.age_max;
+            if pause == Duration::MAX || ages {
+                let condition = if ages { Condition::EventAgeExceeded } else { Condition::RetriesExhausted };
+                self.give_up(condition, attempts, &problem, response, held).await;
                 return;
-            };
+            }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    async fn give_up(
+        self,
+        condition: Condition,
+        attempts: u8,
+        problem: &str,
+        response: Option<Bytes>,
+        held: Held,
+    ) {
+        let (function, request_id) = (&self.pool.config.name, &self.request_id);
+        tracing::error!(target: "function", function, request_id, "the event is given up: {problem}");
+        let write = move || {
+            let config = &self.pool.config;
+            let qualifier = match &self.invoked_arn {
+                Some(arn) => arn.clone(),
+                None => format!("{}:{}", config.arn, config.version),
+            };
+            held.shared.dead_letters.add(&Letter {
+                request_id: &self.request_id,
+                function_arn: qualifier,
+                condition,
+                attempts: attempts.into(),
+                payload: &self.invocation.payload,
+                executed_version: &config.version,
+                response: response.as_deref(),
+            });
+        };
+        // It fails only if the process ends, and then there is nothing to be done.
+        let _ = tokio::task::spawn_blocking(write).await;
+    }
+}
+
+/// The room that an asynchronous event takes in memory.
+struct Held {
+    shared: Arc<Shared>,
+    size: usize,
+}
+
+impl Held {
+    fn take(shared: &Arc<Shared>, size: usize) -> Result<Self, InvokeError> {
+        let before = shared.async_bytes.fetch_add(size, Ordering::Relaxed);
+        let held = Self { shared: Arc::clone(shared), size };
+        if before + size > ASYNC_BYTES_MAX { Err(InvokeError::TooManyRequests) } else { Ok(held) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shared.async_bytes.fetch_sub(self.size, Ordering::Relaxed);
     }
 }
 

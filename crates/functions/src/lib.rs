@@ -13,6 +13,7 @@
 
 mod api;
 mod config;
+mod dead_letter;
 mod environment;
 mod error;
 mod fingerprint;
@@ -21,13 +22,16 @@ mod guardian;
 mod interpreter;
 mod logs;
 mod outcome;
+mod permission;
 mod pool;
 mod process;
+mod reply;
 mod runtime_api;
 mod watch;
 
-pub use api::{ApiSettings, LambdaApi};
+pub use api::{ApiBody, ApiSettings, LambdaApi};
 pub use config::{CONCURRENCY_DEFAULT, FunctionConfig, FunctionRef, LATEST, Runtime};
 pub use error::{ConfigError, InvokeError, SetupError};
-pub use functions::{Functions, Invocation, InvocationType, Settings};
+pub use functions::{AsyncConfig, Functions, Invocation, InvocationType, Settings};
 pub use outcome::{ASYNC_EVENT_BYTES_MAX, EVENT_BYTES_MAX, InvocationOutput, RESULT_BYTES_MAX};
+pub use reply::{StreamEnd, StreamedInvocation, StreamedOutput};

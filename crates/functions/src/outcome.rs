@@ -14,6 +14,9 @@ pub const ASYNC_EVENT_BYTES_MAX: usize = 1_048_576;
 /// The largest result of a function, in bytes: 6 MB and room for Lambda's own envelope.
 pub const RESULT_BYTES_MAX: usize = 6_291_556;
 
+/// The largest streamed result of a function, in bytes.
+pub(crate) const STREAM_BYTES_MAX: u64 = 200 * 1024 * 1024;
+
 /// What a function gave back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvocationOutput {

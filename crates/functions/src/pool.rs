@@ -24,6 +24,7 @@ use crate::fingerprint::{self, Fingerprint};
 use crate::functions::Shared;
 use crate::outcome::{InitFailure, InvocationOutput};
 use crate::process::{self, Role};
+use crate::reply::Reply;
 
 /// How long an invocation waits for a busy process before another is started.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -46,7 +47,7 @@ pub(crate) struct Job {
     pub(crate) queued: Instant,
     /// How many processes ended without having read it.
     pub(crate) attempts: u8,
-    pub(crate) reply: oneshot::Sender<Result<InvocationOutput, InvokeError>>,
+    pub(crate) reply: Reply,
     pub(crate) permit: Permit,
 }
 
@@ -55,7 +56,7 @@ impl Job {
     pub(crate) fn finish(self, result: Result<InvocationOutput, InvokeError>) {
         // First, so that a caller who comes again at once finds his place free.
         drop(self.permit);
-        let _ = self.reply.send(result);
+        self.reply.send(result);
     }
 }
 

@@ -310,6 +310,24 @@ impl Process {
                 let _ = answer.send(Answer::Accepted);
                 self.answer(*job, body, true);
             }
+            CallKind::Stream { request_id, content_type } => {
+                let begun = match &mut self.state {
+                    State::Busy(job) if job.request_id == request_id => {
+                        Answer::Stream(job.reply.begin_stream(&self.pool.config.version, content_type))
+                    }
+                    _ => unknown_invocation(),
+                };
+                let _ = answer.send(begun);
+            }
+            CallKind::StreamEnd { request_id, error } => {
+                let Some(job) = self.take_job(&request_id) else {
+                    let _ = answer.send(unknown_invocation());
+                    return None;
+                };
+                let _ = answer.send(Answer::Accepted);
+                let failed = error.is_some();
+                self.answer(*job, error.unwrap_or_default(), failed);
+            }
             CallKind::Unread => self.event_unread = true,
             CallKind::InitError { body } => {
                 let _ = answer.send(Answer::Accepted);

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Value, json};
-use stagedoor_functions::{ApiSettings, Functions, LambdaApi, Settings};
+use stagedoor_functions::{ApiBody, ApiSettings, Functions, LambdaApi, Settings};
 
 const HANDLER: &str = "exports.handler = async (event) => ({ event, name: process.env.NAME ?? null });\n";
 
@@ -40,7 +40,18 @@ async fn send(api: &LambdaApi, line: &str, body: Value) -> Response<Bytes> {
     if path.ends_with("/invocations") {
         request = request.header("x-amz-log-type", "Tail");
     }
-    api.handle(request.body(body).unwrap()).await
+    let (parts, body) = api.handle(request.body(body).unwrap()).await.into_parts();
+    let body = match body {
+        ApiBody::Full(body) => body,
+        ApiBody::Stream(mut pieces) => {
+            let mut whole = Vec::new();
+            while let Some(piece) = pieces.recv().await {
+                whole.extend_from_slice(&piece);
+            }
+            whole.into()
+        }
+    };
+    Response::from_parts(parts, body)
 }
 
 /// Checks the status and gives the body.

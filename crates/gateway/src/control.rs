@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use stagedoor_data_plane::worker::{ConnectionInfo, Fallback};
-use stagedoor_functions::LambdaApi;
+use stagedoor_data_plane::worker::{ConnectionInfo, Fallback, FallbackBody};
+use stagedoor_functions::{ApiBody, LambdaApi};
 use stagedoor_wire::Wire;
 use tokio::runtime::Handle;
 
@@ -24,21 +24,29 @@ pub(crate) struct Control {
     pub(crate) runtime: Handle,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Response<FallbackBody>> + Send>>;
 
 impl Fallback for Control {
     fn handle(&self, request: Request<Bytes>, _connection: &ConnectionInfo) -> Answer {
         let path = request.uri().path();
         if path.starts_with(OWN) {
             let response = own(&request);
-            return Box::pin(async move { response });
+            return Box::pin(async move { response.map(FallbackBody::from) });
         }
         if LambdaApi::serves(path) {
             if let Some(refused) = self.wire.refuse_unsigned(&request, "lambda") {
-                return Box::pin(async move { refused });
+                return Box::pin(async move { refused.map(FallbackBody::from) });
             }
             let answer = self.runtime.spawn(self.lambda.handle(request));
-            return Box::pin(async move { answer.await.unwrap_or_else(|error| failed(&error)) });
+            return Box::pin(async move {
+                match answer.await {
+                    Ok(response) => response.map(|body| match body {
+                        ApiBody::Full(bytes) => FallbackBody::Full(bytes),
+                        ApiBody::Stream(pieces) => FallbackBody::Stream(pieces),
+                    }),
+                    Err(error) => failed(&error).map(FallbackBody::from),
+                }
+            });
         }
         let (wire, mut follow) = (Arc::clone(&self.wire), self.follow.clone());
         let writes = request.method() != Method::GET;
@@ -49,7 +57,7 @@ impl Fallback for Control {
                 // Whoever deploys and calls at once must meet what was deployed.
                 follow.caught_up().await;
             }
-            response
+            response.map(FallbackBody::from)
         })
     }
 }

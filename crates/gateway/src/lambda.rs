@@ -1,12 +1,18 @@
 //! Lambda functions: the data plane calls them, a project defines them, and their own crate runs them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
-use stagedoor_data_plane::lambda::{LambdaAnswer, LambdaCall, LambdaError, LambdaFuture, LambdaInvoker};
+use stagedoor_data_plane::lambda::{
+    LambdaAnswer, LambdaCall, LambdaError, LambdaFuture, LambdaInvoker, LambdaStreamError, LambdaStreamFuture,
+};
 use stagedoor_functions::{
-    FunctionConfig, Functions, Invocation, InvocationType, InvokeError, Runtime, Settings, SetupError,
+    FunctionConfig, Functions, Invocation, InvocationOutput, InvocationType, InvokeError, Runtime, Settings,
+    SetupError, StreamedOutput,
 };
 use stagedoor_templates::{FunctionSpec, Runtime as Language};
+use tokio::sync::mpsc;
 
 use crate::config::Config;
 
@@ -19,6 +25,7 @@ pub(crate) fn start(
     control: std::net::SocketAddr,
     config: &Config,
     keep_one: bool,
+    data: &Path,
 ) -> Result<Functions, SetupError> {
     let mut environment: BTreeMap<_, _> = ["API_GATEWAY", "APIGATEWAYV2", "LAMBDA"]
         .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), format!("http://{control}")))
@@ -29,7 +36,12 @@ pub(crate) fn start(
             environment.insert(name.to_owned(), "test".to_owned());
         }
     }
-    Functions::new(Settings { environment, processes_min: usize::from(keep_one), ..Settings::default() })
+    Functions::new(Settings {
+        environment,
+        processes_min: usize::from(keep_one),
+        dead_letters: Some(data.join("dead-letters.jsonl")),
+        ..Settings::default()
+    })
 }
 
 /// Hands the data plane's calls to the functions.
@@ -37,34 +49,81 @@ pub(crate) struct Invoker(pub(crate) Functions);
 
 impl LambdaInvoker for Invoker {
     fn invoke(&self, call: LambdaCall) -> LambdaFuture {
-        let (arn, size) = (call.function_arn, call.payload.len());
-        let answer = self.0.invoke(Invocation {
-            function: arn.to_string(),
-            request_id: Some(call.request_id),
-            payload: call.payload,
-            trace_id: call.trace_id,
-            invocation_type: if call.asynchronous {
-                InvocationType::Event
-            } else {
-                InvocationType::RequestResponse
-            },
-            ..Invocation::default()
-        });
+        let (arn, size) = (Arc::clone(&call.function_arn), call.payload.len());
+        let answer = self.0.invoke(invocation(call));
+        Box::pin(async move { answer.await.map(whole).map_err(|error| failure(error, arn, size)) })
+    }
+
+    fn invoke_streaming(&self, call: LambdaCall) -> LambdaStreamFuture {
+        let (arn, size) = (Arc::clone(&call.function_arn), call.payload.len());
+        let answer = self.0.invoke_streaming(invocation(call));
+        let functions = self.0.clone();
         Box::pin(async move {
-            let output = answer.await.map_err(|error| match error {
-                InvokeError::NotFound(_) => LambdaError::NotFound(arn),
-                InvokeError::TooManyRequests => LambdaError::TooManyRequests,
-                InvokeError::PayloadTooLarge { .. } => LambdaError::PayloadTooLarge(size),
-                error @ (InvokeError::Start { .. } | InvokeError::ShuttingDown) => {
-                    LambdaError::Failed(error.to_string())
+            let output = answer.await.map_err(|error| failure(error, arn, size))?;
+            let (pieces, chunks) = mpsc::channel(1);
+            match output {
+                StreamedOutput::Whole(output) => {
+                    let piece = match output.function_error {
+                        Some(code) => Err(broken(code, &output.payload)),
+                        None => Ok(output.payload),
+                    };
+                    // The receiver is at hand and the channel is empty.
+                    let _ = pieces.try_send(piece);
                 }
-            })?;
-            Ok(LambdaAnswer {
-                payload: output.payload,
-                function_error: output.function_error,
-                executed_version: output.executed_version,
-            })
+                StreamedOutput::Stream(mut stream) => functions.spawn(async move {
+                    while let Some(piece) = stream.next().await {
+                        if pieces.send(Ok(piece)).await.is_err() {
+                            return;
+                        }
+                    }
+                    let end = stream.end().await;
+                    if let Some(code) = end.function_error {
+                        let _ = pieces.send(Err(broken(code, &end.error))).await;
+                    }
+                }),
+            }
+            Ok(chunks)
         })
+    }
+}
+
+fn broken(code: String, error: &[u8]) -> LambdaStreamError {
+    LambdaStreamError { code, details: String::from_utf8_lossy(error).into_owned() }
+}
+
+fn invocation(call: LambdaCall) -> Invocation {
+    Invocation {
+        function: call.function_arn.to_string(),
+        request_id: Some(call.request_id),
+        payload: call.payload,
+        trace_id: call.trace_id,
+        source_arn: call.source_arn,
+        invocation_type: if call.asynchronous {
+            InvocationType::Event
+        } else {
+            InvocationType::RequestResponse
+        },
+        ..Invocation::default()
+    }
+}
+
+fn whole(output: InvocationOutput) -> LambdaAnswer {
+    LambdaAnswer {
+        payload: output.payload,
+        function_error: output.function_error,
+        executed_version: output.executed_version,
+    }
+}
+
+fn failure(error: InvokeError, arn: Arc<str>, size: usize) -> LambdaError {
+    match error {
+        InvokeError::NotFound(_) => LambdaError::NotFound(arn),
+        InvokeError::NotPermitted(_) => LambdaError::NotPermitted(arn),
+        InvokeError::TooManyRequests => LambdaError::TooManyRequests,
+        InvokeError::PayloadTooLarge { .. } => LambdaError::PayloadTooLarge(size),
+        error @ (InvokeError::Start { .. } | InvokeError::ShuttingDown) => {
+            LambdaError::Failed(error.to_string())
+        }
     }
 }
 

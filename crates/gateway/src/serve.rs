@@ -104,7 +104,7 @@ async fn serve(
         ..Settings::default()
     };
     let control_plane = Arc::new(ControlPlane::new(Arc::new(store), settings));
-    let functions = lambda::start(options.control, config, project.is_some())
+    let functions = lambda::start(options.control, config, project.is_some(), &options.data)
         .map_err(|error| Failure::Other(error.to_string()))?;
     let lambda = LambdaApi::open(
         functions.clone(),

@@ -99,8 +99,27 @@ pub struct HttpEndpoint {
 pub struct LambdaFunction {
     /// Its ARN, with version or alias.
     pub arn: Arc<str>,
+    /// What its resource policy is asked about; none if a role calls it (`credentials`).
+    pub source: Option<LambdaSource>,
     /// How long its answer may take.
     pub timeout: Duration,
+}
+
+/// The method that calls a function, as its resource policy knows it.
+#[derive(Debug)]
+pub struct LambdaSource {
+    /// `arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/`; the method of the request follows.
+    pub before_method: Box<str>,
+    /// The resource's path.
+    pub path: Box<str>,
+}
+
+impl LambdaFunction {
+    /// The source ARN of a call for a request with this method.
+    #[must_use]
+    pub fn source_arn(&self, method: &str) -> Option<String> {
+        self.source.as_ref().map(|source| [&source.before_method, method, &source.path].concat())
+    }
 }
 
 /// What happens to a body that no template fits.

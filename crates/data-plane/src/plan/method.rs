@@ -11,7 +11,7 @@ use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::integration::{
     HttpEndpoint, HttpIntegration, HttpProxyIntegration, Integration, LambdaFunction, LambdaIntegration,
-    MockIntegration, RequestTransformation, ResponseTransformation,
+    LambdaSource, MockIntegration, RequestTransformation, ResponseTransformation,
 };
 use super::mapping::Source;
 use super::uri::{UriTemplate, lambda_function, replace_stage_variables};
@@ -39,6 +39,8 @@ pub(super) struct Scope<'a> {
     pub(super) snapshot: &'a RestApiSnapshot,
     pub(super) variables: &'a BTreeMap<String, String>,
     pub(super) settings: &'a CompileSettings,
+    /// The stage's name.
+    pub(super) stage: &'a str,
 }
 
 /// Where requests' mapped values go, parsed.
@@ -271,8 +273,21 @@ impl Scope<'_> {
         if shape.http_method.as_deref().is_some_and(|method| method != "POST") {
             return Some(Err("a Lambda function is invoked with POST; set integrationHttpMethod to POST"));
         }
-        let _ = self.settings;
-        Some(Ok(LambdaFunction { arn, timeout: timeout(shape) }))
+        let by_role = shape.credentials.as_deref().is_some_and(|role| !role.is_empty());
+        // A place is the method's name and the resource's path.
+        let path = place.split_once(' ').map_or("", |(_, path)| path);
+        let source = (!by_role).then(|| LambdaSource {
+            before_method: format!(
+                "arn:aws:execute-api:{}:{}:{}/{}/",
+                self.settings.region,
+                self.settings.account_id,
+                self.snapshot.rest_api.id.as_deref().unwrap_or_default(),
+                self.stage,
+            )
+            .into(),
+            path: path.into(),
+        });
+        Some(Ok(LambdaFunction { arn, source, timeout: timeout(shape) }))
     }
 }
 

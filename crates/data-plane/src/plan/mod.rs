@@ -188,7 +188,8 @@ pub fn compile(
 
     let gateway_responses = GatewayResponses::compile(&snapshot.gateway_responses, &variables, &mut errors);
     let binary_media_types = MediaTypes::new(api.binary_media_types.as_deref().unwrap_or_default());
-    let scope = method::Scope { snapshot, variables: &variables, settings };
+    let stage_name = stage.stage_name.as_deref().unwrap_or_default();
+    let scope = method::Scope { snapshot, variables: &variables, settings, stage: stage_name };
     let mut router = Router::default();
     let mut resources = Vec::with_capacity(snapshot.resources.len());
     for resource in &snapshot.resources {

@@ -5,6 +5,9 @@
 //! invocations do not pass through it.
 
 mod code;
+mod event_invoke;
+mod event_stream;
+mod invoke;
 mod model;
 mod operations;
 mod respond;
@@ -16,16 +19,15 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Request, Response};
 
 use crate::config::FunctionRef;
-use crate::error::{InvokeError, SetupError};
-use crate::functions::{Functions, Invocation, InvocationType};
+use crate::error::SetupError;
+use crate::functions::Functions;
 use model::Record;
-use respond::{Answer, ApiError};
+pub use respond::ApiBody;
+use respond::ApiError;
 use routes::{Operation, Route};
 
 /// Where functions are kept and what their ARNs say.
@@ -72,12 +74,15 @@ impl LambdaApi {
     }
 
     /// Answers one request. The future may be awaited on any runtime.
-    pub fn handle(&self, request: Request<Bytes>) -> impl Future<Output = Response<Bytes>> + Send + use<> {
+    pub fn handle(&self, request: Request<Bytes>) -> impl Future<Output = Response<ApiBody>> + Send + use<> {
         let api = self.clone();
         async move {
             let answer = match routes::route(request.method(), request.uri()) {
                 Err(error) => Err(error),
-                Ok(route) if route.operation == Operation::Invoke => api.invoke(route, request).await,
+                Ok(route) if route.operation == Operation::Invoke => api.invoke(&route, &request).await,
+                Ok(route) if route.operation == Operation::InvokeWithResponseStream => {
+                    api.invoke_with_response_stream(&route, &request).await
+                }
                 Ok(route) => {
                     // Files are read and written, and archives unpacked.
                     let handle = api.inner.functions.handle().clone();
@@ -87,74 +92,6 @@ impl LambdaApi {
             };
             respond::response(answer)
         }
-    }
-
-    async fn invoke(&self, route: Route, request: Request<Bytes>) -> Result<Answer, ApiError> {
-        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let invocation_type = match header("x-amz-invocation-type") {
-            None | Some("RequestResponse") => InvocationType::RequestResponse,
-            Some("Event") => InvocationType::Event,
-            Some("DryRun") => InvocationType::DryRun,
-            Some(other) => {
-                return Err(ApiError::validation(
-                    other,
-                    "invocationType",
-                    "Member must satisfy enum value set: [RequestResponse, Event, DryRun]",
-                ));
-            }
-        };
-        let client_context = match header("x-amz-client-context").map(|text| STANDARD.decode(text)) {
-            None => None,
-            Some(Ok(bytes)) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-            Some(Err(_)) => {
-                return Err(ApiError::parameter(
-                    "Client context must be a valid Base64-encoded JSON object.",
-                ));
-            }
-        };
-        let body = request.body();
-        if !body.is_empty()
-            && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body)
-        {
-            let message = format!("Could not parse request body into json: {error}");
-            return Err(ApiError::new(400, "InvalidRequestContentException", &message));
-        }
-        let reference = self.reference(&route)?;
-        let function = match reference.qualifier {
-            Some(qualifier) => format!("{}:{qualifier}", reference.name),
-            None => reference.name.to_owned(),
-        };
-        let invocation = Invocation {
-            function,
-            payload: body.clone(),
-            request_id: None,
-            client_context,
-            trace_id: header("x-amzn-trace-id").map(str::to_owned),
-            log_tail: header("x-amz-log-type") == Some("Tail"),
-            invocation_type,
-        };
-        let output = self.inner.functions.invoke(invocation).await.map_err(|error| match error {
-            InvokeError::NotFound(_) => self.not_found(reference),
-            InvokeError::TooManyRequests => ApiError::new(429, "TooManyRequestsException", "Rate Exceeded."),
-            InvokeError::PayloadTooLarge { .. } => {
-                ApiError::new(413, "RequestTooLargeException", &error.to_string())
-            }
-            InvokeError::Start { .. } | InvokeError::ShuttingDown => ApiError::service(&error.to_string()),
-        })?;
-        let status = match invocation_type {
-            InvocationType::RequestResponse => 200,
-            InvocationType::Event => 202,
-            InvocationType::DryRun => 204,
-        };
-        let mut answer = Answer::raw(status, output.payload);
-        answer.header("x-amz-executed-version", output.executed_version);
-        if let Some(error) = output.function_error {
-            answer.header("x-amz-function-error", error);
-        }
-        if let Some(tail) = output.log_tail {
-            answer.header("x-amz-log-result", tail);
-        }
-        Ok(answer)
     }
 
     fn records(&self) -> MutexGuard<'_, BTreeMap<String, Record>> {

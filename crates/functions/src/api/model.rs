@@ -25,6 +25,18 @@ pub(super) struct Record {
     pub(super) policies: BTreeMap<String, Vec<Value>>,
     pub(super) concurrency: Option<u32>,
     pub(super) tags: BTreeMap<String, String>,
+    /// How asynchronous events are treated, by qualifier as with policies.
+    #[serde(default)]
+    pub(super) event_invoke: BTreeMap<String, EventInvoke>,
+}
+
+/// How asynchronous events are treated, as far as it was said.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct EventInvoke {
+    pub(super) retries: Option<u8>,
+    pub(super) age_seconds: Option<u64>,
+    /// Seconds since 1970.
+    pub(super) last_modified: f64,
 }
 
 /// The state of a function that a version freezes.
@@ -51,6 +63,9 @@ pub(super) struct Alias {
     pub(super) version: String,
     pub(super) description: String,
     pub(super) revision: String,
+    /// A second version, and its share of the invocations.
+    #[serde(default)]
+    pub(super) routing: Option<(String, f64)>,
 }
 
 impl Version {
@@ -120,13 +135,18 @@ impl Record {
 
 impl Alias {
     pub(super) fn shown(&self, name: &str, arn: &str) -> Value {
-        json!({
+        let mut shown = json!({
             "AliasArn": format!("{arn}:{name}"),
             "Name": name,
             "FunctionVersion": self.version,
             "Description": self.description,
             "RevisionId": self.revision,
-        })
+        });
+        if let (Some((version, share)), Some(fields)) = (&self.routing, shown.as_object_mut()) {
+            let weights = json!({ "AdditionalVersionWeights": { version.as_str(): share } });
+            fields.insert("RoutingConfig".to_owned(), weights);
+        }
+        shown
     }
 }
 

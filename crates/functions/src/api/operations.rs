@@ -59,6 +59,11 @@ impl LambdaApi {
             }
             Operation::UpdateFunctionCode => self.update_function_code(route, &model::members(body)?),
             Operation::DeleteFunction => self.delete_function(route),
+            Operation::PutFunctionEventInvokeConfig
+            | Operation::UpdateFunctionEventInvokeConfig
+            | Operation::GetFunctionEventInvokeConfig
+            | Operation::DeleteFunctionEventInvokeConfig
+            | Operation::ListFunctionEventInvokeConfigs => self.operate_event_invoke(route, body),
             _ => self.operate_sharing(route, body),
         }
     }
@@ -122,6 +127,7 @@ impl LambdaApi {
             policies: BTreeMap::new(),
             concurrency: None,
             tags: map(given.get("Tags")),
+            event_invoke: BTreeMap::new(),
         };
         let shown = self.publish_if_asked(&mut record, given);
         self.commit(&mut records, record)?;
@@ -222,11 +228,7 @@ impl LambdaApi {
         let mut records = self.records();
         let mut record = self.find(&records, FunctionRef { qualifier: None, ..reference })?.0.clone();
         if text(given, "RevisionId").is_some_and(|revision| revision != record.latest.revision) {
-            return Err(ApiError::new(
-                412,
-                "PreconditionFailedException",
-                "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id",
-            ));
+            return Err(ApiError::precondition());
         }
         apply(&mut record.latest)?;
         if given.get("DryRun").and_then(Value::as_bool) == Some(true) {
@@ -298,9 +300,14 @@ impl LambdaApi {
             let put = config.and_then(|config| self.inner.functions.put_as_deployed(config));
             put.map_err(|error| ApiError::parameter(&error.to_string()))?;
         }
+        let functions = &self.inner.functions;
         for (name, alias) in &record.aliases {
-            self.inner.functions.set_alias(&record.name, name, Some(&alias.version));
+            let other = alias.routing.as_ref().map(|(version, share)| (version.as_str(), *share));
+            functions.set_weighted_alias(&record.name, name, Some(&alias.version), other);
         }
+        let configs =
+            record.event_invoke.iter().map(|(qualifier, config)| (qualifier.clone(), config.config()));
+        functions.set_rules(&record.name, &record.policies, configs.collect());
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -38,6 +39,20 @@ impl ApiError {
         Self::new(409, "ResourceConflictException", message)
     }
 
+    /// Somebody else has changed it in between.
+    pub(super) fn precondition() -> Self {
+        Self::new(
+            412,
+            "PreconditionFailedException",
+            "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id",
+        )
+    }
+
+    /// The function's concurrency is used up.
+    pub(super) fn too_many_requests() -> Self {
+        Self::new(429, "TooManyRequestsException", "Rate Exceeded.")
+    }
+
     /// Something of Lambda that is not built here.
     pub(super) fn not_built(what: &str) -> Self {
         Self::new(501, "NotImplementedException", &format!("{what} is not available"))
@@ -55,10 +70,19 @@ impl From<std::io::Error> for ApiError {
     }
 }
 
+/// The body of an answer.
+#[derive(Debug)]
+pub enum ApiBody {
+    /// All of it.
+    Full(Bytes),
+    /// Pieces as they come; it ends when the sender is gone.
+    Stream(mpsc::Receiver<Bytes>),
+}
+
 /// What a request is answered.
 pub(super) struct Answer {
     status: u16,
-    body: Bytes,
+    body: ApiBody,
     headers: Vec<(&'static str, String)>,
 }
 
@@ -72,7 +96,14 @@ impl Answer {
     }
 
     pub(super) fn raw(status: u16, body: Bytes) -> Self {
-        Self { status, body, headers: Vec::new() }
+        Self { status, body: ApiBody::Full(body), headers: Vec::new() }
+    }
+
+    /// An event stream.
+    pub(super) fn stream(pieces: mpsc::Receiver<Bytes>) -> Self {
+        let mut answer = Self { status: 200, body: ApiBody::Stream(pieces), headers: Vec::new() };
+        answer.header("content-type", "application/vnd.amazon.eventstream".to_owned());
+        answer
     }
 
     pub(super) fn header(&mut self, name: &'static str, value: String) {
@@ -80,10 +111,17 @@ impl Answer {
     }
 }
 
-pub(super) fn response(answer: Result<Answer, ApiError>) -> Response<Bytes> {
+pub(super) fn response(answer: Result<Answer, ApiError>) -> Response<ApiBody> {
     let answer = answer.unwrap_or_else(|error| {
         let by = if error.status < 500 { "User" } else { "Service" };
-        let mut answer = Answer::json(error.status, &json!({ "Type": by, "message": error.message }));
+        let mut told = json!({ "Type": by, "message": error.message });
+        if let Some(fields) = told.as_object_mut().filter(|_| error.status == 429) {
+            fields.insert(
+                "Reason".to_owned(),
+                Value::from("ReservedFunctionConcurrentInvocationLimitExceeded"),
+            );
+        }
+        let mut answer = Answer::json(error.status, &told);
         answer.header("x-amzn-errortype", error.kind.to_owned());
         answer
     });
@@ -91,7 +129,7 @@ pub(super) fn response(answer: Result<Answer, ApiError>) -> Response<Bytes> {
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut headers = answer.headers;
     headers.push(("x-amzn-requestid", uuid::Uuid::new_v4().to_string()));
-    if !response.body().is_empty() {
+    if matches!(response.body(), ApiBody::Full(bytes) if !bytes.is_empty()) {
         headers.push(("content-type", "application/json".to_owned()));
     }
     for (name, value) in headers {

@@ -15,25 +15,31 @@ pub(super) enum Operation {
     DeleteAlias,
     DeleteFunction,
     DeleteFunctionConcurrency,
+    DeleteFunctionEventInvokeConfig,
     GetAlias,
     GetFunction,
     GetFunctionCodeSigningConfig,
     GetFunctionConcurrency,
     GetFunctionConfiguration,
+    GetFunctionEventInvokeConfig,
     GetPolicy,
     Invoke,
+    InvokeWithResponseStream,
     ListAliases,
+    ListFunctionEventInvokeConfigs,
     ListFunctions,
     ListTags,
     ListVersionsByFunction,
     PublishVersion,
     PutFunctionConcurrency,
+    PutFunctionEventInvokeConfig,
     RemovePermission,
     TagResource,
     UntagResource,
     UpdateAlias,
     UpdateFunctionCode,
     UpdateFunctionConfiguration,
+    UpdateFunctionEventInvokeConfig,
 }
 
 /// A request as far as its line tells.
@@ -110,6 +116,9 @@ pub(super) fn route(method: &Method, uri: &Uri) -> Result<Route, ApiError> {
         }
         ("PUT", ["2015-03-31", "functions", name, "code"]) => (Operation::UpdateFunctionCode, &[*name]),
         ("POST", ["2015-03-31", "functions", name, "invocations"]) => (Operation::Invoke, &[*name]),
+        ("POST", ["2021-11-15", "functions", name, "response-streaming-invocations"]) => {
+            (Operation::InvokeWithResponseStream, &[*name])
+        }
         ("POST", ["2015-03-31", "functions", name, "policy"]) => (Operation::AddPermission, &[*name]),
         ("GET", ["2015-03-31", "functions", name, "policy"]) => (Operation::GetPolicy, &[*name]),
         ("DELETE", ["2015-03-31", "functions", name, "policy", statement]) => {
@@ -129,6 +138,21 @@ pub(super) fn route(method: &Method, uri: &Uri) -> Result<Route, ApiError> {
         }
         ("DELETE", ["2015-03-31", "functions", name, "aliases", alias]) => {
             (Operation::DeleteAlias, &[*name, *alias])
+        }
+        ("PUT", ["2019-09-25", "functions", name, "event-invoke-config"]) => {
+            (Operation::PutFunctionEventInvokeConfig, &[*name])
+        }
+        ("POST", ["2019-09-25", "functions", name, "event-invoke-config"]) => {
+            (Operation::UpdateFunctionEventInvokeConfig, &[*name])
+        }
+        ("GET", ["2019-09-25", "functions", name, "event-invoke-config"]) => {
+            (Operation::GetFunctionEventInvokeConfig, &[*name])
+        }
+        ("DELETE", ["2019-09-25", "functions", name, "event-invoke-config"]) => {
+            (Operation::DeleteFunctionEventInvokeConfig, &[*name])
+        }
+        ("GET", ["2019-09-25", "functions", name, "event-invoke-config", "list"]) => {
+            (Operation::ListFunctionEventInvokeConfigs, &[*name])
         }
         ("PUT", ["2017-10-31", "functions", name, "concurrency"]) => {
             (Operation::PutFunctionConcurrency, &[*name])
@@ -153,12 +177,9 @@ pub(super) fn route(method: &Method, uri: &Uri) -> Result<Route, ApiError> {
 /// The name of an operation that is not built, where its path tells.
 fn unbuilt(method: &str, segments: &[&str]) -> String {
     let name = match (method, segments) {
-        ("POST", [_, "functions", _, "response-streaming-invocations"]) => "InvokeWithResponseStream",
         ("POST", [_, "functions", _, "invoke-async"]) => "InvokeAsync",
         ("POST", [_, "functions", _, "url"]) => "CreateFunctionUrlConfig",
         ("GET", [_, "functions", _, "url"]) => "GetFunctionUrlConfig",
-        ("PUT", [_, "functions", _, "event-invoke-config"]) => "PutFunctionEventInvokeConfig",
-        ("GET", [_, "functions", _, "event-invoke-config"]) => "GetFunctionEventInvokeConfig",
         ("PUT", [_, "functions", _, "provisioned-concurrency"]) => "PutProvisionedConcurrencyConfig",
         ("GET", [_, "functions", _, "provisioned-concurrency"]) => "GetProvisionedConcurrencyConfig",
         ("GET", [_, "functions", _, "runtime-management-config"]) => "GetRuntimeManagementConfig",

@@ -60,7 +60,7 @@ impl LambdaApi {
                 Answer::json(201, &self.publish(&mut record, text(&given, "Description")))
             }
             Operation::CreateAlias => {
-                only(&given, &["Name", "FunctionVersion", "Description"], "CreateAlias")?;
+                only(&given, &["Name", "FunctionVersion", "Description", "RoutingConfig"], "CreateAlias")?;
                 let name = required(&given, "Name", "name")?.to_owned();
                 if record.aliases.contains_key(&name) {
                     return Err(ApiError::conflict(&format!("Alias already exists: {arn}:{name}")));
@@ -71,13 +71,20 @@ impl LambdaApi {
                 Answer::json(201, &shown)
             }
             Operation::UpdateAlias => {
-                only(&given, &["FunctionVersion", "Description", "RevisionId"], "UpdateAlias")?;
+                let known = ["FunctionVersion", "Description", "RevisionId", "RoutingConfig"];
+                only(&given, &known, "UpdateAlias")?;
                 let name = route.second();
                 let old = record.aliases.get(name).ok_or_else(|| no_alias(&arn, name))?;
                 let mut new =
                     alias(&record, &given, text(&given, "FunctionVersion").unwrap_or(&old.version))?;
+                if text(&given, "RevisionId").is_some_and(|revision| revision != old.revision) {
+                    return Err(ApiError::precondition());
+                }
                 if !given.contains_key("Description") {
                     new.description.clone_from(&old.description);
+                }
+                if !given.contains_key("RoutingConfig") {
+                    new.routing.clone_from(&old.routing);
                 }
                 let shown = new.shown(name, &arn);
                 record.aliases.insert(name.to_owned(), new);
@@ -169,10 +176,52 @@ fn alias(record: &Record, given: &Map<String, Value>, version: &str) -> Result<A
         return Err(ApiError::not_found(&format!("Function version not found: {}:{version}", record.name)));
     }
     Ok(Alias {
+        routing: routing(record, given, version)?,
         version: version.to_owned(),
         description: text(given, "Description").unwrap_or_default().to_owned(),
         revision: uuid::Uuid::new_v4().to_string(),
     })
+}
+
+/// The second version of an alias, and its share.
+fn routing(
+    record: &Record,
+    given: &Map<String, Value>,
+    first: &str,
+) -> Result<Option<(String, f64)>, ApiError> {
+    let weights = given.get("RoutingConfig").and_then(|config| config.get("AdditionalVersionWeights"));
+    let Some((version, weight)) =
+        weights.and_then(Value::as_object).and_then(|weights| weights.iter().next())
+    else {
+        return Ok(None);
+    };
+    if weights.and_then(Value::as_object).is_some_and(|weights| weights.len() > 1) {
+        return Err(ApiError::parameter(
+            "Number of items in AdditionalVersionWeights cannot be greater than 1",
+        ));
+    }
+    if first == LATEST || version == LATEST {
+        return Err(ApiError::parameter(
+            "$LATEST is not supported for an alias pointing to more than 1 version",
+        ));
+    }
+    if version == first {
+        return Err(ApiError::parameter(&format!(
+            "Invalid function version {version}. Function version {version} is already included in routing configuration."
+        )));
+    }
+    if !version.parse().is_ok_and(|number| record.versions.contains_key(&number)) {
+        return Err(ApiError::not_found(&format!("Function version not found: {}:{version}", record.name)));
+    }
+    let share = weight.as_f64().filter(|share| (0.0..=1.0).contains(share));
+    let share = share.ok_or_else(|| {
+        ApiError::validation(
+            &weight.to_string(),
+            "routingConfig.additionalVersionWeights",
+            "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value greater than or equal to 0.0]",
+        )
+    })?;
+    Ok(Some((version.clone(), share)))
 }
 
 fn policy(record: &Record, reference: FunctionRef<'_>) -> Result<Answer, ApiError> {
@@ -198,6 +247,9 @@ fn add_permission(
         "EventSourceToken",
     ];
     only(given, &known, "AddPermission")?;
+    if text(given, "RevisionId").is_some_and(|revision| revision != record.latest.revision) {
+        return Err(ApiError::precondition());
+    }
     let id = required(given, "StatementId", "statementId")?;
     let action = required(given, "Action", "action")?;
     let principal = required(given, "Principal", "principal")?;

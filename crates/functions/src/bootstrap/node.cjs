@@ -9,6 +9,7 @@ const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
 const util = require('node:util');
+const { Writable } = require('node:stream');
 const { pathToFileURL } = require('node:url');
 const { createRequire } = require('node:module');
 
@@ -146,6 +147,124 @@ function placeOf(error, file) {
   return undefined;
 }
 
+// ---- results in pieces ----
+
+const streaming = Symbol.for('aws.lambda.runtime.handler.streaming');
+
+// What a streaming handler writes to. Each piece leaves at once as a chunk of one request, whose trailers tell an error.
+class ResponseStream extends Writable {
+  constructor(invocation, options) {
+    super(options);
+    this.invocation = invocation;
+    this.contentType = 'application/octet-stream';
+    this.prelude = undefined;
+    this.begun = false;
+  }
+
+  setContentType(type) {
+    this.contentType = type;
+  }
+
+  write(chunk, ...rest) {
+    const bytes = typeof chunk === 'string' || chunk instanceof Uint8Array ? chunk : JSON.stringify(chunk);
+    return super.write(bytes, ...rest);
+  }
+
+  // What has to leave before the first piece.
+  begin() {
+    if (this.begun) return '';
+    this.begun = true;
+    const type = this.contentType.replace(/[^\x20-\x7e]/g, '?');
+    const head = `POST ${api}/invocation/${this.invocation.id}/response HTTP/1.1\r\nHost: runtime\r\n`
+      + `Content-Type: ${type}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n`
+      + 'Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n';
+    if (this.prelude === undefined) return head;
+    const prelude = Buffer.concat([Buffer.from(this.prelude), Buffer.alloc(8)]);
+    return Buffer.concat([Buffer.from(`${head}${prelude.length.toString(16)}\r\n`), prelude, Buffer.from('\r\n')]);
+  }
+
+  _write(chunk, encoding, done) {
+    socket.cork();
+    socket.write(this.begin());
+    if (chunk.length > 0) {
+      socket.write(`${chunk.length.toString(16)}\r\n`);
+      socket.write(chunk);
+      socket.write('\r\n', done);
+    } else {
+      done();
+    }
+    socket.uncork();
+  }
+
+  _final(done) {
+    socket.cork();
+    socket.write(this.begin());
+    socket.write('0\r\n\r\n', done);
+    socket.uncork();
+  }
+
+  // Ends a result that has begun, and tells why.
+  abort(described) {
+    const body = Buffer.from(JSON.stringify(described)).toString('base64');
+    const type = String(described.errorType).replace(/[^\x20-\x7e]/g, '?');
+    socket.write(
+      `0\r\nLambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n\r\n`,
+    );
+  }
+}
+
+globalThis.awslambda = {
+  streamifyResponse(inner, options) {
+    inner[streaming] = 'response';
+    const { highWaterMark } = options || {};
+    if (highWaterMark !== undefined) inner[Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark')] = highWaterMark;
+    return inner;
+  },
+  HttpResponseStream: class HttpResponseStream {
+    static from(stream, metadata) {
+      stream.setContentType('application/vnd.awslambda.http-integration-response');
+      stream.prelude = JSON.stringify(metadata);
+      return stream;
+    }
+  },
+};
+
+async function invokeStreaming(invocation, event, context) {
+  const highWaterMark = handler[Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark')];
+  const stream = new ResponseStream(invocation, highWaterMark === undefined ? undefined : { highWaterMark });
+  invocation.stream = stream;
+  // The next event is not asked for before the result is whole and the handler is done.
+  const whole = new Promise((resolve) => stream.once('finish', resolve));
+  socket.ref();
+  try {
+    await handler(event, stream, context);
+    await whole;
+  } catch (error) {
+    if (current !== invocation) return;
+    if (!stream.writableEnded) {
+      failStream(invocation, error);
+      return;
+    }
+    writeLog('ERROR', `Invoke Error \t${JSON.stringify(toLog(error))}`);
+    await whole;
+  }
+  if (current !== invocation) return;
+  current = undefined;
+  socket.write(nextRequest);
+}
+
+function failStream(invocation, error) {
+  const { stream } = invocation;
+  if (!stream.begun) {
+    fail(invocation, error);
+    return;
+  }
+  writeLog('ERROR', `Invoke Error \t${JSON.stringify(toLog(error))}`);
+  current = undefined;
+  stream.abort(describe(error));
+  socket.write(nextRequest);
+}
+
 // ---- one invocation ----
 
 function post(pathname, body, type, then) {
@@ -235,6 +354,10 @@ function invoke(headers, body) {
   socket.unref();
   try {
     const context = contextOf(invocation, headers);
+    if (handler[streaming] === 'response') {
+      invokeStreaming(invocation, JSON.parse(body), context);
+      return;
+    }
     const returned = handler(JSON.parse(body), context, (error, result) => settle(invocation, error, result));
     if (returned != null && typeof returned.then === 'function') {
       returned.then((result) => succeed(invocation, result), (error) => fail(invocation, error));
@@ -251,6 +374,11 @@ process.on('beforeExit', () => {
 function crash(label, error, status) {
   writeLog('ERROR', `${label}\t${JSON.stringify(toLog(error))}`);
   const described = describe(error);
+  if (current && current.stream && current.stream.begun) {
+    current.stream.abort(described);
+    socket.end(() => process.exit(status));
+    return;
+  }
   const where = handler ? current && `/invocation/${current.id}/error` : '/init/error';
   if (!where) process.exit(status);
   post(where, JSON.stringify(described), described.errorType, () => process.exit(status));

@@ -67,6 +67,7 @@ async fn call_function(
         payload,
         asynchronous,
         trace_id: Some(String::from_utf8_lossy(exchange.trace_id()).into_owned()),
+        source_arn: function.source_arn(exchange.head.method.as_str()),
     };
     let began = Instant::now();
     let answer = exchange.worker.services.lambda.invoke(call);
@@ -116,7 +117,7 @@ fn timed_out(timeout: Duration) -> Fault {
 fn lambda_fault(error: &LambdaError) -> Fault {
     match error {
         // AWS finds neither the function nor the permission to call it, and tells the client the same for both.
-        LambdaError::NotFound(_) => Fault::configuration(error.to_string()),
+        LambdaError::NotFound(_) | LambdaError::NotPermitted(_) => Fault::configuration(error.to_string()),
         LambdaError::PayloadTooLarge(_) => Fault::request_too_large(),
         LambdaError::TooManyRequests | LambdaError::Failed(_) => Fault::internal(error.to_string()),
     }

@@ -1,0 +1,366 @@
+"""The Lambda API through boto3: functions, who may call them, invocations of every kind, and streamed results."""
+
+import base64
+import io
+import json
+import time
+import zipfile
+
+import botocore.exceptions
+import pytest
+from harness import ACCOUNT, REGION, body_json, eventually, lambda_uri
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
+ECHO = """exports.handler = async (event, context) => ({
+  statusCode: 200, body: JSON.stringify({arn: context.invokedFunctionArn, version: process.env.AWS_LAMBDA_FUNCTION_VERSION, event}),
+});"""
+
+
+def archive(files):
+    """A deployment package with these files."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as package:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = (0o755 if name == "bootstrap" else 0o644) << 16
+            package.writestr(entry, text)
+    return packed.getvalue()
+
+
+def create(gateway, name, source=ECHO, runtime="nodejs20.x", file="index.js", **options):
+    """A function from one file; returns its ARN."""
+    options = {"Handler": "index.handler", "Role": ROLE, "Timeout": 10, **options}
+    made = gateway.client("lambda").create_function(
+        FunctionName=name, Runtime=runtime, Code={"ZipFile": archive({file: source})}, **options
+    )
+    return made["FunctionArn"]
+
+
+def invoke(gateway, name, event=None, **options):
+    answer = gateway.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event or {}), **options)
+    text = answer["Payload"].read().decode()
+    return answer, json.loads(text) if text else None
+
+
+def refused(call, code, part=""):
+    """The call must fail with this error; returns the answer."""
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        call()
+    told = caught.value.response
+    assert told["Error"]["Code"] == code and part in told["Error"]["Message"], told["Error"]
+    return told
+
+
+@pytest.fixture
+def behind(gateway):
+    """Puts a function behind ANY /{proxy+} and GET / of an API: behind(arn, **integration) -> RestApi."""
+
+    def make(arn, stage="test", **options):
+        api = gateway.rest_api()
+        api.proxy("ANY", "/{proxy+}", lambda_uri(arn), kind="AWS_PROXY", **options)
+        api.proxy("GET", "/", lambda_uri(arn), kind="AWS_PROXY", **options)
+        api.deploy(stage)
+        return api
+
+    return make
+
+
+def source_arn(api, rest="*/*"):
+    return f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api.id}/{rest}"
+
+
+def allow(gateway, name, sid="gateway", **options):
+    options = {"Principal": "apigateway.amazonaws.com", "Action": "lambda:InvokeFunction", **options}
+    gateway.client("lambda").add_permission(FunctionName=name, StatementId=sid, **options)
+
+
+class TestPermissions:
+    """A gateway that the function's policy does not allow gets AWS's 500."""
+
+    def denied(self, answer):
+        assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal server error"})
+        assert answer.headers["x-amzn-ErrorType"] == "InternalServerErrorException"
+
+    def test_without_permission_then_with_it(self, gateway, behind):
+        api = behind(create(gateway, "guarded"))
+        self.denied(api.call("GET", "/a"))
+        assert "Invalid permissions on Lambda function" in gateway.log()
+        allow(gateway, "guarded", SourceArn=source_arn(api))
+        assert api.call("GET", "/a").status_code == 200
+        gateway.client("lambda").remove_permission(FunctionName="guarded", StatementId="gateway")
+        self.denied(api.call("GET", "/a"))
+
+    @pytest.mark.parametrize(
+        "rest, method, path, allowed",
+        [
+            ("test/GET/{proxy+}", "GET", "/a", True),
+            ("test/GET/*", "GET", "/a/b", True),
+            ("*/GET/*", "POST", "/a", False),
+            ("prod/*/*", "GET", "/a", False),
+            ("*/GET/", "GET", "", True),
+            ("*/GET/", "GET", "/a", False),
+        ],
+    )
+    def test_source_arns(self, gateway, behind, rest, method, path, allowed):
+        api = behind(create(gateway, "guarded"))
+        allow(gateway, "guarded", SourceArn=source_arn(api, rest))
+        answer = api.call(method, path)
+        assert answer.status_code == 200 if allowed else not self.denied(answer)
+
+    def test_other_gateways_accounts_and_services(self, gateway, behind):
+        api = behind(create(gateway, "guarded"))
+        allow(gateway, "guarded", "1", SourceArn=f"arn:aws:execute-api:{REGION}:{ACCOUNT}:other/*")
+        allow(gateway, "guarded", "2", SourceAccount="111111111111")
+        allow(gateway, "guarded", "3", Principal="s3.amazonaws.com")
+        allow(gateway, "guarded", "4", Action="lambda:GetFunction")
+        self.denied(api.call("GET", "/a"))
+        allow(gateway, "guarded", "5", SourceAccount=ACCOUNT)
+        assert api.call("GET", "/a").status_code == 200
+
+    def test_an_alias_has_a_policy_of_its_own(self, gateway, behind):
+        arn = create(gateway, "guarded", Publish=True).removesuffix(":1")
+        gateway.client("lambda").create_alias(FunctionName="guarded", Name="live", FunctionVersion="1")
+        api = behind(arn + ":live")
+        allow(gateway, "guarded", SourceArn=source_arn(api))
+        self.denied(api.call("GET", "/a"))
+        allow(gateway, "guarded", Qualifier="live", SourceArn=source_arn(api))
+        told = body_json(api.call("GET", "/a"))
+        assert (told["arn"], told["version"]) == (arn + ":live", "1")
+
+    def test_a_role_needs_no_permission(self, gateway, behind):
+        api = behind(create(gateway, "guarded"), credentials=ROLE)
+        assert api.call("GET", "/a").status_code == 200
+
+    def test_the_policy_is_shown_and_outlives_a_restart(self, gateway, behind):
+        arn = create(gateway, "guarded")
+        api = behind(arn)
+        allow(gateway, "guarded", SourceArn=source_arn(api))
+        refused(lambda: allow(gateway, "guarded"), "ResourceConflictException", "already exists")
+        client = gateway.client("lambda")
+        policy = json.loads(client.get_policy(FunctionName="guarded")["Policy"])
+        assert policy["Statement"] == [
+            {
+                "Sid": "gateway",
+                "Effect": "Allow",
+                "Principal": {"Service": "apigateway.amazonaws.com"},
+                "Action": "lambda:InvokeFunction",
+                "Resource": arn,
+                "Condition": {"ArnLike": {"AWS:SourceArn": source_arn(api)}},
+            }
+        ]
+        assert gateway.terminate() == 0
+        gateway.start()
+        assert api.call("GET", "/a").status_code == 200
+        client.remove_permission(FunctionName="guarded", StatementId="gateway")
+        refused(lambda: client.get_policy(FunctionName="guarded"), "ResourceNotFoundException")
+        missing = lambda: client.remove_permission(FunctionName="guarded", StatementId="gateway")  # noqa: E731
+        refused(missing, "ResourceNotFoundException")
+
+
+class TestInvoke:
+    def test_request_response_with_its_log(self, gateway):
+        create(gateway, "f", "exports.handler = async (e) => { console.log('said'); return e; };")
+        answer, told = invoke(gateway, "f", {"a": 1}, LogType="Tail")
+        assert (answer["StatusCode"], answer["ExecutedVersion"], told) == (200, "$LATEST", {"a": 1})
+        log = base64.b64decode(answer["LogResult"]).decode()
+        assert "START RequestId" in log and "said" in log and "REPORT RequestId" in log
+        assert "LogResult" not in invoke(gateway, "f")[0]
+
+    def test_dry_run_runs_nothing(self, gateway, tmp_path):
+        create(gateway, "f", f"require('fs').writeFileSync('{tmp_path}/ran', ''); exports.handler = async () => 1;")
+        answer, told = invoke(gateway, "f", InvocationType="DryRun")
+        assert (answer["StatusCode"], told) == (204, None)
+        assert invoke(gateway, "f")[1] == 1 and (tmp_path / "ran").exists()
+
+    def test_a_failure_is_told(self, gateway):
+        create(gateway, "f", "exports.handler = async () => { throw new RangeError('no'); };")
+        answer, told = invoke(gateway, "f")
+        assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
+        assert (told["errorType"], told["errorMessage"]) == ("RangeError", "no")
+
+    def test_what_is_refused(self, gateway):
+        create(gateway, "f")
+        client = gateway.client("lambda")
+        refused(lambda: invoke(gateway, "nobody"), "ResourceNotFoundException", "Function not found: arn:aws:lambda")
+        refused(lambda: invoke(gateway, "f", Qualifier="9"), "ResourceNotFoundException", ":f:9")
+        refused(lambda: client.invoke(FunctionName="f", Payload="{"), "InvalidRequestContentException", "Could not parse")
+        large = json.dumps("x" * 6_291_456)
+        refused(lambda: client.invoke(FunctionName="f", Payload=large), "RequestTooLargeException", "6291456 bytes")
+        large = json.dumps("x" * 1_048_576)
+        late = lambda: client.invoke(FunctionName="f", Payload=large, InvocationType="Event")  # noqa: E731
+        refused(late, "RequestTooLargeException", "1048576 bytes")
+
+    def test_an_event_is_tried_again_and_ends_in_the_dead_letter_file(self, gateway, tmp_path):
+        source = f"""exports.handler = async (event) => {{
+          require('fs').appendFileSync('{tmp_path}/tries', 'x');
+          if (event.fail) throw new Error('no');
+        }};"""
+        arn = create(gateway, "f", source)
+        client = gateway.client("lambda")
+        assert invoke(gateway, "f", {}, InvocationType="Event")[0]["StatusCode"] == 202
+        eventually(lambda: (tmp_path / "tries").read_text() == "x")
+        config = client.put_function_event_invoke_config(FunctionName="f", MaximumRetryAttempts=0)
+        assert (config["FunctionArn"], config["MaximumRetryAttempts"]) == (arn + ":$LATEST", 0)
+        assert invoke(gateway, "f", {"fail": True}, InvocationType="Event")[0]["StatusCode"] == 202
+        letters = gateway.data / "dead-letters.jsonl"
+        letter = eventually(lambda: letters.exists() and json.loads(letters.read_text().splitlines()[0]))
+        assert letter["requestPayload"] == {"fail": True}
+        assert letter["requestContext"]["condition"] == "RetriesExhausted"
+        assert letter["requestContext"]["approximateInvokeCount"] == 1
+        assert letter["requestContext"]["functionArn"] == arn + ":$LATEST"
+        assert letter["responsePayload"]["errorMessage"] == "no"
+        assert letter["responseContext"]["functionError"] == "Unhandled"
+        assert (tmp_path / "tries").read_text() == "xx"
+
+    def test_event_invoke_configs(self, gateway):
+        arn = create(gateway, "f")
+        client = gateway.client("lambda")
+        get = lambda: client.get_function_event_invoke_config(FunctionName="f")  # noqa: E731
+        refused(get, "ResourceNotFoundException", f"The function {arn}:$LATEST doesn't have an EventInvokeConfig")
+        client.put_function_event_invoke_config(FunctionName="f", MaximumEventAgeInSeconds=60)
+        client.update_function_event_invoke_config(FunctionName="f", MaximumRetryAttempts=1)
+        config = get()
+        assert (config["MaximumEventAgeInSeconds"], config["MaximumRetryAttempts"]) == (60, 1)
+        listed = client.list_function_event_invoke_configs(FunctionName="f")["FunctionEventInvokeConfigs"]
+        assert [each["FunctionArn"] for each in listed] == [arn + ":$LATEST"]
+        client.delete_function_event_invoke_config(FunctionName="f")
+        refused(get, "ResourceNotFoundException")
+        with_target = lambda: client.put_function_event_invoke_config(  # noqa: E731
+            FunctionName="f", DestinationConfig={"OnFailure": {"Destination": f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"}}
+        )
+        refused(with_target, "NotImplementedException", "DestinationConfig")
+
+    def test_reserved_concurrency(self, gateway):
+        create(gateway, "f")
+        client = gateway.client("lambda")
+        client.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=0)
+        told = refused(lambda: invoke(gateway, "f"), "TooManyRequestsException", "Rate Exceeded.")
+        assert told["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+        client.delete_function_concurrency(FunctionName="f")
+        assert invoke(gateway, "f")[0]["StatusCode"] == 200
+
+    def test_an_alias_shares_its_calls_between_two_versions(self, gateway):
+        client = gateway.client("lambda")
+        create(gateway, "f", "exports.handler = async () => 1;", Publish=True)
+        client.update_function_code(
+            FunctionName="f", ZipFile=archive({"index.js": "exports.handler = async () => 2;"}), Publish=True
+        )
+        client.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
+        assert {invoke(gateway, "f", Qualifier="live")[1] for _ in range(8)} == {1}
+        weights = {"AdditionalVersionWeights": {"2": 0.5}}
+        alias = client.update_alias(FunctionName="f", Name="live", RoutingConfig=weights)
+        assert alias["RoutingConfig"] == weights
+        # Forty calls all to one side: once in half a million million runs.
+        assert {invoke(gateway, "f", Qualifier="live")[1] for _ in range(40)} == {1, 2}
+        client.update_alias(FunctionName="f", Name="live", RoutingConfig={"AdditionalVersionWeights": {"2": 1}})
+        assert {invoke(gateway, "f", Qualifier="live")[1] for _ in range(8)} == {2}
+
+
+STREAM = """exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+  if (event.early) throw new Error('early');
+  stream.setContentType('text/plain');
+  stream.write('first');
+  if (event.wait) await new Promise((done) => setTimeout(done, event.wait));
+  if (event.fail) throw new Error('late');
+  if (event.exit) process.exit(3);
+  if (event.bytes) stream.write('x'.repeat(event.bytes));
+  stream.write({second: true});
+  stream.end();
+});"""
+
+
+def streamed(gateway, event, **options):
+    """The pieces with the seconds at which they came, and the last event."""
+    answer = gateway.client("lambda").invoke_with_response_stream(
+        FunctionName="f", Payload=json.dumps(event), **options
+    )
+    assert answer["ResponseStreamContentType"] == "application/vnd.amazon.eventstream"
+    pieces, end, begun = [], None, time.monotonic()
+    for frame in answer["EventStream"]:
+        if "PayloadChunk" in frame:
+            pieces.append((time.monotonic() - begun, frame["PayloadChunk"]["Payload"]))
+        else:
+            end = frame["InvokeComplete"]
+    return pieces, end
+
+
+class TestStreaming:
+    def test_pieces_come_as_they_are_written(self, gateway):
+        create(gateway, "f", STREAM)
+        pieces, end = streamed(gateway, {"wait": 1000}, LogType="Tail")
+        assert b"".join(piece for _, piece in pieces) == b'first{"second":true}'
+        assert pieces[0][1] == b"first" and pieces[-1][0] - pieces[0][0] > 0.7
+        assert "ErrorCode" not in end and "REPORT" in base64.b64decode(end["LogResult"]).decode()
+        # The next one finds the process ready.
+        assert streamed(gateway, {})[0][0][1].startswith(b"first")
+
+    def test_a_result_larger_than_a_whole_one_may_be(self, gateway):
+        create(gateway, "f", STREAM)
+        pieces, end = streamed(gateway, {"bytes": 9_000_000})
+        assert sum(len(piece) for _, piece in pieces) == 9_000_000 + len('first{"second":true}')
+        assert "ErrorCode" not in end
+
+    @pytest.mark.parametrize("how, said", [("fail", "late"), ("exit", "Runtime.ExitError")])
+    def test_a_failure_after_the_beginning(self, gateway, how, said):
+        create(gateway, "f", STREAM)
+        pieces, end = streamed(gateway, {how: True})
+        assert b"".join(piece for _, piece in pieces) == b"first"
+        assert end["ErrorCode"] == "Unhandled" and said in end["ErrorDetails"], end
+        assert b"second" in streamed(gateway, {})[0][-1][1]
+
+    def test_a_failure_before_the_beginning(self, gateway):
+        create(gateway, "f", STREAM)
+        pieces, end = streamed(gateway, {"early": True})
+        assert pieces == [] and json.loads(end["ErrorDetails"])["errorMessage"] == "early"
+
+    def test_a_timeout_in_the_middle(self, gateway):
+        create(gateway, "f", STREAM, Timeout=1)
+        pieces, end = streamed(gateway, {"wait": 60_000})
+        assert pieces[0][1] == b"first" and "Task timed out after 1.00 seconds" in end["ErrorDetails"]
+
+    def test_a_streaming_function_invoked_as_usual(self, gateway):
+        create(gateway, "f", STREAM)
+        answer = gateway.client("lambda").invoke(FunctionName="f", Payload="{}")
+        assert answer["Payload"].read() == b'first{"second":true}'
+        answer, told = invoke(gateway, "f", {"fail": True})
+        assert (answer["FunctionError"], told["errorMessage"]) == ("Unhandled", "late")
+
+    def test_a_usual_function_invoked_with_a_stream(self, gateway):
+        create(gateway, "f", "exports.handler = async (event) => event;")
+        pieces, end = streamed(gateway, {"a": 1})
+        assert [piece for _, piece in pieces] == [b'{"a":1}'] and "ErrorCode" not in end
+
+    def test_status_and_headers_stand_before_eight_zeros(self, gateway):
+        source = """exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+          stream = awslambda.HttpResponseStream.from(stream, {statusCode: 201, headers: {'X-A': 'b'}});
+          stream.write('body');
+          stream.end();
+        });"""
+        create(gateway, "f", source)
+        pieces, _ = streamed(gateway, {})
+        whole = b"".join(piece for _, piece in pieces)
+        prelude, _, body = whole.partition(bytes(8))
+        assert json.loads(prelude) == {"statusCode": 201, "headers": {"X-A": "b"}} and body == b"body"
+
+    def test_a_client_that_leaves_disturbs_nobody(self, gateway):
+        create(gateway, "f", STREAM)
+        answer = gateway.client("lambda").invoke_with_response_stream(
+            FunctionName="f", Payload=json.dumps({"bytes": 20_000_000})
+        )
+        assert next(iter(answer["EventStream"]))["PayloadChunk"]
+        answer["EventStream"].close()
+        assert b"second" in streamed(gateway, {})[0][-1][1]
+
+    def test_a_runtime_of_its_own_streams_with_curl(self, gateway):
+        source = """#!/bin/sh
+api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation
+while :; do
+  id=$(curl -sS -D - -o /dev/null $api/next | tr -d '\\r' | sed -n 's/^[Ll]ambda-[Rr]untime-[Aa]ws-[Rr]equest-[Ii]d: //p')
+  (echo first; sleep 0.7; echo second) | curl -sS -o /dev/null -X POST -T - -H 'Transfer-Encoding: chunked' \\
+    -H 'Lambda-Runtime-Function-Response-Mode: streaming' $api/$id/response
+done
+"""
+        create(gateway, "f", source, runtime="provided.al2023", file="bootstrap")
+        pieces, _ = streamed(gateway, {})
+        assert [piece for _, piece in pieces] == [b"first\n", b"second\n"]
+        assert pieces[1][0] - pieces[0][0] > 0.4
