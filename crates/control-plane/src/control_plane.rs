@@ -45,6 +45,26 @@ impl DeploymentCheck for NoCheck {
     }
 }
 
+/// Finds the truststores that custom domain names with mutual TLS name by `s3://` URIs.
+pub trait Truststores: Send + Sync {
+    /// Reads a truststore, of a version or the newest one.
+    ///
+    /// # Errors
+    /// A sentence for the caller if there is none, or none that can be read. What is wrong with single certificates
+    /// comes back as warnings.
+    fn inspect(&self, uri: &str, version: Option<&str>) -> Result<Vec<String>, String>;
+}
+
+/// No truststores at all: mutual TLS is refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTruststores;
+
+impl Truststores for NoTruststores {
+    fn inspect(&self, uri: &str, _: Option<&str>) -> Result<Vec<String>, String> {
+        Err(format!("The truststore {uri} cannot be read: no truststores are configured"))
+    }
+}
+
 /// What an operation needs to know about where it runs.
 #[derive(Clone)]
 pub struct Settings {
@@ -57,6 +77,8 @@ pub struct Settings {
     pub traffic_url: Option<String>,
     /// Asked before anything is deployed.
     pub deployment_check: Arc<dyn DeploymentCheck>,
+    /// Where truststores are found.
+    pub truststores: Arc<dyn Truststores>,
     /// The time, in seconds since 1970.
     pub now: fn() -> f64,
 }
@@ -68,6 +90,7 @@ impl Default for Settings {
             region: "us-east-1".to_owned(),
             traffic_url: None,
             deployment_check: Arc::new(NoCheck),
+            truststores: Arc::new(NoTruststores),
             now: || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
         }
     }

@@ -13,7 +13,7 @@ use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, requi
 use crate::keys::{self, Kind};
 use crate::page::by_date;
 use crate::tx::Tx;
-use crate::{canary, stage_patch, tags, usage_plans};
+use crate::{canary, client_certificates, stage_patch, tags, usage_plans};
 
 const NAME_MAX: usize = 128;
 
@@ -108,6 +108,9 @@ impl ControlPlane {
                 stage.documentation_version.as_deref().filter(|_| before.1 != stage.documentation_version)
             {
                 check_documentation_version(tx, api, version)?;
+            }
+            if let Some(certificate) = &stage.client_certificate_id {
+                client_certificates::check_exists(tx, certificate)?;
             }
             self.check_deployable(&snapshot, Some(&stage))?;
             self.check_canary(tx, api, &stage)?;

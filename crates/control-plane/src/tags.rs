@@ -11,7 +11,7 @@ use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, not_found, required};
 use crate::keys::{self, Kind};
 use crate::tx::Tx;
-use crate::{api_keys, usage_plans, vpc_links};
+use crate::{api_keys, client_certificates, domain_access, domain_names, usage_plans, vpc_links};
 
 type TagMap = BTreeMap<String, String>;
 
@@ -19,12 +19,17 @@ type TagMap = BTreeMap<String, String>;
 const TAGS_MAX: usize = 50;
 
 /// What an ARN of ours can name.
-enum Tagged {
+pub(crate) enum Tagged {
     Api(String),
     Stage(String, String),
     VpcLink(String),
     ApiKey(String),
     UsagePlan(String),
+    ClientCertificate(String),
+    /// A custom domain name, with the id of a private one behind a `+`.
+    DomainName(String),
+    /// By its whole ARN.
+    DomainAccess(String),
 }
 
 impl ControlPlane {
@@ -68,7 +73,12 @@ impl ControlPlane {
     }
 
     /// Reads the tags of something, and writes new ones if there are any to write.
-    fn edit_tags(&self, tx: &Tx, tagged: &Tagged, new: Option<TagMap>) -> Result<TagMap, ApiError> {
+    pub(crate) fn edit_tags(
+        &self,
+        tx: &Tx,
+        tagged: &Tagged,
+        new: Option<TagMap>,
+    ) -> Result<TagMap, ApiError> {
         match tagged {
             Tagged::Api(id) => {
                 let mut api: RestApi = self.api(tx, id)?;
@@ -93,14 +103,30 @@ impl ControlPlane {
                 let mut plan: UsagePlan = usage_plans::find(tx, id)?;
                 edit(tx, &keys::usage_plan(id), &mut plan, |plan| &mut plan.tags, new)
             }
+            Tagged::ClientCertificate(id) => {
+                let mut kept = client_certificates::find(tx, id)?;
+                edit(tx, &client_certificates::key(id), &mut kept, |kept| &mut kept.certificate.tags, new)
+            }
+            Tagged::DomainName(identity) => {
+                let mut domain = domain_names::find(tx, identity)?;
+                edit(tx, &domain_names::key(identity), &mut domain, |domain| &mut domain.tags, new)
+            }
+            Tagged::DomainAccess(arn) => {
+                let mut association = domain_access::find(tx, arn)?;
+                edit(tx, &domain_access::key(arn), &mut association, |found| &mut found.tags, new)
+            }
         }
     }
 
     /// `arn:aws:apigateway:region::/restapis/id/stages/name` and its like.
-    fn parse(&self, arn: &str) -> Result<Tagged, ApiError> {
+    pub(crate) fn parse(&self, arn: &str) -> Result<Tagged, ApiError> {
         let path =
-            arn.strip_prefix("arn:").and_then(|rest| rest.split_once("::/")).and_then(|(service, path)| {
-                service.split(':').eq(["aws", "apigateway", self.settings.region.as_str()]).then_some(path)
+            arn.strip_prefix("arn:").and_then(|rest| rest.split_once(":/")).and_then(|(place, path)| {
+                let (service, account) = place.rsplit_once(':')?;
+                // Only what is new enough has the account in its ARN.
+                let ours = account.is_empty() || account == self.settings.account_id;
+                let service = service.split(':').eq(["aws", "apigateway", self.settings.region.as_str()]);
+                (service && ours).then_some(path)
             });
         let Some(path) = path else { return bad_request("Invalid ARN specified in the request") };
         let owned = |text: &str| text.to_owned();
@@ -110,9 +136,9 @@ impl ControlPlane {
             ["vpclinks", id] => Ok(Tagged::VpcLink(owned(id))),
             ["apikeys", id] => Ok(Tagged::ApiKey(owned(id))),
             ["usageplans", id] => Ok(Tagged::UsagePlan(owned(id))),
-            ["domainnames" | "clientcertificates", ..] => {
-                Err(ApiError::NotImplemented(format!("Tags on {arn} are not built yet")))
-            }
+            ["clientcertificates", id] => Ok(Tagged::ClientCertificate(owned(id))),
+            ["domainnames", identity] => Ok(Tagged::DomainName(owned(identity))),
+            ["domainnameaccessassociations", ..] => Ok(Tagged::DomainAccess(owned(arn))),
             _ => bad_request("Invalid ARN specified in the request"),
         }
     }

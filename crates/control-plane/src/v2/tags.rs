@@ -13,7 +13,7 @@ use super::keys::{self, Kind};
 use super::{V2, vpc_links};
 use crate::ApiError;
 use crate::control_plane::{bad_request, required};
-use crate::tags::check;
+use crate::tags::{self, check};
 use crate::tx::Tx;
 
 type TagMap = BTreeMap<String, String>;
@@ -23,6 +23,8 @@ enum Tagged<'a> {
     Api(&'a str),
     Stage(&'a str, &'a str),
     VpcLink(&'a str),
+    /// What both services have: custom domain names.
+    Shared(tags::Tagged),
 }
 
 impl V2<'_> {
@@ -66,7 +68,8 @@ impl V2<'_> {
 
     /// Reads the tags of something, and writes new ones if there are any to write.
     fn edit_tags(&self, tx: &Tx, tagged: &Tagged<'_>, new: Option<TagMap>) -> Result<TagMap, ApiError> {
-        match *tagged {
+        match tagged {
+            Tagged::Shared(tagged) => self.0.edit_tags(tx, tagged, new),
             Tagged::Api(id) => edit::<Api>(tx, &keys::api(id), self.api(tx, id)?, |api| &mut api.tags, new),
             Tagged::Stage(api, name) => {
                 let stage = self.find(tx, api, Kind::Stage, name)?;
@@ -91,6 +94,7 @@ impl V2<'_> {
             ["apis", id] => Ok(Tagged::Api(id)),
             ["apis", id, "stages", name] => Ok(Tagged::Stage(id, name)),
             ["vpclinks", id] => Ok(Tagged::VpcLink(id)),
+            ["domainnames", ..] => Ok(Tagged::Shared(self.0.parse(arn)?)),
             _ => bad_request("Invalid ARN specified in the request"),
         }
     }
