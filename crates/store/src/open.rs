@@ -92,11 +92,7 @@ fn check(path: &Path) -> Result<(), StoreError> {
     // Every page of a store of usual size is held against its checksum. A larger one would take too long to start.
     let whole = file.metadata().is_ok_and(|found| found.len() <= CHECKED_BYTES_MAX);
     let peek = Peek::new(file).map_err(|error| failed("cannot read the store", path, error))?;
-    let database = builder()
-        .set_check_integrity_on_open(whole)
-        .create_with_backend(peek)
-        .map_err(|error| refused(path, error))?;
-    match format_of(&database) {
+    match peek_format(path, peek, whole)? {
         Ok(Some(FORMAT_VERSION)) => Ok(()),
         Ok(Some(found)) => Err(unusable(
             path,
@@ -107,6 +103,20 @@ fn check(path: &Path) -> Result<(), StoreError> {
         )),
         Ok(None) => Err(unusable(path, "is a database, but not a Stagedoor store")),
         Err(error) => Err(unusable(path, &format!("is damaged ({error})"))),
+    }
+}
+
+/// The format of a store that is looked at and not changed.
+fn peek_format(path: &Path, peek: Peek, whole: bool) -> Result<Result<Option<u64>, redb::Error>, StoreError> {
+    // The engine trusts what it reads: some damage, which only reading every page would find first, makes it panic.
+    // It worked on a copy in memory, so nothing outlives the panic.
+    let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let database = builder().set_check_integrity_on_open(whole).create_with_backend(peek)?;
+        Ok(format_of(&database))
+    }));
+    match looked {
+        Ok(found) => found.map_err(|error| refused(path, error)),
+        Err(_) => Err(unusable(path, "is damaged")),
     }
 }
 

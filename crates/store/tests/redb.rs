@@ -119,6 +119,28 @@ fn however_a_file_is_damaged_it_is_refused() {
     }
 }
 
+#[test]
+fn a_large_store_that_is_damaged_is_opened_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(dir.path()).unwrap();
+    for number in 0..12 {
+        store.commit(&writes(&[(&format!("k{number}"), Some(&"x".repeat(500_000)))])).unwrap();
+    }
+    drop(store);
+    let file = dir.path().join("stagedoor.redb");
+    let whole = fs::read(&file).unwrap();
+    assert!(whole.len() > 5 * 1024 * 1024, "too small to be beyond what is read as a whole");
+    for from in (0..whole.len()).step_by(whole.len() / 24) {
+        let mut harmed = whole.clone();
+        harmed[from..].iter_mut().take(20_000).enumerate().for_each(|(at, byte)| *byte = (at * 31) as u8);
+        fs::write(&file, &harmed).unwrap();
+        if let Err(error) = RedbStore::open(dir.path()) {
+            assert!(matches!(error, StoreError::Unusable(_)), "{error:?}");
+            assert!(fs::read(&file).unwrap() == harmed, "the file was changed");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
