@@ -12,6 +12,7 @@ use crate::keys::{self, Kind};
 use crate::methods;
 use crate::page::page;
 use crate::patch::{ENTRY, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
+use crate::quotas::check_one_more;
 use crate::tx::Tx;
 
 /// How long a decision is remembered unless something else is asked for, and at most; in seconds.
@@ -73,6 +74,8 @@ impl ControlPlane {
                     "Unable to complete operation due to concurrent modification. Please try again later.",
                 );
             }
+            let there = tx.keys(&keys::all(api, Kind::Authorizer))?.len();
+            check_one_more(there, self.settings.quotas.authorizers_per_api, "Authorizers", "API")?;
             tx.put(&keys::one(api, Kind::Authorizer, required(&authorizer.id)), &authorizer)
         })?;
         Ok(authorizer)

@@ -9,6 +9,7 @@ use stagedoor_shapes::apigatewayv2;
 use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 
 use crate::ApiError;
+use crate::quotas::Quotas;
 use crate::store::{CommitError, Revision, Store};
 use crate::tx::Tx;
 
@@ -75,6 +76,8 @@ pub struct Settings {
     /// Where traffic is answered, such as `http://127.0.0.1:8080`, for clients that are generated; AWS's own addresses
     /// without it.
     pub traffic_url: Option<String>,
+    /// How much there may be of what.
+    pub quotas: Quotas,
     /// Asked before anything is deployed.
     pub deployment_check: Arc<dyn DeploymentCheck>,
     /// Where truststores are found.
@@ -89,6 +92,7 @@ impl Default for Settings {
             account_id: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
             traffic_url: None,
+            quotas: Quotas::default(),
             deployment_check: Arc::new(NoCheck),
             truststores: Arc::new(NoTruststores),
             now: || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),

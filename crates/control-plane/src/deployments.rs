@@ -82,7 +82,10 @@ impl ControlPlane {
                      release deployment"
                 ));
             }
-            None => stages::new(name, self.now())?,
+            None => {
+                self.check_stage_quota(tx, required(&input.rest_api_id))?;
+                stages::new(name, self.now())?
+            }
         };
         match &input.canary_settings {
             Some(settings) => stage.canary_settings = Some(canary::deployed(settings, deployment)?),

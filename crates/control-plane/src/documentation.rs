@@ -17,6 +17,7 @@ use crate::ids;
 use crate::keys::{self, Kind};
 use crate::page::{by_date, page};
 use crate::patch::{REPLACE, Style, Table};
+use crate::quotas::check_one_more;
 use crate::tx::Tx;
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,8 @@ impl ControlPlane {
             if parts.iter().any(|stored| stored.part.location.as_ref() == Some(&location)) {
                 return conflict("Documentation part already exists for the specified location");
             }
+            let max = self.settings.quotas.documentation_parts_per_api;
+            check_one_more(parts.len(), max, "Documentation parts", "API")?;
             let part = DocumentationPart {
                 id: Some(ids::short()?),
                 location: Some(location.clone()),

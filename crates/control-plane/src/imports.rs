@@ -23,7 +23,7 @@ use crate::control_plane::{ControlPlane, required};
 use crate::rest_apis::{answer, answer_with_tags};
 use crate::tree::replace_api;
 use crate::tx::Tx;
-use crate::{ApiError, ids};
+use crate::{ApiError, ids, quotas};
 
 use apply::{Applied, Surroundings, apply, blank};
 pub use deploy::{Deployed, StageDefinition};
@@ -180,6 +180,9 @@ impl ControlPlane {
         if options.fail_on_warnings && !applied.warnings.is_empty() {
             return Err(ImportError::Warned(applied.warnings));
         }
+        let quotas = &self.settings.quotas;
+        quotas.check_resources(applied.api.resources.len())?;
+        quotas::check(applied.api.authorizers.len(), quotas.authorizers_per_api, "Authorizers", "API")?;
         replace_api(tx, id, &applied.api)?;
         if let Some(parts) = &applied.documentation {
             self.put_documentation(tx, id, parts, options.overwrite)?;

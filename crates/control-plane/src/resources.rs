@@ -45,6 +45,7 @@ impl ControlPlane {
                 ..Resource::default()
             };
             tree.check_place(&resource)?;
+            self.settings.quotas.check_resources(tree.0.len() + 1)?;
             tx.put(&keys::one(api, Kind::Resource, required(&resource.id)), &resource)?;
             tree.insert(resource.clone());
             Ok(resource)

@@ -105,6 +105,7 @@ impl ControlPlane {
         api.api_key_source = api.api_key_source.or(Some(ApiKeySourceType::Header));
         api.disable_execute_api_endpoint = api.disable_execute_api_endpoint.or(Some(false));
         let id = new_id(tx, api.tags.as_ref())?;
+        api.policy.as_deref().map_or(Ok(()), |policy| self.settings.quotas.check_policy(policy))?;
         api.policy =
             api.policy.map(|policy| policy::stored(&policy, &self.execute_api_arn(&id))).transpose()?;
         api.id = Some(id);
@@ -159,6 +160,7 @@ impl ControlPlane {
             Field::Description => api.description = patch.text(),
             Field::Policy => {
                 let arn = self.execute_api_arn(required(&api.id));
+                patch.text().map_or(Ok(()), |policy| self.settings.quotas.check_policy(&policy))?;
                 api.policy = patch.text().map(|policy| policy::stored(&policy, &arn)).transpose()?;
             }
             Field::ApiKeySource => {

@@ -12,6 +12,7 @@ use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required, whole_seconds};
 use crate::keys::{self, Kind};
 use crate::page::by_date;
+use crate::quotas::check_one_more;
 use crate::tx::Tx;
 use crate::{canary, client_certificates, stage_patch, tags, usage_plans};
 
@@ -36,6 +37,7 @@ impl ControlPlane {
             if tx.exists(&key)? {
                 return conflict("Stage already exists");
             }
+            self.check_stage_quota(tx, api)?;
             let deployment = required(&input.deployment_id);
             let snapshot = frozen(tx, api, deployment)?;
             if let Some(version) = input.documentation_version.as_deref() {
@@ -59,6 +61,13 @@ impl ControlPlane {
             tx.put(&key, &stage)?;
             Ok(answer(stage))
         })
+    }
+
+    /// # Errors
+    /// [`ApiError::LimitExceeded`] if an API has as many stages as it may have.
+    pub(crate) fn check_stage_quota(&self, tx: &Tx, api: &str) -> Result<(), ApiError> {
+        let there = tx.keys(&keys::all(api, Kind::Stage))?.len();
+        check_one_more(there, self.settings.quotas.stages_per_api, "Stages", "API")
     }
 
     /// `GetStage`.

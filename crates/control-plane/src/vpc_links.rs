@@ -9,6 +9,7 @@ use stagedoor_shapes::apigateway::{
 use crate::control_plane::{ControlPlane, bad_request, required};
 use crate::page::page;
 use crate::patch::{REPLACE, Style, Table};
+use crate::quotas::check_one_more;
 use crate::tx::Tx;
 use crate::{ApiError, ids, tags};
 
@@ -66,7 +67,11 @@ impl ControlPlane {
             status_message: Some("Your vpc link is ready for use".to_owned()),
             ..pending.clone()
         };
-        self.transact(|tx| tx.put(&key(required(&pending.id)), &available))?;
+        self.transact(|tx| {
+            let there = tx.keys(ALL)?.len();
+            check_one_more(there, self.settings.quotas.vpc_links, "VPC links", "account")?;
+            tx.put(&key(required(&pending.id)), &available)
+        })?;
         Ok(pending)
     }
 

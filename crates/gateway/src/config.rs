@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use stagedoor_control_plane::Quotas;
 use stagedoor_wire::Credential;
 
 /// What the configuration file can say. Unknown keys are errors: a misspelt setting must not go unnoticed.
@@ -15,6 +16,8 @@ pub(crate) struct Config {
     pub(crate) account_id: String,
     /// The keys that control-plane calls have to be signed with.
     pub(crate) credentials: Vec<ConfiguredCredential>,
+    /// How much there may be of what; AWS's defaults where it says nothing.
+    pub(crate) quotas: Quotas,
 }
 
 /// One access key.
@@ -33,6 +36,7 @@ impl Default for Config {
             region: "us-east-1".to_owned(),
             account_id: "000000000000".to_owned(),
             credentials: Vec::new(),
+            quotas: Quotas::default(),
         }
     }
 }
@@ -98,6 +102,8 @@ mod tests {
         check("region = 'eu-west-1'\n[[credentials]]\naccess_key_id = 'a'\nsecret_access_key = 'b'", Ok(1));
         check("regoin = 'eu-west-1'", Err("unknown field `regoin`"));
         check("account_id = '12'", Err("account_id must be twelve digits"));
+        check("[quotas]\nresources_per_api = 300\nstages_per_api = 20", Ok(0));
+        check("[quotas]\nstages = 20", Err("unknown field `stages`"));
         check("region = ''", Err("region must be"));
         check("[[credentials]]\naccess_key_id = ''\nsecret_access_key = 'b'", Err("credentials need both"));
         check("[[credentials]]\naccess_key_id = 'a'", Err("missing field `secret_access_key`"));

@@ -100,6 +100,7 @@ async fn serve(
         account_id: config.account_id.clone(),
         region: config.region.clone(),
         traffic_url: Some(local_url(options.listen)),
+        quotas: config.quotas.clone(),
         deployment_check: Arc::new(CompileCheck(compile.clone())),
         ..Settings::default()
     };

@@ -33,7 +33,12 @@ impl Failure {
     }
 
     pub(crate) fn into_response(self) -> Response<Vec<u8>> {
-        let mut response = Response::new(json!({ "message": self.message }).to_string().into_bytes());
+        let mut body = json!({ "message": self.message });
+        if self.code == "LimitExceededException" {
+            // AWS answers this member here, and it never says anything.
+            body["retryAfterSeconds"] = serde_json::Value::Null;
+        }
+        let mut response = Response::new(body.to_string().into_bytes());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,0 +1,64 @@
+"""AWS's quotas: as many as there may be, and not one more; raised in the configuration file."""
+
+import json
+
+import pytest
+import requests
+from harness import REGION, lambda_uri
+
+FUNCTION = lambda_uri(f"arn:aws:lambda:{REGION}:000000000000:function:f")
+
+
+def refused(client, call, what, of="API", **parameters):
+    with pytest.raises(client.exceptions.LimitExceededException) as error:
+        call(**parameters)
+    message = f"Maximum number of {what} for this {of} has been reached.  Please contact AWS if you need additional {what}."
+    assert error.value.response["Error"]["Message"] == message
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+
+
+def test_stages_and_authorizers(gateway):
+    client, api = gateway.client(), gateway.rest_api()
+    api.mock("GET", "/", "x")
+    at = {"restApiId": api.id}
+    deployment = client.create_deployment(**at)["id"]
+    for number in range(10):
+        client.create_stage(**at, stageName=f"s{number}", deploymentId=deployment)
+        client.create_authorizer(**at, name=f"a{number}", type="TOKEN", authorizerUri=FUNCTION,
+                                 identitySource="method.request.header.A")  # fmt: skip
+    refused(client, client.create_stage, "Stages", **at, stageName="more", deploymentId=deployment)
+    refused(client, client.create_deployment, "Stages", **at, stageName="more")
+    client.create_deployment(**at, stageName="s3")
+    refused(client, client.create_authorizer, "Authorizers", **at, name="more", type="TOKEN", authorizerUri=FUNCTION,
+            identitySource="method.request.header.A")  # fmt: skip
+    client.delete_stage(**at, stageName="s0")
+    client.create_stage(**at, stageName="more", deploymentId=deployment)
+    body = requests.post(f"{gateway.control}/restapis/{api.id}/stages", timeout=5,
+                         json={"stageName": "one", "deploymentId": deployment}).json()  # fmt: skip
+    assert body["retryAfterSeconds"] is None
+
+
+def test_policy_and_links(gateway):
+    client = gateway.client()
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement] * 90}
+    assert len(json.dumps(policy)) > 8192
+    with pytest.raises(client.exceptions.BadRequestException):
+        client.create_rest_api(name="p", policy=json.dumps(policy))
+    for number in range(20):
+        arn = f"arn:aws:elasticloadbalancing:{REGION}:000000000000:loadbalancer/net/n/{number:016x}"
+        client.create_vpc_link(name=f"l{number}", targetArns=[arn])
+    refused(client, client.create_vpc_link, "VPC links", "account", name="more", targetArns=[arn])
+
+
+def test_resources_where_a_quota_is_set(new_gateway, tmp_path):
+    (tmp_path / "config.toml").write_text("[quotas]\nresources_per_api = 3\nstages_per_api = 1\n")
+    gateway = new_gateway("--config", str(tmp_path / "config.toml")).start()
+    client, api = gateway.client(), gateway.rest_api()
+    for part in ("a", "b"):
+        client.create_resource(restApiId=api.id, parentId=api.resource("/"), pathPart=part)
+    refused(client, client.create_resource, "Resources", restApiId=api.id, parentId=api.resource("/"), pathPart="c")
+    paths = {f"/p{number}": {"get": {"responses": {}}} for number in range(3)}
+    document = {"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": paths}
+    refused(client, client.import_rest_api, "Resources", body=json.dumps(document).encode())
+    assert [one["id"] for one in client.get_rest_apis()["items"]] == [api.id]
