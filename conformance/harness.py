@@ -216,6 +216,10 @@ class RestApi:
         eventually(lambda: self.serves(stage), what="the deployed stage")
         return deployment
 
+    def deploy_without_waiting(self, stage="test"):
+        """The same for an API that may refuse every call. What a deployment has answered is served by then."""
+        return self.client.create_deployment(restApiId=self.id, stageName=stage)["id"]
+
     def serves(self, stage):
         # What no stage answers is told apart from what a route of a stage answers: `Forbidden` is AWS's word for the first.
         answer = self.gateway.call("OPTIONS", self.id, stage, "/")

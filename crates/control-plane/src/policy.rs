@@ -1,6 +1,7 @@
 //! Resource policies as API Gateway keeps and answers them. What they allow is decided where requests are served.
 
 use serde_json::Value;
+use stagedoor_policy::{Kind, Policy};
 
 use crate::ApiError;
 
@@ -41,6 +42,7 @@ pub(crate) fn stored(policy: &str, api_arn: &str) -> Result<String, ApiError> {
             }
         }
     }
+    Policy::from_value(&policy, Kind::Resource).map_err(|_| invalid())?;
     Ok(policy.to_string())
 }
 
@@ -72,14 +74,18 @@ mod tests {
     #[test]
     fn policies_are_completed() {
         check(
-            r#"{ "Statement": [{"Effect": "Allow", "Resource": "execute-api:/*"}] }"#,
+            r#"{ "Statement": [{"Effect": "Allow", "Resource": "execute-api:/*", "Action": "*", "Principal": "*"}] }"#,
             r#"{"Statement":[{"#,
         );
         check(
-            r#"{"Statement": {"Effect": "Deny", "Resource": ["execute-api:/dev/GET/a"]}}"#,
+            r#"{"Statement": {"Effect": "Deny", "Resource": ["execute-api:/dev/GET/a"], "Action": "*", "Principal": "*"}}"#,
             "r:a:api/dev/GET/a",
         );
-        for wrong in ["", "{}", "[]", r#"{"Statement": [1]}"#, r#"{"Statement": [{"Effect": "Perhaps"}]}"#] {
+        let nobody =
+            r#"{"Statement": [{"Effect": "Allow", "Resource": "*", "Action": "*", "Principal": "x"}]}"#;
+        for wrong in
+            ["", "{}", "[]", nobody, r#"{"Statement": [1]}"#, r#"{"Statement": [{"Effect": "Perhaps"}]}"#]
+        {
             check(wrong, "Invalid policy document");
         }
     }

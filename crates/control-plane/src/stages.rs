@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigateway::{
-    CacheClusterSize, CacheClusterStatus, CreateStageRequest, DeleteStageRequest, GetStageRequest,
-    GetStagesRequest, Stage, Stages, UpdateStageRequest,
+    CacheClusterSize, CacheClusterStatus, CreateStageRequest, DeleteStageRequest,
+    FlushStageAuthorizersCacheRequest, GetStageRequest, GetStagesRequest, Stage, Stages, UpdateStageRequest,
 };
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -148,6 +148,22 @@ impl ControlPlane {
         let Some(seen) = canary::stage_of_canary(stage) else { return Ok(()) };
         let snapshot = frozen(tx, api, required(&seen.deployment_id))?;
         self.check_deployable(&snapshot, Some(&seen))
+    }
+
+    /// `FlushStageAuthorizersCache`. Whoever serves a stage remembers nothing from before its last change, so the stage
+    /// is written again as it is.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such stage.
+    pub fn flush_stage_authorizers_cache(
+        &self,
+        input: FlushStageAuthorizersCacheRequest,
+    ) -> Result<(), ApiError> {
+        let (api, name) = (required(&input.rest_api_id), required(&input.stage_name));
+        self.transact(|tx| {
+            let stage = find(tx, api, name)?;
+            tx.rewrite(&keys::one(api, Kind::Stage, name), &stage)
+        })
     }
 }
 

@@ -117,6 +117,14 @@ impl Tx {
         Ok(())
     }
 
+    /// Writes a value anew even where nothing about it has changed, for those who follow changes.
+    pub(crate) fn rewrite<T: Serialize>(&self, key: &str, value: &T) -> Result<(), ApiError> {
+        let bytes =
+            serde_json::to_vec(value).map_err(|error| ApiError::Internal(format!("{key}: {error}")))?;
+        self.record.borrow_mut().writes.insert(key.to_owned(), Some(bytes));
+        Ok(())
+    }
+
     /// Deletes a key, if it is there.
     pub(crate) fn delete(&self, key: &str) {
         self.record.borrow_mut().writes.insert(key.to_owned(), None);

@@ -65,7 +65,7 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("domainPrefix", Early, |x| x.domain_name()?.split('.').next().map(Cow::Borrowed)),
     ("endpointType", Early, |x| text(x.plan.endpoint_type.as_str())),
     ("error.message", Early, |x| text(&x.fault.as_ref()?.message)),
-    ("error.messageString", Early, |x| Some(json_string(&x.fault.as_ref()?.message))),
+    ("error.messageString", Early, |x| Some(Cow::Owned(x.fault.as_ref()?.message_json()))),
     ("error.responseType", Early, |x| text(x.fault.as_ref()?.kind.as_str())),
     ("error.validationErrorString", Early, |x| x.fault.as_ref()?.validation_error.as_deref().and_then(text)),
     ("extendedRequestId", Early, |x| Some(String::from_utf8_lossy(&x.extended_request_id))),
@@ -245,10 +245,6 @@ pub fn common_log_time(time: SystemTime) -> String {
 #[must_use]
 pub fn epoch_millis(time: SystemTime) -> u128 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis()
-}
-
-fn json_string(text: &str) -> Cow<'static, str> {
-    Cow::Owned(serde_json::to_string(text).unwrap_or_default())
 }
 
 #[cfg(test)]

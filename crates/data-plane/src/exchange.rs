@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use stagedoor_http::{Body, BodyError, Headers, RequestHead, ResponseHead};
+use stagedoor_policy::Verdict;
 
 use crate::gateway_response::Fault;
 use crate::ids;
@@ -42,6 +43,8 @@ pub struct Exchange<'a> {
     pub started: Instant,
     /// When the request came in, by the clock on the wall.
     pub received_at: SystemTime,
+    /// What the resource policy says to somebody unknown, once it was asked.
+    pub resource_verdict: Option<Verdict>,
     /// What goes to the integration, where it is not the client's own request.
     pub integration_request: IntegrationRequest,
     /// What came back from the integration, until it is turned into the response.
@@ -91,6 +94,7 @@ impl<'a> Exchange<'a> {
             extended_request_id: ids::extended_request_id(),
             started: Instant::now(),
             received_at: SystemTime::now(),
+            resource_verdict: None,
             integration_request: IntegrationRequest::default(),
             integration_answer: None,
             response: None,

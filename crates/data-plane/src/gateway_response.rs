@@ -42,7 +42,19 @@ impl Fault {
     /// Whether the API's own definition or function is to blame, rather than the client or the network.
     #[must_use]
     pub fn is_misconfiguration(&self) -> bool {
-        matches!(self.kind, Kind::ApiConfigurationError | Kind::Default5xx)
+        matches!(
+            self.kind,
+            Kind::ApiConfigurationError
+                | Kind::Default5xx
+                | Kind::AuthorizerConfigurationError
+                | Kind::AuthorizerFailure
+        )
+    }
+
+    /// The status that answers it, unless the API changed that.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status.unwrap_or_else(|| defaults(self.kind).status)
     }
 
     /// The reason, cut short: it may hold all that a function answered.
@@ -50,6 +62,51 @@ impl Fault {
     pub fn reason_to_log(&self) -> &str {
         let end = self.reason.floor_char_boundary(LOGGED_REASON_BYTES_MAX);
         self.reason.get(..end).unwrap_or_default()
+    }
+
+    /// `$context.error.messageString`: the message as JSON. AWS has none for authorizers that fail.
+    #[must_use]
+    pub fn message_json(&self) -> String {
+        match self.kind {
+            Kind::AuthorizerConfigurationError | Kind::AuthorizerFailure => "null".to_owned(),
+            _ => serde_json::to_string(&self.message).unwrap_or_default(),
+        }
+    }
+
+    /// The caller is not known.
+    #[must_use]
+    pub fn unauthorized(reason: impl Into<String>) -> Self {
+        Self::new(Kind::Unauthorized, reason)
+    }
+
+    /// Policies do not let the caller pass.
+    #[must_use]
+    pub fn access_denied(message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        let reason = message.clone().into_owned();
+        Self { message, ..Self::new(Kind::AccessDenied, reason) }
+    }
+
+    /// The authorizer cannot be called, fails, or answers something that is no answer.
+    #[must_use]
+    pub fn authorizer_configuration(reason: impl Into<String>) -> Self {
+        Self::new(Kind::AuthorizerConfigurationError, reason)
+    }
+
+    /// The authorizer did not answer in time.
+    #[must_use]
+    pub fn authorizer_failure(reason: impl Into<String>) -> Self {
+        Self::new(Kind::AuthorizerFailure, reason)
+    }
+
+    /// The method's ARN is longer than 1600 bytes.
+    #[must_use]
+    pub fn uri_too_long() -> Self {
+        Self {
+            status: Some(StatusCode::URI_TOO_LONG),
+            message: Cow::Borrowed("Request URI too long"),
+            ..Self::new(Kind::Default4xx, "the ARN of the method is longer than 1600 bytes")
+        }
     }
 
     /// No resource or method fits the request.
@@ -275,9 +332,10 @@ impl GatewayResponses {
             }
             None => {
                 headers.append("Content-Type", "application/json");
-                let message = exchange.fault.as_ref().map_or(defaults.message, |fault| &fault.message);
-                let quoted = serde_json::to_string(message).unwrap_or_default();
-                format!(r#"{{"message":{quoted}}}"#)
+                let message = exchange.fault.as_ref().map(Fault::message_json);
+                // AWS writes this one differently from all others.
+                let name = if kind == Kind::AccessDenied { "Message" } else { "message" };
+                format!(r#"{{"{name}":{}}}"#, message.as_deref().unwrap_or("null"))
             }
         };
         for (name, value) in answer.map(|answer| answer.headers.as_slice()).unwrap_or_default() {

@@ -189,5 +189,6 @@ async fn sweep(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         worker.pool.sweep();
+        worker.grants.sweep();
     }
 }

@@ -1,11 +1,16 @@
 //! The phases of the pipeline. Their order is written in [`crate::pipeline`].
 
 use crate::pipeline;
+use crate::plan::authorization::Authorization;
 use crate::plan::integration::Integration;
 
 /// A step that a request goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The API's resource policy.
+    ResourcePolicy,
+    /// The method's authorizer.
+    Authorizer,
     /// Required parameters and the body's model.
     Validation,
     /// From the method request to the integration request: mappings and templates.
@@ -20,12 +25,22 @@ impl Phase {
     /// The phases that a method's requests go through, in the pipeline's order. What a method does not use costs its
     /// requests nothing.
     #[must_use]
-    pub fn needed(validates: bool, integration: &Integration) -> Vec<Self> {
+    pub fn needed(
+        has_resource_policy: bool,
+        authorization: &Authorization,
+        validates: bool,
+        integration: &Integration,
+    ) -> Vec<Self> {
         let transforms = match integration {
             Integration::Mock(_) | Integration::Http(_) | Integration::Lambda(_) => true,
             Integration::HttpProxy(_) | Integration::LambdaProxy(_) | Integration::Broken(_) => false,
         };
         let needed = |phase: &Self| match phase {
+            Self::ResourcePolicy => has_resource_policy,
+            Self::Authorizer => match authorization {
+                Authorization::None => false,
+                Authorization::Lambda(_) => true,
+            },
             Self::Validation => validates,
             Self::RequestTransformation | Self::ResponseTransformation => transforms,
             Self::Integration => true,

@@ -20,12 +20,20 @@ use crate::worker::{ConnectionInfo, Worker};
 
 /// The phases of a REST API's request, after its method was found:
 ///
-/// 1. validation, before anything is spent on a request that must fail;
-/// 2. the request's transformation, which may read the body that validation has already read;
-/// 3. the integration;
-/// 4. the transformation of its answer, which sees what the request's templates left behind.
-pub const REST: &[Phase] =
-    &[Phase::Validation, Phase::RequestTransformation, Phase::Integration, Phase::ResponseTransformation];
+/// 1. the resource policy, whose explicit denials come before an authorizer is asked;
+/// 2. the authorizer, so that nobody learns from validation what an API expects who may not call it;
+/// 3. validation, before anything is spent on a request that must fail;
+/// 4. the request's transformation, which may read the body that validation has already read;
+/// 5. the integration;
+/// 6. the transformation of its answer, which sees what the request's templates left behind.
+pub const REST: &[Phase] = &[
+    Phase::ResourcePolicy,
+    Phase::Authorizer,
+    Phase::Validation,
+    Phase::RequestTransformation,
+    Phase::Integration,
+    Phase::ResponseTransformation,
+];
 
 /// The answer to a request that is for no API, or for an API or stage that is not served.
 #[must_use]
@@ -101,6 +109,8 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
     for &phase in &method.phases {
         let began = Instant::now();
         let outcome = match phase {
+            Phase::ResourcePolicy => phases::authorization::resource_policy(exchange),
+            Phase::Authorizer => phases::authorization::authorizer(exchange).await,
             Phase::Validation => phases::validation::run(exchange).await,
             Phase::RequestTransformation => phases::transformation::request(exchange).await,
             Phase::Integration => phases::integration::run(exchange).await,

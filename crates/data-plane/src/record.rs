@@ -87,6 +87,8 @@ pub struct AuthorizerRecord {
     pub principal_id: Option<Box<str>>,
     /// `$context.authorizer.{property}`: what a Lambda authorizer's answer holds as `context`.
     pub context: Map<String, Value>,
+    /// The API key that the request counts for, where the API takes it from the authorizer (`usageIdentifierKey`).
+    pub usage_identifier_key: Option<Box<str>>,
     /// `$context.authorizer.claims.{property}`: a user pool's claims.
     pub claims: Option<Map<String, Value>>,
     /// `$context.authorizer.error`.

@@ -16,6 +16,8 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::forward::{Pool, UpstreamTls};
 use crate::lambda::LambdaInvoker;
+use crate::phases::authorization::grant::Grant;
+use crate::phases::authorization::remembered::Remembered;
 use crate::published::{Current, View};
 
 /// What all workers share: set up once, at start.
@@ -79,6 +81,8 @@ pub struct Worker {
     pub services: Arc<Services>,
     /// What is being served, as this worker sees it.
     pub view: View,
+    /// What authorizer functions decided about callers.
+    pub grants: Remembered<Arc<Grant>>,
     pub(crate) pool: Pool,
     pub(crate) drain: Drain,
     dice: Cell<u64>,
@@ -91,7 +95,14 @@ impl Worker {
         let view = View::new(Arc::clone(&services.current));
         // Without the system's randomness, workers merely roll the same numbers.
         let dice = Cell::new(getrandom::u64().unwrap_or_default());
-        Rc::new(Self { services, view, pool: Pool::default(), drain: Drain::default(), dice })
+        Rc::new(Self {
+            services,
+            view,
+            grants: Remembered::default(),
+            pool: Pool::default(),
+            drain: Drain::default(),
+            dice,
+        })
     }
 
     /// A number from 0 to below 1, evenly spread (SplitMix64). Nobody must rely on it as a secret.

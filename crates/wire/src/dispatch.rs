@@ -64,6 +64,7 @@ operations! {
         DeleteUsagePlan => delete_usage_plan,
         DeleteUsagePlanKey => delete_usage_plan_key,
         DeleteVpcLink => delete_vpc_link,
+        FlushStageAuthorizersCache => flush_stage_authorizers_cache,
         GenerateClientCertificate => generate_client_certificate,
         GetAccount => get_account,
         GetApiKey => get_api_key,

@@ -1,5 +1,6 @@
 //! What happens to a request, one step a file.
 
+pub mod authorization;
 pub mod content_encoding;
 pub mod content_handling;
 pub mod headers;

@@ -9,6 +9,7 @@ use stagedoor_shapes::apigateway::{
 };
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
+use super::authorization::{Authorization, Authorizers};
 use super::integration::{
     HttpEndpoint, HttpIntegration, HttpProxyIntegration, Integration, LambdaFunction, LambdaIntegration,
     LambdaSource, MockIntegration, RequestTransformation, ResponseTransformation,
@@ -28,6 +29,8 @@ const DEFAULT_TIMEOUT_MS: i32 = 29_000;
 pub struct MethodPlan {
     /// The phases its requests go through, in order.
     pub phases: Vec<Phase>,
+    /// Who may call it.
+    pub authorization: Authorization,
     /// What its requests must have.
     pub validation: Option<Validation>,
     /// What answers its requests.
@@ -41,6 +44,8 @@ pub(super) struct Scope<'a> {
     pub(super) settings: &'a CompileSettings,
     /// The stage's name.
     pub(super) stage: &'a str,
+    pub(super) authorizers: Authorizers,
+    pub(super) has_resource_policy: bool,
 }
 
 /// Where requests' mapped values go, parsed.
@@ -62,14 +67,8 @@ impl Scope<'_> {
     ) -> Option<MethodPlan> {
         let place = format!("{name} {path}");
         let before = errors.len();
-        let authorization = method.authorization_type.as_deref().unwrap_or("NONE");
-        if authorization != "NONE" {
-            let message = format!(
-                "authorization type {authorization} is not supported yet; the method would be open. Set it to NONE \
-                 to serve it"
-            );
-            errors.push(PlanError::new(&place, message));
-        }
+        let authorization =
+            self.authorizers.of(method).map_err(|message| errors.push(PlanError::new(&place, message))).ok();
         if method.api_key_required == Some(true) {
             let message = "API keys are not supported yet; the method would be open. Set apiKeyRequired to false to \
                            serve it";
@@ -84,9 +83,10 @@ impl Scope<'_> {
         if errors.len() > before {
             return None;
         }
-        let integration = integration?;
-        let phases = Phase::needed(validation.is_some(), &integration);
-        Some(MethodPlan { phases, validation, integration })
+        let (integration, authorization) = (integration?, authorization?);
+        let phases =
+            Phase::needed(self.has_resource_policy, &authorization, validation.is_some(), &integration);
+        Some(MethodPlan { phases, authorization, validation, integration })
     }
 
     fn integration(

@@ -3,6 +3,7 @@
 //! What cannot work is found here and refuses the deployment, with one exception that AWS makes too: an integration
 //! whose stage variables are missing deploys, and answers 500.
 
+pub mod authorization;
 pub mod integration;
 pub mod mapping;
 pub mod media_types;
@@ -17,10 +18,12 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use stagedoor_policy::Policy;
 use stagedoor_shapes::apigateway::{EndpointType, RestApi, Stage};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::gateway_response::GatewayResponses;
+use authorization::Authorizers;
 use media_types::MediaTypes;
 pub use method::MethodPlan;
 use router::{Captures, Router};
@@ -93,6 +96,8 @@ pub struct Plan {
     pub variables: BTreeMap<String, String>,
     /// How failures are answered.
     pub gateway_responses: GatewayResponses,
+    /// Who may call at all.
+    pub resource_policy: Option<Policy>,
     /// Whether the request's headers are needed after the integration took them.
     pub keeps_request_headers: bool,
     /// `$context.isCanaryRequest`: nothing if the stage has no canary.
@@ -189,7 +194,17 @@ pub fn compile(
     let gateway_responses = GatewayResponses::compile(&snapshot.gateway_responses, &variables, &mut errors);
     let binary_media_types = MediaTypes::new(api.binary_media_types.as_deref().unwrap_or_default());
     let stage_name = stage.stage_name.as_deref().unwrap_or_default();
-    let scope = method::Scope { snapshot, variables: &variables, settings, stage: stage_name };
+    let resource_policy = authorization::resource_policy(api, &mut errors);
+    let authorizers = Authorizers::compile(&snapshot.authorizers, &variables);
+    let has_resource_policy = resource_policy.is_some();
+    let scope = method::Scope {
+        snapshot,
+        variables: &variables,
+        settings,
+        stage: stage_name,
+        authorizers,
+        has_resource_policy,
+    };
     let mut router = Router::default();
     let mut resources = Vec::with_capacity(snapshot.resources.len());
     for resource in &snapshot.resources {
@@ -226,6 +241,7 @@ pub fn compile(
         web_acl_arn: stage.web_acl_arn.as_deref().map(Into::into),
         endpoint_type: types.and_then(|types| types.first().copied()).unwrap_or(EndpointType::Edge),
         binary_media_types,
+        resource_policy,
         keeps_request_headers: gateway_responses.uses_request_headers(),
         is_canary: None,
         canary: None,
@@ -245,7 +261,6 @@ fn refuse_what_is_not_built(api: &RestApi, stage: &Stage, errors: &mut Vec<PlanE
         }
     };
     let is_set = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
-    refuse(is_set(&api.policy), "policy", "resource policies are not supported yet; remove the policy");
     refuse(
         api.minimum_compression_size.is_some(),
         "minimumCompressionSize",

@@ -1,4 +1,4 @@
-//! The event a Lambda function gets for a request (payload format 1.0), written without a tree in between.
+//! The events that Lambda functions get for a request (payload format 1.0), written without a tree in between.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,11 +8,47 @@ use stagedoor_http::Header;
 use crate::context::{common_log_time, epoch_millis};
 use crate::exchange::Exchange;
 use crate::phases::headers::for_integration;
-use crate::record::IdentityRecord;
+use crate::record::{AuthorizerRecord, IdentityRecord};
 
 /// Writes the event for a request whose body is `body`.
 pub(super) fn write(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
-    let mut event = Writer(Vec::with_capacity(2048 + body.len() * 4 / 3));
+    let mut event = Writer::new(2048 + body.len() * 4 / 3);
+    event.begin();
+    request(&mut event, exchange);
+    let is_binary = !body.is_empty() && exchange.plan.binary_media_types.contains(&exchange.content_type());
+    match (body, is_binary) {
+        ([], _) => event.null("body"),
+        (body, true) => event.text("body", &STANDARD.encode(body)),
+        (body, false) => event.text("body", &String::from_utf8_lossy(body)),
+    }
+    event.raw("isBase64Encoded", if is_binary { "true" } else { "false" });
+    event.end();
+    event.out.into()
+}
+
+/// Writes the event for an authorizer function that sees a header.
+pub(in crate::phases) fn token_authorizer(method_arn: &str, token: &str) -> Bytes {
+    let mut event = Writer::new(256 + token.len());
+    event.begin();
+    event.text("type", "TOKEN");
+    event.text("methodArn", method_arn);
+    event.text("authorizationToken", token);
+    event.end();
+    event.out.into()
+}
+
+/// Writes the event for an authorizer function that sees the request, but for its body.
+pub(in crate::phases) fn request_authorizer(exchange: &Exchange<'_>, method_arn: &str) -> Bytes {
+    let mut event = Writer { nothing: "{}", ..Writer::new(2048) };
+    event.begin();
+    event.text("type", "REQUEST");
+    event.text("methodArn", method_arn);
+    request(&mut event, exchange);
+    event.end();
+    event.out.into()
+}
+
+fn request(event: &mut Writer, exchange: &Exchange<'_>) {
     let headers = for_integration(exchange);
     let headers: Vec<&Header> = headers.iter().collect();
     let named: Vec<_> = headers.iter().map(|header| (header.name_str(), header.value_str())).collect();
@@ -20,7 +56,6 @@ pub(super) fn write(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
         exchange.query().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let path = exchange.path().trim_start_matches('/');
 
-    event.begin();
     event.text("resource", exchange.resource().map_or("", |resource| &resource.path));
     event.text("path", &format!("/{path}"));
     event.text("httpMethod", exchange.head.method.as_str());
@@ -34,16 +69,7 @@ pub(super) fn write(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
         exchange.plan.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     event.last_values("stageVariables", &variables, |a, b| a == b);
     event.name("requestContext");
-    request_context(&mut event, exchange);
-    let is_binary = !body.is_empty() && exchange.plan.binary_media_types.contains(&exchange.content_type());
-    match (body, is_binary) {
-        ([], _) => event.null("body"),
-        (body, true) => event.text("body", &STANDARD.encode(body)),
-        (body, false) => event.text("body", &String::from_utf8_lossy(body)),
-    }
-    event.raw("isBase64Encoded", if is_binary { "true" } else { "false" });
-    event.end();
-    event.0.into()
+    request_context(event, exchange);
 }
 
 fn request_context(event: &mut Writer, exchange: &Exchange<'_>) {
@@ -88,40 +114,70 @@ fn request_context(event: &mut Writer, exchange: &Exchange<'_>) {
     }
     event.optional("user", identity.user.as_deref());
     event.end();
+    if let Some(record) = &exchange.record.authorizer {
+        authorizer(event, record);
+    }
     event.text("domainName", domain);
     event.text("deploymentId", &plan.deployment_id);
     event.text("apiId", &plan.api_id);
     event.end();
 }
 
+/// What the authorizer said: the claims of a token, or what its function answered.
+fn authorizer(event: &mut Writer, record: &AuthorizerRecord) {
+    event.name("authorizer");
+    event.begin();
+    if let Some(claims) = &record.claims {
+        event.raw("claims", &serde_json::to_string(claims).unwrap_or_default());
+    } else {
+        if let Some(id) = &record.principal_id {
+            event.text("principalId", id);
+        }
+        for (name, value) in record.context.iter().filter(|(name, _)| *name != "principalId") {
+            event.raw(name, &value.to_string());
+        }
+        let latency = record.integration_latency.unwrap_or_default().as_millis();
+        event.raw("integrationLatency", &latency.to_string());
+    }
+    event.end();
+}
+
 /// Writes JSON objects member by member.
-struct Writer(Vec<u8>);
+struct Writer {
+    out: Vec<u8>,
+    /// What stands for an object without members: `null`, or for authorizers `{}`.
+    nothing: &'static str,
+}
 
 impl Writer {
+    fn new(capacity: usize) -> Self {
+        Self { out: Vec::with_capacity(capacity), nothing: "null" }
+    }
+
     fn begin(&mut self) {
-        self.0.push(b'{');
+        self.out.push(b'{');
     }
 
     fn end(&mut self) {
-        self.0.push(b'}');
+        self.out.push(b'}');
     }
 
     fn name(&mut self, name: &str) {
-        if self.0.last().is_some_and(|&last| last != b'{') {
-            self.0.push(b',');
+        if self.out.last().is_some_and(|&last| last != b'{') {
+            self.out.push(b',');
         }
         self.string(name);
-        self.0.push(b':');
+        self.out.push(b':');
     }
 
     fn string(&mut self, text: &str) {
         // Writing to memory does not fail, and every text can be written.
-        let _ = serde_json::to_writer(&mut self.0, text);
+        let _ = serde_json::to_writer(&mut self.out, text);
     }
 
     fn raw(&mut self, name: &str, json: &str) {
         self.name(name);
-        self.0.extend_from_slice(json.as_bytes());
+        self.out.extend_from_slice(json.as_bytes());
     }
 
     fn null(&mut self, name: &str) {
@@ -154,11 +210,11 @@ impl Writer {
         self.grouped(name, pairs, same, |writer, values| {
             let mut separator = b'[';
             for value in values {
-                writer.0.push(separator);
+                writer.out.push(separator);
                 writer.string(value);
                 separator = b',';
             }
-            writer.0.push(b']');
+            writer.out.push(b']');
         });
     }
 
@@ -170,7 +226,7 @@ impl Writer {
         write: impl Fn(&mut Self, &mut dyn DoubleEndedIterator<Item = &str>),
     ) {
         if pairs.is_empty() {
-            return self.null(name);
+            return self.raw(name, self.nothing);
         }
         self.name(name);
         self.begin();
@@ -193,12 +249,12 @@ mod tests {
     #[test]
     fn names_are_grouped() {
         let check = |pairs: &[(&str, &str)], same: fn(&str, &str) -> bool, expected: &str| {
-            let mut writer = Writer(Vec::new());
+            let mut writer = Writer::new(0);
             writer.begin();
             writer.last_values("l", pairs, same);
             writer.all_values("a", pairs, same);
             writer.end();
-            assert_eq!(String::from_utf8(writer.0).unwrap(), expected);
+            assert_eq!(String::from_utf8(writer.out).unwrap(), expected);
         };
         check(&[], |a, b| a == b, r#"{"l":null,"a":null}"#);
         check(

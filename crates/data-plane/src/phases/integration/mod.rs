@@ -2,7 +2,7 @@
 
 mod aws_lambda;
 mod aws_proxy;
-mod event;
+pub(in crate::phases) mod event;
 mod http;
 mod http_proxy;
 mod mock;

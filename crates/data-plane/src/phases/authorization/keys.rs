@@ -1,0 +1,42 @@
+//! What conditions and variables of policies can ask about a request: `aws:SourceIp` and the other keys that AWS
+//! documents for API Gateway.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use stagedoor_policy::{ContextKeys, Values};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::exchange::Exchange;
+
+/// A request as policies see it.
+pub(super) struct RequestKeys<'x, 'a>(pub(super) &'x Exchange<'a>);
+
+impl ContextKeys for RequestKeys<'_, '_> {
+    fn values(&self, key: &str) -> Values<'_> {
+        let exchange = self.0;
+        let one = |value: Option<Cow<'_, str>>| {
+            Values::from_option(value.map(|value| Cow::Owned(value.into_owned())))
+        };
+        match key {
+            "aws:sourceip" => Values::One(Cow::Owned(exchange.source_ip())),
+            "aws:useragent" => one(exchange.header("user-agent")),
+            "aws:referer" => one(exchange.header("referer")),
+            "aws:securetransport" => {
+                Values::One(Cow::Borrowed(if exchange.connection.tls { "true" } else { "false" }))
+            }
+            "aws:currenttime" => {
+                let now = OffsetDateTime::from(exchange.received_at);
+                let now = now.replace_nanosecond(0).unwrap_or(now);
+                Values::from_option(now.format(&Rfc3339).ok().map(Cow::Owned))
+            }
+            "aws:epochtime" => {
+                let since = exchange.received_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                Values::One(Cow::Owned(since.as_secs().to_string()))
+            }
+            "aws:requestedregion" => Values::One(Cow::Borrowed(&exchange.plan.region)),
+            _ => Values::Absent,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Who may call: the resource policy, and the authorizers of methods, one file a kind.
+//!
+//! Every way through here ends in a grant or a fault; nothing falls through to "allowed". What is malformed, missing or
+//! out of reach refuses the request.
+
+pub mod grant;
+mod keys;
+pub mod lambda;
+pub mod remembered;
+mod rest;
+
+use stagedoor_policy::{Caller, Decision, Denial, Policy, Request, Verdict};
+
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+use crate::plan::authorization::Authorization;
+use keys::RequestKeys;
+
+/// The action that calling a method is, as policies are asked about it.
+const INVOKE: &str = "execute-api:invoke";
+/// The longest method ARN, in bytes.
+const METHOD_ARN_BYTES_MAX: usize = 1600;
+
+/// Holds a request against the API's resource policy.
+///
+/// What the policy neither allows nor denies is left to the method's authorizer function, whose policy may allow it in
+/// its place.
+///
+/// # Errors
+/// 403 if the policy denies the request, or had to allow it and does not.
+pub fn resource_policy(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
+    let (Some(policy), Some(method)) = (&exchange.plan.resource_policy, exchange.method()) else {
+        return Ok(());
+    };
+    let arn = method_arn(exchange)?;
+    let verdict = evaluate(policy, exchange, Caller::Anonymous, &arn);
+    exchange.resource_verdict = Some(verdict);
+    match (verdict.decision, &method.authorization) {
+        (Decision::Allow, _) | (Decision::ImplicitDeny, Authorization::Lambda(_)) => Ok(()),
+        (Decision::ExplicitDeny, _) => Err(denied(Denial::ExplicitByResource, "anonymous", &arn)),
+        (Decision::ImplicitDeny, Authorization::None) => {
+            Err(denied(Denial::ImplicitByResource, "anonymous", &arn))
+        }
+    }
+}
+
+/// Asks the method's authorizer.
+///
+/// # Errors
+/// 401, 403 or 500, as AWS answers.
+pub async fn authorizer(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
+    let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
+    match &method.authorization {
+        Authorization::None => Ok(()),
+        Authorization::Lambda(authorizer) => rest::run(exchange, authorizer).await,
+    }
+}
+
+fn evaluate(policy: &Policy, exchange: &Exchange<'_>, caller: Caller<'_>, arn: &str) -> Verdict {
+    policy.evaluate(&Request { caller, action: INVOKE, resource: arn, keys: &RequestKeys(exchange) })
+}
+
+/// The ARN of what a request asks for: its method and path, as they stand in the request.
+fn method_arn(exchange: &Exchange<'_>) -> Result<String, Fault> {
+    let (plan, path) = (exchange.plan, exchange.path());
+    let arn = format!(
+        "arn:{}:execute-api:{}:{}:{}/{}/{}/{}",
+        partition(&plan.region),
+        plan.region,
+        plan.account_id,
+        plan.api_id,
+        plan.stage,
+        exchange.head.method,
+        path.strip_prefix('/').unwrap_or(path)
+    );
+    if arn.len() > METHOD_ARN_BYTES_MAX { Err(Fault::uri_too_long()) } else { Ok(arn) }
+}
+
+fn partition(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
+    }
+}
+
+/// The answer to a request that policies refuse. AWS shows no more of an account than its last four digits.
+fn denied(denial: Denial, user: &str, arn: &str) -> Fault {
+    let why = match denial {
+        Denial::ExplicitByResource => "with an explicit deny in a resource-based policy",
+        Denial::ExplicitByIdentity => "with an explicit deny in an identity-based policy",
+        Denial::ImplicitByResource => "because no resource-based policy allows the execute-api:Invoke action",
+        Denial::ImplicitByIdentity => "because no identity-based policy allows the execute-api:Invoke action",
+    };
+    Fault::access_denied(format!(
+        "User: {} is not authorized to perform: execute-api:Invoke on resource: {} {why}",
+        masked(user),
+        masked(arn)
+    ))
+}
+
+fn masked(arn: &str) -> String {
+    let is_account = |part: &str| part.len() == 12 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = arn.splitn(6, ':').enumerate().map(|(index, part)| match part.get(8..) {
+        Some(end) if index == 4 && is_account(part) => format!("********{end}"),
+        _ => part.to_owned(),
+    });
+    parts.by_ref().collect::<Vec<_>>().join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_masked() {
+        let check = |arn: &str, expected: &str| assert_eq!(masked(arn), expected);
+        check("anonymous", "anonymous");
+        check("arn:aws:execute-api:r:123456789012:a/b:c", "arn:aws:execute-api:r:********9012:a/b:c");
+        check("arn:aws:execute-api:r:12:a", "arn:aws:execute-api:r:12:a");
+    }
+}
