@@ -11,6 +11,7 @@ use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 use crate::ApiError;
 use crate::quotas::Quotas;
 use crate::store::{CommitError, Revision, Store};
+use crate::test_invoke::{MethodTester, NoTester};
 use crate::tx::Tx;
 
 /// Finds out whether an API can be served. The data plane's compiler stands behind it.
@@ -82,6 +83,8 @@ pub struct Settings {
     pub deployment_check: Arc<dyn DeploymentCheck>,
     /// Where truststores are found.
     pub truststores: Arc<dyn Truststores>,
+    /// Calls the methods that are tested.
+    pub method_tester: Arc<dyn MethodTester>,
     /// The time, in seconds since 1970.
     pub now: fn() -> f64,
 }
@@ -95,6 +98,7 @@ impl Default for Settings {
             quotas: Quotas::default(),
             deployment_check: Arc::new(NoCheck),
             truststores: Arc::new(NoTruststores),
+            method_tester: Arc::new(NoTester),
             now: || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
         }
     }

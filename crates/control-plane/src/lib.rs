@@ -1,5 +1,6 @@
 //! API Gateway's rules, one file per noun, over a transactional store.
 
+mod access_log;
 mod account;
 mod api_key_import;
 mod api_keys;
@@ -42,6 +43,7 @@ mod stage_patch;
 mod stages;
 pub mod store;
 mod tags;
+mod test_invoke;
 mod tree;
 mod tx;
 mod unsupported;
@@ -55,4 +57,5 @@ pub use control_plane::{ControlPlane, DeploymentCheck, NoCheck, NoTruststores, S
 pub use error::ApiError;
 pub use memory::MemoryStore;
 pub use quotas::Quotas;
+pub use test_invoke::{MethodTester, NoTester};
 pub use v2::V2;

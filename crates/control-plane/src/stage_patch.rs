@@ -14,7 +14,7 @@ use stagedoor_shapes::apigateway::{
 use crate::control_plane::bad_request;
 use crate::patch::unescape;
 use crate::stages;
-use crate::{ApiError, canary};
+use crate::{ApiError, access_log, canary};
 
 /// AWS's list of the paths, with AWS's missing commas.
 const PATHS: &str = "/deploymentId, /description, /cacheClusterEnabled, /cacheClusterSize, /clientCertificateId, \
@@ -105,10 +105,12 @@ fn set_access_log(stage: &mut Stage, path: &str, value: Option<String>) -> Resul
             );
         }
     };
-    if value.is_none() {
-        return bad_request("Access Log value must not be empty");
+    let Some(value) = value else { return bad_request("Access Log value must not be empty") };
+    match path {
+        "accessLogSettings/format" => access_log::check_format(&value)?,
+        _ => access_log::check_destination(&value)?,
     }
-    *member = value;
+    *member = Some(value);
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //! What decides how a single request is served (authorization, API keys, throttling, caching and the like) is refused
 //! by the compiler of the data plane instead, which knows best what it can do.
 
-use stagedoor_shapes::apigateway::{EndpointAccessMode, EndpointType, MethodSetting, RestApi, Stage};
+use stagedoor_shapes::apigateway::{EndpointAccessMode, EndpointType, RestApi, Stage};
 
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request};
@@ -25,30 +25,13 @@ const API: &[Rule<RestApi>] = &[
 ];
 
 const STAGE: &[Rule<Stage>] = &[
-    (|stage| stage.access_log_settings.is_some(), "accessLogSettings: access logs are not supported yet"),
     (|stage| stage.tracing_enabled == Some(true), "tracingEnabled: tracing is not supported yet"),
     (|stage| stage.cache_cluster_enabled == Some(true), "cacheClusterEnabled: caching is not supported yet"),
-];
-
-const METHOD_SETTING: &[Rule<MethodSetting>] = &[
-    (
-        |setting| setting.metrics_enabled == Some(true),
-        "metrics/enabled: metrics per method are not supported yet",
-    ),
-    (
-        |setting| setting.data_trace_enabled == Some(true),
-        "logging/dataTrace: execution logs are not supported yet",
-    ),
-    (logs, "logging/loglevel: execution logs are not supported yet"),
 ];
 
 fn is_private(api: &RestApi) -> bool {
     let types = api.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.types.as_deref());
     types.is_some_and(|types| types.contains(&EndpointType::Private))
-}
-
-fn logs(setting: &MethodSetting) -> bool {
-    setting.logging_level.as_deref().is_some_and(|level| level != "OFF")
 }
 
 /// What of an API and its stage nothing acts on yet.
@@ -57,10 +40,6 @@ fn unsupported(api: &RestApi, stage: Option<&Stage>) -> Vec<String> {
         API.iter().filter(|(is_set, _)| is_set(api)).map(|(_, message)| (*message).to_owned()).collect();
     let Some(stage) = stage else { return found };
     found.extend(STAGE.iter().filter(|(is_set, _)| is_set(stage)).map(|(_, message)| (*message).to_owned()));
-    for (key, setting) in stage.method_settings.iter().flatten() {
-        let set = METHOD_SETTING.iter().filter(|(is_set, _)| is_set(setting));
-        found.extend(set.map(|(_, message)| format!("/{key}/{message}")));
-    }
     found
 }
 
@@ -94,19 +73,12 @@ impl ControlPlane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     #[test]
     fn only_what_is_set_is_refused() {
         assert_eq!(unsupported(&RestApi::default(), Some(&Stage::default())), [""; 0]);
-        let setting = MethodSetting { logging_level: Some("INFO".to_owned()), ..MethodSetting::default() };
-        let stage = Stage {
-            tracing_enabled: Some(true),
-            method_settings: Some(BTreeMap::from([("*/*".to_owned(), setting)])),
-            ..Stage::default()
-        };
+        let stage = Stage { tracing_enabled: Some(true), ..Stage::default() };
         let found = unsupported(&RestApi::default(), Some(&stage));
-        assert_eq!(found.len(), 2);
-        assert!(found[1].starts_with("/*/*/logging/loglevel"), "{found:?}");
+        assert_eq!(found, ["tracingEnabled: tracing is not supported yet"]);
     }
 }

@@ -55,6 +55,8 @@ pub struct Exchange<'a> {
     pub fault: Option<Fault>,
     /// What the phases decided, on what, and how long it took.
     pub record: Record,
+    /// Whether this is a call of `TestInvokeMethod` rather than traffic.
+    pub is_test: bool,
     /// What mapping templates see and leave behind for each other.
     pub templates: Option<TemplateScope>,
     trace_id: OnceCell<Bytes>,
@@ -100,6 +102,7 @@ impl<'a> Exchange<'a> {
             response: None,
             fault: None,
             record: Record::default(),
+            is_test: false,
             templates: None,
             trace_id: OnceCell::new(),
             query: OnceCell::new(),
@@ -112,9 +115,12 @@ impl<'a> Exchange<'a> {
         self.head.path().get(self.path.clone()).unwrap_or_default()
     }
 
-    /// `$context.path`: the path with the stage before it.
+    /// `$context.path`: the path with the stage before it. A test has no stage.
     #[must_use]
     pub fn path_with_stage(&self) -> String {
+        if self.is_test {
+            return self.path().to_owned();
+        }
         format!("/{}{}", self.plan.stage, self.path())
     }
 

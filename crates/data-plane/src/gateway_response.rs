@@ -29,6 +29,8 @@ pub struct Fault {
     pub validation_error: Option<String>,
     /// What is told to the log alone.
     pub reason: String,
+    /// What the execution log says, where it is not the reason.
+    log_text: Option<Cow<'static, str>>,
     /// The status where it is not the one of the kind, such as 502 for a malformed answer of a function.
     status: Option<StatusCode>,
 }
@@ -36,7 +38,38 @@ pub struct Fault {
 impl Fault {
     fn new(kind: Kind, reason: impl Into<String>) -> Self {
         let message = Cow::Borrowed(defaults(kind).message);
-        Self { kind, message, validation_error: None, reason: reason.into(), status: None }
+        Self { kind, message, validation_error: None, reason: reason.into(), log_text: None, status: None }
+    }
+
+    /// The same, with what AWS's execution log says about it.
+    #[must_use]
+    pub fn logged(self, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { log_text: Some(text.into()), ..self }
+    }
+
+    /// The same, with what AWS's execution log says is wrong with the API's configuration.
+    #[must_use]
+    pub fn logged_as_configuration_error(self, text: &str) -> Self {
+        self.logged(format!("Execution failed due to configuration error: {text}"))
+    }
+
+    /// What the execution log says about it.
+    #[must_use]
+    pub fn execution_log_text(&self) -> String {
+        if let Some(text) = &self.log_text {
+            return text.clone().into_owned();
+        }
+        match self.kind {
+            Kind::ApiConfigurationError => {
+                format!("Execution failed due to configuration error: {}", self.reason)
+            }
+            Kind::IntegrationTimeout => "Execution failed due to a timeout error".to_owned(),
+            Kind::IntegrationFailure => {
+                "Execution failed due to a network error communicating with endpoint".to_owned()
+            }
+            Kind::Default5xx => "Execution failed due to an internal error".to_owned(),
+            _ => self.reason.clone(),
+        }
     }
 
     /// Whether the API's own definition or function is to blame, rather than the client or the network.
@@ -125,6 +158,7 @@ impl Fault {
     #[must_use]
     pub fn malformed_answer(reason: impl Into<String>) -> Self {
         Self { status: Some(StatusCode::BAD_GATEWAY), ..Self::new(Kind::Default5xx, reason) }
+            .logged_as_configuration_error("Malformed Lambda proxy response")
     }
 
     /// Something failed in a way that AWS answers with a plain 500.
@@ -300,6 +334,12 @@ impl GatewayResponses {
             })
             .collect();
         Self { by_kind }
+    }
+
+    /// Whether the API has a text of its own for a kind of failure.
+    #[must_use]
+    pub fn has_template(&self, kind: Kind) -> bool {
+        self.by_kind.iter().any(|(candidate, answer)| *candidate == kind && !answer.templates.is_empty())
     }
 
     /// Whether any of them shows a header of the request.

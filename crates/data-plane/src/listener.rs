@@ -80,7 +80,7 @@ pub fn start(
         let (services, draining) = (Arc::clone(services), draining.clone());
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
-            .spawn(move || run(services, sockets, draining))
+            .spawn(move || run(services, number, sockets, draining))
             .map_err(|source| ListenError {
                 address: addresses.first().copied().unwrap_or_else(unbound),
                 source,
@@ -126,7 +126,12 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
 
 type Bound = (StdListener, SocketAddr, Option<Arc<dyn Fallback>>);
 
-fn run(services: Arc<Services>, sockets: Vec<Bound>, mut draining: watch::Receiver<Option<Duration>>) {
+fn run(
+    services: Arc<Services>,
+    number: usize,
+    sockets: Vec<Bound>,
+    mut draining: watch::Receiver<Option<Duration>>,
+) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -136,7 +141,7 @@ fn run(services: Arc<Services>, sockets: Vec<Bound>, mut draining: watch::Receiv
     };
     let local = LocalSet::new();
     local.block_on(&runtime, async move {
-        let worker = Worker::new(services);
+        let worker = Worker::new(services, number);
         let mut accepting = Vec::with_capacity(sockets.len());
         for (socket, address, fallback) in sockets {
             match Acceptor::new(socket) {
@@ -159,6 +164,7 @@ fn run(services: Arc<Services>, sockets: Vec<Bound>, mut draining: watch::Receiv
         if tokio::time::timeout(limit, worker.drain.finished()).await.is_err() {
             tracing::warn!("connections that did not finish within {limit:?} were closed");
         }
+        worker.logs.flush();
         sweep.abort();
     });
 }

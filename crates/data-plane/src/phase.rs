@@ -22,6 +22,19 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Whether it belongs to what AWS calls the execution of a method. What comes before decides whether the request
+    /// may come in at all.
+    #[must_use]
+    pub fn is_execution(self) -> bool {
+        match self {
+            Self::ResourcePolicy | Self::Authorizer => false,
+            Self::Validation
+            | Self::RequestTransformation
+            | Self::Integration
+            | Self::ResponseTransformation => true,
+        }
+    }
+
     /// The phases that a method's requests go through, in the pipeline's order. What a method does not use costs its
     /// requests nothing.
     #[must_use]

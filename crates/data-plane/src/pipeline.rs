@@ -12,6 +12,7 @@ use crate::edge::Target;
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::ids;
+use crate::logs::execution::{self, response_headers, text_of};
 use crate::phase::Phase;
 use crate::phases;
 use crate::plan::{MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES};
@@ -51,13 +52,7 @@ pub async fn serve(
 ) -> (ResponseHead, Body) {
     let plan = target.plan.choose(|| worker.roll());
     let mut exchange = Exchange::new(worker, connection, plan, target.path, head, body);
-    let (head, body) = match run(&mut exchange).await {
-        Ok(response) => response,
-        Err(fault) => {
-            exchange.fault = Some(fault);
-            exchange.plan.gateway_responses.respond(&exchange)
-        }
-    };
+    let (head, body) = answer(&mut exchange).await;
     if let Some(fault) = exchange.fault.as_ref().filter(|fault| fault.is_misconfiguration()) {
         // AWS tells the client nothing but 500 or 502; whoever wrote the API has to find the reason here.
         tracing::warn!(
@@ -72,10 +67,13 @@ pub async fn serve(
             "the API's own configuration or function made the request fail",
         );
     }
-    exchange.record.response = ResponseRecord {
-        status: head.status.as_u16(),
-        latency: Some(exchange.started.elapsed()),
-        length: body.remaining(),
+    plan.metrics.count(worker.number, &exchange);
+    if let Some(metrics) = exchange.method().and_then(|method| method.metrics.as_ref()) {
+        metrics.count(worker.number, &exchange);
+    }
+    let body = match &exchange.plan.access_log {
+        Some(log) => log.log(&exchange, body),
+        None => body,
     };
     // The one place where a request ends: the access log, metrics and traces are written from the exchange here.
     tracing::debug!(
@@ -92,6 +90,37 @@ pub async fn serve(
     (head, body)
 }
 
+/// Runs the phases. A failure becomes a gateway response here.
+pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) {
+    let (head, body) = match run(exchange).await {
+        Ok(response) => {
+            if let Body::Empty | Body::Full(_) = &response.1 {
+                exchange.log_data(|_| {
+                    let text = match &response.1 {
+                        Body::Full(bytes) => text_of(bytes),
+                        Body::Empty | Body::Stream(_) => "".into(),
+                    };
+                    format!("Method response body after transformations: {text}")
+                });
+            }
+            exchange.log_data(|_| {
+                let shown = execution::headers(response_headers(&response.0.headers));
+                format!("Method response headers: {shown}")
+            });
+            response
+        }
+        Err(fault) => {
+            exchange.fault = Some(fault);
+            exchange.plan.gateway_responses.respond(exchange)
+        }
+    };
+    let status = head.status.as_u16();
+    let (latency, length) = (exchange.started.elapsed(), body.remaining());
+    exchange.record.response = ResponseRecord { status, latency: Some(latency), length };
+    exchange.log_end(status);
+    (head, body)
+}
+
 async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
     // A field takes its name, its value, a colon, a space and a line end.
     let header_bytes: usize =
@@ -104,9 +133,22 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
     {
         return Err(Fault::request_too_large());
     }
-    phases::routing::run(exchange)?;
+    if exchange.route.is_none() {
+        phases::routing::run(exchange)?;
+    }
     let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
+    if let Some(log) = &method.execution_log {
+        exchange.record.log = Some(Box::new(log.begin()));
+    }
+    let mut has_started = false;
     for &phase in &method.phases {
+        if !has_started && phase.is_execution() {
+            has_started = true;
+            if exchange.logs_data() {
+                exchange.whole_body().await?;
+            }
+            exchange.log_start();
+        }
         let began = Instant::now();
         let outcome = match phase {
             Phase::ResourcePolicy => phases::authorization::resource_policy(exchange),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
+use crate::logs::execution::ExecutionLog;
 use crate::phase::Phase;
 
 /// What the phases of one request wrote down.
@@ -34,6 +35,8 @@ pub struct Record {
     pub base_path: Option<Box<str>>,
     /// What the client was sent.
     pub response: ResponseRecord,
+    /// The execution log, if the method has one.
+    pub log: Option<Box<ExecutionLog>>,
 }
 
 /// One phase's part in a request.

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::forward::{Pool, UpstreamTls};
 use crate::lambda::LambdaInvoker;
+use crate::logs::{LogBuffer, LogWriter};
 use crate::phases::authorization::grant::Grant;
 use crate::phases::authorization::remembered::Remembered;
 use crate::published::{Current, View};
@@ -28,6 +29,8 @@ pub struct Services {
     pub lambda: Arc<dyn LambdaInvoker>,
     /// TLS towards backends.
     pub tls: UpstreamTls,
+    /// Writes log lines; without one, stages log nothing.
+    pub logs: Option<Arc<LogWriter>>,
 }
 
 /// Answers what is not API traffic, on listeners that have such a thing: the control plane.
@@ -84,6 +87,9 @@ pub struct Worker {
     /// What authorizer functions decided about callers.
     pub grants: Remembered<Arc<Grant>>,
     pub(crate) pool: Pool,
+    pub(crate) logs: LogBuffer,
+    /// Which of the workers it is, from 0.
+    pub(crate) number: usize,
     pub(crate) drain: Drain,
     dice: Cell<u64>,
 }
@@ -91,15 +97,18 @@ pub struct Worker {
 impl Worker {
     /// A worker without connections.
     #[must_use]
-    pub fn new(services: Arc<Services>) -> Rc<Self> {
+    pub fn new(services: Arc<Services>, number: usize) -> Rc<Self> {
         let view = View::new(Arc::clone(&services.current));
         // Without the system's randomness, workers merely roll the same numbers.
         let dice = Cell::new(getrandom::u64().unwrap_or_default());
+        let logs = LogBuffer::new(services.logs.clone());
         Rc::new(Self {
             services,
             view,
             grants: Remembered::default(),
             pool: Pool::default(),
+            logs,
+            number,
             drain: Drain::default(),
             dice,
         })

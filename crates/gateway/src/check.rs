@@ -12,9 +12,9 @@ pub(crate) struct CompileCheck(pub(crate) CompileSettings);
 impl DeploymentCheck for CompileCheck {
     fn check(&self, snapshot: &RestApiSnapshot, stage: Option<&Stage>) -> Result<(), Vec<String>> {
         let any_stage = Stage::default();
-        plan::compile(snapshot, stage.unwrap_or(&any_stage), &self.0)
-            .map(drop)
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+        let compiled = plan::compile(snapshot, stage.unwrap_or(&any_stage), &self.0).map(drop);
+        self.0.metrics.forget_unused();
+        compiled.map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
 
     fn check_v2(&self, _: &ApiSnapshot, _: Option<&apigatewayv2::Stage>) -> Result<(), Vec<String>> {

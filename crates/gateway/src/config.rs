@@ -1,9 +1,11 @@
 //! The configuration file.
 
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use stagedoor_control_plane::Quotas;
+use stagedoor_data_plane::logs::LogDestinations;
 use stagedoor_wire::Credential;
 
 /// What the configuration file can say. Unknown keys are errors: a misspelt setting must not go unnoticed.
@@ -18,6 +20,17 @@ pub(crate) struct Config {
     pub(crate) credentials: Vec<ConfiguredCredential>,
     /// How much there may be of what; AWS's defaults where it says nothing.
     pub(crate) quotas: Quotas,
+    /// Files for the logs of stages. What none of them names goes to standard output.
+    pub(crate) log_destinations: Vec<LogDestination>,
+}
+
+/// A file for the log lines that a stage sends to an ARN.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogDestination {
+    /// The ARN as a stage's `accessLogSettings` name it, in which `*` stands for any text.
+    arn: String,
+    file: PathBuf,
 }
 
 /// One access key.
@@ -37,6 +50,7 @@ impl Default for Config {
             account_id: "000000000000".to_owned(),
             credentials: Vec::new(),
             quotas: Quotas::default(),
+            log_destinations: Vec::new(),
         }
     }
 }
@@ -68,7 +82,23 @@ impl Config {
         {
             return Err("credentials need both access_key_id and secret_access_key".to_owned());
         }
+        if config.log_destinations.iter().any(|to| to.arn.is_empty() || to.file.as_os_str().is_empty()) {
+            return Err("log_destinations need both arn and file".to_owned());
+        }
         Ok(config)
+    }
+
+    /// Where the logs of stages are written.
+    ///
+    /// # Errors
+    /// A sentence that names a file that cannot be written.
+    pub(crate) fn log_destinations(&self) -> Result<LogDestinations, String> {
+        for LogDestination { file, .. } in &self.log_destinations {
+            let opened = OpenOptions::new().create(true).append(true).open(file);
+            opened.map_err(|error| format!("log_destinations: cannot write {}: {error}", file.display()))?;
+        }
+        let files = self.log_destinations.iter().map(|to| (to.arn.as_str(), to.file.as_path()));
+        Ok(LogDestinations::new(files))
     }
 
     /// The access keys, as the protocol wants them.
@@ -100,6 +130,9 @@ mod tests {
     fn what_a_file_may_say() {
         check("", Ok(0));
         check("region = 'eu-west-1'\n[[credentials]]\naccess_key_id = 'a'\nsecret_access_key = 'b'", Ok(1));
+        check("[[log_destinations]]\narn = 'arn:aws:logs:*'\nfile = 'access.log'", Ok(0));
+        check("[[log_destinations]]\narn = ''\nfile = 'a'", Err("log_destinations need both"));
+        check("[[log_destinations]]\narn = 'a'", Err("missing field `file`"));
         check("regoin = 'eu-west-1'", Err("unknown field `regoin`"));
         check("account_id = '12'", Err("account_id must be twelve digits"));
         check("[quotas]\nresources_per_api = 300\nstages_per_api = 20", Ok(0));

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
+use stagedoor_data_plane::logs::LogWriter;
+use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::worker::{ConnectionInfo, Fallback, FallbackBody};
 use stagedoor_functions::{ApiBody, LambdaApi};
 use stagedoor_wire::Wire;
@@ -22,6 +24,8 @@ pub(crate) struct Control {
     pub(crate) lambda: LambdaApi,
     pub(crate) follow: Follow,
     pub(crate) runtime: Handle,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) logs: Arc<LogWriter>,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Response<FallbackBody>> + Send>>;
@@ -30,7 +34,7 @@ impl Fallback for Control {
     fn handle(&self, request: Request<Bytes>, _connection: &ConnectionInfo) -> Answer {
         let path = request.uri().path();
         if path.starts_with(OWN) {
-            let response = own(&request);
+            let response = self.own(&request);
             return Box::pin(async move { response.map(FallbackBody::from) });
         }
         if LambdaApi::serves(path) {
@@ -62,15 +66,33 @@ impl Fallback for Control {
     }
 }
 
-fn own(request: &Request<Bytes>) -> Response<Bytes> {
-    match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/_stagedoor/health") => {
-            json(StatusCode::OK, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+impl Control {
+    fn own(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/_stagedoor/health") => json(
+                StatusCode::OK,
+                &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }),
+            ),
+            (&Method::GET | &Method::HEAD, "/_stagedoor/metrics") => self.metrics(),
+            (_, path) => json(
+                StatusCode::NOT_FOUND,
+                &serde_json::json!({ "message": format!("There is nothing at {path}") }),
+            ),
         }
-        (_, path) => json(
-            StatusCode::NOT_FOUND,
-            &serde_json::json!({ "message": format!("There is nothing at {path}") }),
-        ),
+    }
+
+    fn metrics(&self) -> Response<Bytes> {
+        let mut text = self.metrics.to_prometheus();
+        let dropped = self.logs.dropped();
+        text.push_str(
+            "# HELP stagedoor_log_lines_dropped_total Lines of access and execution logs that could not be written.\n\
+             # TYPE stagedoor_log_lines_dropped_total counter\n",
+        );
+        text.push_str(&format!("stagedoor_log_lines_dropped_total {dropped}\n"));
+        let mut response = Response::new(text.into());
+        let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
     }
 }
 

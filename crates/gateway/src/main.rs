@@ -12,6 +12,7 @@ mod logging;
 mod publisher;
 mod report;
 mod serve;
+mod tester;
 mod up;
 
 use std::process::ExitCode;

@@ -112,6 +112,10 @@ impl Publisher {
                 }
             }
         }
+        // A worker may hold on to a plan that is not served any more until its next request.
+        self.settings.metrics.keep(|labels| {
+            now.apis.get(&labels.api_id).is_some_and(|api| api.stages.contains_key(&labels.stage))
+        });
         self.current.store(Arc::new(now));
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `serve` and `up`: everything started in order, and ended in the opposite one.
 
+use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,8 +8,11 @@ use std::time::Duration;
 
 use stagedoor_control_plane::{ControlPlane, Settings};
 use stagedoor_data_plane::listener::{self, ListenError, Listener};
+use stagedoor_data_plane::logs::LogWriter;
+use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::plan::CompileSettings;
 use stagedoor_data_plane::published;
+use stagedoor_data_plane::test_invoke::Tester;
 use stagedoor_data_plane::worker::Services;
 use stagedoor_functions::{ApiSettings, LambdaApi};
 use stagedoor_store::RedbStore;
@@ -23,6 +27,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::lambda;
 use crate::publisher::Publisher;
+use crate::tester::PipelineTester;
 use crate::up;
 
 /// How long requests in flight may take to finish once the process has been asked to end.
@@ -95,18 +100,39 @@ async fn serve(
 ) -> Result<(), Failure> {
     let mut end = End::new()?;
     let store = RedbStore::open(&options.data).map_err(|error| Failure::Store(error.to_string()))?;
-    let compile = CompileSettings { account_id: config.account_id.clone(), region: config.region.clone() };
+    let count = options.workers.map_or_else(cores, usize::from);
+    let metrics = Metrics::new(count);
+    let compile = CompileSettings {
+        account_id: config.account_id.clone(),
+        region: config.region.clone(),
+        log_destinations: config.log_destinations().map_err(Failure::Config)?,
+        metrics: Arc::clone(&metrics),
+    };
+    // What is compiled to be thrown away counts in nothing that is shown.
+    let trial = CompileSettings { metrics: Metrics::new(1), ..compile.clone() };
+    let logs = LogWriter::start()
+        .map_err(|error| Failure::Other(format!("the log writer could not start: {error}")))?;
+    let functions = lambda::start(options.control, config, project.is_some(), &options.data)
+        .map_err(|error| Failure::Other(error.to_string()))?;
+    let current = published::nothing_published();
+    let services = Arc::new(Services {
+        current: Arc::clone(&current),
+        lambda: Arc::new(lambda::Invoker(functions.clone())),
+        tls: Default::default(),
+        logs: Some(Arc::clone(&logs)),
+    });
+    let tester = Tester::start(Arc::clone(&services))
+        .map_err(|error| Failure::Other(format!("the worker for tests could not start: {error}")))?;
     let settings = Settings {
         account_id: config.account_id.clone(),
         region: config.region.clone(),
         traffic_url: Some(local_url(options.listen)),
         quotas: config.quotas.clone(),
-        deployment_check: Arc::new(CompileCheck(compile.clone())),
+        deployment_check: Arc::new(CompileCheck(trial.clone())),
+        method_tester: Arc::new(PipelineTester { tester, settings: trial }),
         ..Settings::default()
     };
     let control_plane = Arc::new(ControlPlane::new(Arc::new(store), settings));
-    let functions = lambda::start(options.control, config, project.is_some(), &options.data)
-        .map_err(|error| Failure::Other(error.to_string()))?;
     let lambda = LambdaApi::open(
         functions.clone(),
         ApiSettings {
@@ -123,7 +149,6 @@ async fn serve(
         .transpose()
         .map_err(Failure::Definitions)?;
 
-    let current = published::nothing_published();
     let (publisher, mut follow) = Publisher::start(Arc::clone(&control_plane), Arc::clone(&current), compile)
         .map_err(|error| Failure::Store(error.to_string()))?;
     runtime.spawn(publisher.follow());
@@ -132,17 +157,18 @@ async fn serve(
         Arc::clone(&control_plane),
         WireSettings { credentials: config.wire_credentials(), region: None },
     );
-    let control = Control { wire: Arc::new(wire), lambda, follow: follow.clone(), runtime: runtime.clone() };
-    let services = Arc::new(Services {
-        current,
-        lambda: Arc::new(lambda::Invoker(functions.clone())),
-        tls: Default::default(),
-    });
+    let control = Control {
+        wire: Arc::new(wire),
+        lambda,
+        follow: follow.clone(),
+        runtime: runtime.clone(),
+        metrics,
+        logs: Arc::clone(&logs),
+    };
     let listeners = vec![
         Listener { address: options.listen, fallback: None },
         Listener { address: options.control, fallback: Some(Arc::new(control)) },
     ];
-    let count = options.workers.map_or_else(cores, usize::from);
 
     // The project is applied before the first request can come in.
     let applied = match &project {
@@ -167,7 +193,10 @@ async fn serve(
         runtime.spawn(up::watch(project, Arc::clone(&control_plane), functions.clone(), follow.clone()))
     });
 
+    let rotating = runtime.spawn(end.reopen_logs(Arc::clone(&logs)));
+
     end.asked().await;
+    rotating.abort();
     tracing::info!("ending: requests in flight have {} s to finish", DRAIN_TIME_MAX.as_secs());
     if let Some(watching) = watching {
         watching.abort();
@@ -178,6 +207,11 @@ async fn serve(
         () = end.asked() => tracing::warn!("asked again: ending at once"),
     }
     functions.shutdown().await;
+    // The workers have handed over their last lines.
+    let written = runtime.spawn_blocking(move || logs.finish());
+    if written.await.is_err() {
+        tracing::error!("the last log lines may not have been written");
+    }
     Ok(())
 }
 
@@ -195,6 +229,7 @@ fn cores() -> usize {
 struct End {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hang_up: Option<tokio::signal::unix::Signal>,
 }
 
 impl End {
@@ -202,7 +237,22 @@ impl End {
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::Other(format!("signals cannot be received: {error}")))
         };
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: Some(listen(SignalKind::hangup())?),
+        })
+    }
+
+    /// SIGHUP: log files have been renamed, and others take their place.
+    fn reopen_logs(&mut self, logs: Arc<LogWriter>) -> impl Future<Output = ()> + use<> {
+        let hang_up = self.hang_up.take();
+        async move {
+            let Some(mut hang_up) = hang_up else { return };
+            while hang_up.recv().await.is_some() {
+                logs.reopen();
+            }
+        }
     }
 
     async fn asked(&mut self) {

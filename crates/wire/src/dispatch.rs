@@ -123,6 +123,7 @@ operations! {
         PutRestApi => put_rest_api,
         RejectDomainNameAccessAssociation => reject_domain_name_access_association,
         TagResource => tag_resource,
+        TestInvokeMethod => test_invoke_method,
         UntagResource => untag_resource,
         UpdateAccount => update_account,
         UpdateApiKey => update_api_key,

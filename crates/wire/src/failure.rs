@@ -33,11 +33,11 @@ impl Failure {
     }
 
     pub(crate) fn into_response(self) -> Response<Vec<u8>> {
-        let mut body = json!({ "message": self.message });
-        if self.code == "LimitExceededException" {
+        let body = match self.code {
             // AWS answers this member here, and it never says anything.
-            body["retryAfterSeconds"] = serde_json::Value::Null;
-        }
+            "LimitExceededException" => json!({ "message": self.message, "retryAfterSeconds": null }),
+            _ => json!({ "message": self.message }),
+        };
         let mut response = Response::new(body.to_string().into_bytes());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

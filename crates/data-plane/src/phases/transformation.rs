@@ -103,7 +103,16 @@ pub fn response(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let Some(transformation) = response_of(exchange) else { return Ok(()) };
     let selector = exchange.integration_answer.as_ref().and_then(|answer| answer.selector.as_deref());
     let Some(choice) = transformation.choose(selector) else {
-        return Err(Fault::configuration("no integration response fits, and there is no default"));
+        let status = match (selector, exchange.record.integration.status) {
+            // A function's error message is no status.
+            (_, Some(status)) => status.to_string(),
+            (selector, None) => selector.unwrap_or_default().to_owned(),
+        };
+        return Err(Fault::configuration("no integration response fits, and there is no default")
+            .logged_as_configuration_error(&format!(
+                "No match for output mapping and no default output mapping configured. Endpoint Response Status Code: \
+                 {status}"
+            )));
     };
     let mapped: Vec<(Bytes, Bytes)> = choice
         .headers

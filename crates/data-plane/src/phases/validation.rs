@@ -30,7 +30,16 @@ pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     }
     let body = exchange.whole_body().await?;
     match validation.check_body(&exchange.content_type(), &body) {
-        Some(detail) => Err(Fault::invalid_body(detail)),
-        None => Ok(()),
+        Some(detail) => {
+            let content_type = exchange.content_type();
+            let text =
+                format!("Request body does not match model schema for content type {content_type}: {detail}");
+            Err(Fault::invalid_body(detail).logged(text))
+        }
+        None => {
+            exchange
+                .log_info(|x| format!("Request validation succeeded for content type {}", x.content_type()));
+            Ok(())
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Compiles one method: what it checks, and which integration it calls.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method as HttpMethod;
 use stagedoor_shapes::apigateway::{
-    ConnectionType, Integration as IntegrationShape, IntegrationType, Method, ResponseTransferMode,
+    ConnectionType, Integration as IntegrationShape, IntegrationType, Method, ResponseTransferMode, Stage,
 };
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -17,7 +18,10 @@ use super::integration::{
 use super::mapping::Source;
 use super::uri::{UriTemplate, lambda_function, replace_stage_variables};
 use super::validation::Validation;
-use super::{CompileSettings, PlanError};
+use super::{CompileSettings, PlanError, method_settings};
+use crate::logs::Target;
+use crate::logs::execution::ExecutionLogSettings;
+use crate::metrics::{Labels, Series};
 use crate::phase::Phase;
 use crate::phases::headers::is_illegal_target;
 
@@ -27,6 +31,12 @@ const DEFAULT_TIMEOUT_MS: i32 = 29_000;
 /// A method, compiled.
 #[derive(Debug)]
 pub struct MethodPlan {
+    /// `GET`, `ANY` and so on, as it is defined.
+    pub name: Box<str>,
+    /// Its execution log, if there is one.
+    pub execution_log: Option<ExecutionLogSettings>,
+    /// What it counts in, if its numbers are wanted apart from the stage's.
+    pub metrics: Option<Arc<Series>>,
     /// The phases its requests go through, in order.
     pub phases: Vec<Phase>,
     /// Who may call it.
@@ -40,10 +50,11 @@ pub struct MethodPlan {
 /// What methods are compiled with.
 pub(super) struct Scope<'a> {
     pub(super) snapshot: &'a RestApiSnapshot,
+    pub(super) stage: &'a Stage,
     pub(super) variables: &'a BTreeMap<String, String>,
     pub(super) settings: &'a CompileSettings,
-    /// The stage's name.
-    pub(super) stage: &'a str,
+    pub(super) labels: &'a Labels,
+    pub(super) execution_log: &'a Arc<Target>,
     pub(super) authorizers: Authorizers,
     pub(super) has_resource_policy: bool,
 }
@@ -86,7 +97,18 @@ impl Scope<'_> {
         let (integration, authorization) = (integration?, authorization?);
         let phases =
             Phase::needed(self.has_resource_policy, &authorization, validation.is_some(), &integration);
-        Some(MethodPlan { phases, authorization, validation, integration })
+        let setting = method_settings::of(self.stage, path, name);
+        let counts = setting.is_some_and(|setting| setting.metrics_enabled == Some(true));
+        let labels = || Labels { method: Some((name.to_owned(), path.to_owned())), ..self.labels.clone() };
+        Some(MethodPlan {
+            name: name.into(),
+            execution_log: ExecutionLogSettings::compile(setting, self.execution_log),
+            metrics: counts.then(|| self.settings.metrics.series(labels())),
+            phases,
+            authorization,
+            validation,
+            integration,
+        })
     }
 
     fn integration(
@@ -282,7 +304,7 @@ impl Scope<'_> {
                 self.settings.region,
                 self.settings.account_id,
                 self.snapshot.rest_api.id.as_deref().unwrap_or_default(),
-                self.stage,
+                self.labels.stage,
             )
             .into(),
             path: path.into(),

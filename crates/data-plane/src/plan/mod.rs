@@ -8,6 +8,7 @@ pub mod integration;
 pub mod mapping;
 pub mod media_types;
 mod method;
+pub mod method_settings;
 pub mod router;
 pub mod substitution;
 pub mod uri;
@@ -15,6 +16,7 @@ pub mod validation;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -23,6 +25,9 @@ use stagedoor_shapes::apigateway::{EndpointType, RestApi, Stage};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::gateway_response::GatewayResponses;
+use crate::logs::LogDestinations;
+use crate::logs::access::AccessLog;
+use crate::metrics::{Labels, Metrics, Series};
 use authorization::Authorizers;
 use media_types::MediaTypes;
 pub use method::MethodPlan;
@@ -67,6 +72,10 @@ pub struct CompileSettings {
     pub account_id: String,
     /// The region it is in.
     pub region: String,
+    /// Where logs are written.
+    pub log_destinations: LogDestinations,
+    /// What stages and methods count in.
+    pub metrics: Arc<Metrics>,
 }
 
 /// A stage, compiled.
@@ -98,6 +107,10 @@ pub struct Plan {
     pub gateway_responses: GatewayResponses,
     /// Who may call at all.
     pub resource_policy: Option<Policy>,
+    /// What the stage counts in.
+    pub metrics: Arc<Series>,
+    /// The access log, if there is one.
+    pub access_log: Option<AccessLog>,
     /// Whether the request's headers are needed after the integration took them.
     pub keeps_request_headers: bool,
     /// `$context.isCanaryRequest`: nothing if the stage has no canary.
@@ -165,6 +178,15 @@ impl Plan {
         }
     }
 
+    /// The method of a plan that holds one and no other, for a request that is not on its path.
+    #[must_use]
+    pub fn only_route(&self) -> Option<Route<'_>> {
+        self.resources.iter().find_map(|resource| {
+            let method = resource.methods.first().map(|(_, method)| method).or(resource.any.as_ref())?;
+            Some(Route { resource, method, captures: Captures::default() })
+        })
+    }
+
     /// Finds the method for a request, by its path below the stage.
     #[must_use]
     pub fn route(&self, method: &Method, path: &str) -> Option<Route<'_>> {
@@ -193,15 +215,28 @@ pub fn compile(
 
     let gateway_responses = GatewayResponses::compile(&snapshot.gateway_responses, &variables, &mut errors);
     let binary_media_types = MediaTypes::new(api.binary_media_types.as_deref().unwrap_or_default());
-    let stage_name = stage.stage_name.as_deref().unwrap_or_default();
     let resource_policy = authorization::resource_policy(api, &mut errors);
     let authorizers = Authorizers::compile(&snapshot.authorizers, &variables);
     let has_resource_policy = resource_policy.is_some();
+    let labels = Labels {
+        api_name: api.name.clone().unwrap_or_default(),
+        api_id: api.id.clone().unwrap_or_default(),
+        stage: stage.stage_name.clone().unwrap_or_default(),
+        method: None,
+    };
+    let execution_log = settings.log_destinations.execution_log(
+        &settings.region,
+        &settings.account_id,
+        &labels.api_id,
+        &labels.stage,
+    );
     let scope = method::Scope {
         snapshot,
+        stage,
         variables: &variables,
         settings,
-        stage: stage_name,
+        labels: &labels,
+        execution_log: &execution_log,
         authorizers,
         has_resource_policy,
     };
@@ -228,6 +263,7 @@ pub fn compile(
     if !errors.is_empty() {
         return Err(errors);
     }
+    let access_log = access_log(stage, settings);
     let types = api.endpoint_configuration.as_ref().and_then(|configuration| configuration.types.as_ref());
     let api_id = api.id.as_deref().unwrap_or_default();
     Ok(Plan {
@@ -242,7 +278,10 @@ pub fn compile(
         endpoint_type: types.and_then(|types| types.first().copied()).unwrap_or(EndpointType::Edge),
         binary_media_types,
         resource_policy,
-        keeps_request_headers: gateway_responses.uses_request_headers(),
+        keeps_request_headers: gateway_responses.uses_request_headers()
+            || access_log.as_ref().is_some_and(AccessLog::uses_request_headers),
+        access_log,
+        metrics: settings.metrics.series(labels),
         is_canary: None,
         canary: None,
         variables,
@@ -250,6 +289,13 @@ pub fn compile(
         router,
         resources,
     })
+}
+
+/// The stage's access log. Settings that lack the destination or the format log nothing, as on AWS.
+fn access_log(stage: &Stage, settings: &CompileSettings) -> Option<AccessLog> {
+    let shape = stage.access_log_settings.as_ref()?;
+    let target = settings.log_destinations.find(shape.destination_arn.as_deref()?);
+    Some(AccessLog::compile(shape.format.as_deref()?, target))
 }
 
 /// Settings of an API or a stage that would change who may call it or what a call does, and that nothing here
@@ -295,7 +341,12 @@ impl Plan {
         let api = RestApi { id: Some(api_id.to_owned()), ..RestApi::default() };
         let snapshot = RestApiSnapshot { rest_api: api, ..RestApiSnapshot::default() };
         let stage = Stage { stage_name: Some(stage.to_owned()), ..Stage::default() };
-        let settings = CompileSettings { account_id: "000000000000".into(), region: "us-east-1".into() };
+        let settings = CompileSettings {
+            account_id: "000000000000".into(),
+            region: "us-east-1".into(),
+            log_destinations: LogDestinations::default(),
+            metrics: Metrics::new(1),
+        };
         compile(&snapshot, &stage, &settings).unwrap()
     }
 }

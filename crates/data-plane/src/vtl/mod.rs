@@ -109,7 +109,11 @@ impl Template {
 fn fault(side: Side, input: &Input, error: &RenderError) -> Fault {
     match (side, input.parse_error()) {
         (Side::Request, Some(detail)) => Fault::unreadable_body(&detail),
-        _ => Fault::internal(format!("the mapping template failed: {error}")),
+        _ => {
+            let what = if side == Side::Request { "request" } else { "response" };
+            Fault::internal(format!("the mapping template failed: {error}"))
+                .logged_as_configuration_error(&format!("Unable to transform {what}"))
+        }
     }
 }
 

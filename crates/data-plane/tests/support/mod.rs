@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use stagedoor_data_plane::forward::UpstreamTls;
 use stagedoor_data_plane::lambda::{LambdaAnswer, LambdaCall, LambdaError, LambdaFuture, LambdaInvoker};
 use stagedoor_data_plane::listener::{self, Listener, Workers};
+use stagedoor_data_plane::logs::LogDestinations;
+use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::plan::{self, CompileSettings, PlanError};
 use stagedoor_data_plane::published::{Published, PublishedApi, nothing_published};
 use stagedoor_data_plane::worker::Services;
@@ -64,7 +66,12 @@ pub(crate) fn compile(definition: &Value, stage: &Value) -> Result<plan::Plan, V
     for (name, value) in stage.as_object().into_iter().flatten() {
         whole_stage[name] = value.clone();
     }
-    let settings = CompileSettings { account_id: "111111111111".into(), region: "us-east-1".into() };
+    let settings = CompileSettings {
+        account_id: "111111111111".into(),
+        region: "us-east-1".into(),
+        log_destinations: LogDestinations::default(),
+        metrics: Metrics::new(1),
+    };
     let snapshot = serde_json::from_value(snapshot).unwrap();
     plan::compile(&snapshot, &serde_json::from_value(whole_stage).unwrap(), &settings)
 }
@@ -92,7 +99,7 @@ impl Api {
         let current = nothing_published();
         current.store(Arc::new(Published { apis: HashMap::from([("abc".to_owned(), api)]) }));
         let lambda = Arc::new(Functions(Box::new(function)));
-        let services = Arc::new(Services { current, lambda, tls: UpstreamTls::default() });
+        let services = Arc::new(Services { current, lambda, tls: UpstreamTls::default(), logs: None });
         let listener = Listener { address: SocketAddr::from(([127, 0, 0, 1], 0)), fallback: None };
         let workers = listener::start(&services, vec![listener], 1).unwrap();
         Self { address: workers.addresses()[0], workers: Some(workers) }

@@ -121,6 +121,8 @@ impl LambdaAuthorizer {
             payload,
             asynchronous: false,
             trace_id,
+            // Functions that methods call have to allow it; authorizers are not held to that yet.
+            source_arn: None,
         }
     }
 

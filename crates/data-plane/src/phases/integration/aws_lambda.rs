@@ -33,7 +33,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &LambdaIntegra
 }
 
 /// What selection patterns are compared with when the function failed.
-fn error_message(payload: &[u8]) -> Option<String> {
+pub(super) fn error_message(payload: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Failure {

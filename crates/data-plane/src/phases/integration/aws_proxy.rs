@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use stagedoor_http::{Body, Headers, ResponseHead, is_valid_name, is_valid_value};
 
+use super::aws_lambda::error_message;
 use super::{call_function, event};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
@@ -26,7 +27,12 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, function: &LambdaFunction) 
     let answer = call_function(exchange, function, event, false).await?;
     if let Some(error) = answer.function_error {
         let payload = String::from_utf8_lossy(&answer.payload);
-        return Err(Fault::malformed_answer(format!("the function failed ({error}): {payload}")));
+        let message = error_message(&answer.payload).unwrap_or_default();
+        let id = exchange.record.integration.request_id.as_deref().unwrap_or_default();
+        let text = format!(
+            "Lambda execution failed with status 200 due to customer function error: {message}. Lambda request id: {id}"
+        );
+        return Err(Fault::malformed_answer(format!("the function failed ({error}): {payload}")).logged(text));
     }
     let result = Output::parse(&answer.payload).map_err(Fault::malformed_answer)?;
     exchange.record.integration.status = Some(result.status.as_u16());

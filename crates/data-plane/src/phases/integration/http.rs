@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use stagedoor_http::{RequestHead, Version};
 
-use super::call_backend;
+use super::{call_backend, log};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::content_encoding::Coding;
@@ -51,6 +51,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
     let (head, body) = call_backend(exchange, endpoint, head, body.into()).await?;
     let coding = head.headers.get("content-encoding").and_then(|name| Coding::parse(name));
     let body = coding.unwrap_or(Coding::Identity).undo(body);
+    let body = log::http_response(exchange, &head, body).await?;
     let body = body.collect(MAX_PAYLOAD_BYTES).await.map_err(|error| match error {
         stagedoor_http::BodyError::TimedOut => Fault::integration_timeout(error.to_string()),
         stagedoor_http::BodyError::TooLarge { .. } => {

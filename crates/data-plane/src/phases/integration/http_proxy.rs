@@ -8,7 +8,7 @@ use bytes::Bytes;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
 use stagedoor_shapes::apigateway::EndpointType;
 
-use super::call_backend;
+use super::{call_backend, log};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::content_encoding::Coding;
@@ -49,7 +49,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
     }
     body = undo_coding(&mut head.headers, body);
     if !proxy.streams {
-        body = limit(body);
+        body = log::http_response(exchange, &head, limit(body)).await?;
     }
     respond(exchange, &mut head);
     exchange.response = Some((head, body));

@@ -11,9 +11,7 @@ use crate::plan::integration::MockIntegration;
 /// 500 if there is no `statusCode`.
 pub(super) fn run(exchange: &mut Exchange<'_>, _mock: &MockIntegration) -> Result<(), Fault> {
     let body = std::mem::take(&mut exchange.integration_request.body);
-    let status = status_code(&body).ok_or_else(|| {
-        Fault::configuration("Execution failed due to configuration error: Unable to parse statusCode")
-    })?;
+    let status = status_code(&body).ok_or_else(|| Fault::configuration("Unable to parse statusCode"))?;
     // Templates of the response see the request's body as it came.
     exchange.integration_answer = Some(IntegrationAnswer {
         selector: Some(status.to_string()),

@@ -5,6 +5,7 @@ mod aws_proxy;
 pub(in crate::phases) mod event;
 mod http;
 mod http_proxy;
+mod log;
 mod mock;
 
 use std::time::{Duration, Instant};
@@ -31,7 +32,11 @@ pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         Integration::HttpProxy(proxy) => http_proxy::run(exchange, proxy).await,
         Integration::Lambda(lambda) => aws_lambda::run(exchange, lambda).await,
         Integration::LambdaProxy(function) => aws_proxy::run(exchange, function).await,
-        Integration::Broken(reason) => Err(Fault::configuration(*reason)),
+        Integration::Broken(reason) => {
+            // What stands before a colon are AWS's words.
+            let text = reason.split(':').next().unwrap_or(reason);
+            Err(Fault::configuration(*reason).logged_as_configuration_error(text))
+        }
     };
     if let Err(fault) = &outcome {
         exchange.record.integration.error = Some(fault.reason_to_log().into());
@@ -61,8 +66,9 @@ async fn call_function(
 ) -> Result<LambdaAnswer, Fault> {
     let request_id = String::from_utf8_lossy(&ids::request_id()).into_owned();
     exchange.record.integration.request_id = Some(request_id.as_str().into());
+    log::lambda_request(exchange, function, &payload);
     let call = LambdaCall {
-        request_id,
+        request_id: request_id.clone(),
         function_arn: std::sync::Arc::clone(&function.arn),
         payload,
         asynchronous,
@@ -79,12 +85,22 @@ async fn call_function(
             let status = if asynchronous { 202 } else { 200 };
             record.service_status = Some(status);
             record.status = Some(status);
+            log::lambda_response(exchange, &answer);
             Ok(answer)
         }
         Ok(Err(error)) => {
             record.service_status = error.status();
             record.status = record.service_status;
-            Err(lambda_fault(&error))
+            let fault = lambda_fault(&error);
+            Err(match (&error, error.status()) {
+                (LambdaError::NotFound(_) | LambdaError::NotPermitted(_), _) => {
+                    fault.logged_as_configuration_error("Invalid permissions on Lambda function")
+                }
+                (_, Some(status)) => fault.logged(format!(
+                    "Lambda invocation failed with status: {status}. Lambda request id: {request_id}"
+                )),
+                (_, None) => fault,
+            })
         }
         Err(_) => Err(timed_out(function.timeout)),
     }
@@ -97,6 +113,7 @@ async fn call_backend(
     head: RequestHead,
     body: Body,
 ) -> Result<(ResponseHead, Body), Fault> {
+    let body = log::http_request(exchange, &endpoint.uri.upstream, &head, body).await?;
     let began = Instant::now();
     let answered = exchange.worker.forward(&endpoint.uri.upstream, head, body, endpoint.timeout).await;
     let record = &mut exchange.record.integration;
@@ -104,6 +121,7 @@ async fn call_backend(
     match answered {
         Ok((head, body)) => {
             record.status = Some(head.status.as_u16());
+            log::received(exchange);
             Ok((head, body))
         }
         Err(error) => Err(upstream_fault(error)),

@@ -1,0 +1,132 @@
+//! What AWS takes as a stage's access log.
+
+use crate::ApiError;
+use crate::control_plane::bad_request;
+
+/// AWS's limit, in bytes.
+const FORMAT_BYTES_MAX: usize = 3 * 1024;
+
+/// Checks a format: text on one line that shows an id of the request. Names that mean nothing are allowed, and are
+/// logged as `-`.
+///
+/// # Errors
+/// [`ApiError::BadRequest`]. AWS's words for the size are not known.
+pub(crate) fn check_format(format: &str) -> Result<(), ApiError> {
+    let line = format.strip_suffix('\n').unwrap_or(format);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.contains(['\n', '\r']) {
+        return bad_request(format!(
+            "Access Log format must be single line, new line character is allowed only at end of the format: \
+             '{format}'"
+        ));
+    }
+    if !shows(format, "requestId") && !shows(format, "extendedRequestId") {
+        return bad_request(format!(
+            "Access Log format must include either $context.requestId or $context.extendedRequestId : '{format}'"
+        ));
+    }
+    if format.len() > FORMAT_BYTES_MAX {
+        return bad_request(format!("Access Log format must not be longer than {FORMAT_BYTES_MAX} bytes"));
+    }
+    Ok(())
+}
+
+/// Whether a format has this variable.
+fn shows(format: &str, name: &str) -> bool {
+    let (plain, braced) = (format!("$context.{name}"), format!("${{context.{name}}}"));
+    let is_whole = |(at, found): (usize, &str)| {
+        let after = format.get(at + found.len()..).unwrap_or_default();
+        let part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let mut rest = after.chars();
+        match rest.next() {
+            // A full stop at the end belongs to the sentence around the name.
+            Some('.') => !rest.next().is_some_and(part_of_name),
+            other => !other.is_some_and(part_of_name),
+        }
+    };
+    format.contains(&braced) || format.match_indices(&plain).any(is_whole)
+}
+
+/// Checks a destination: a log group, or a Firehose stream, whose name has to begin with `amazon-apigateway-`.
+///
+/// # Errors
+/// [`ApiError::BadRequest`]. AWS's words are not recorded.
+pub(crate) fn check_destination(arn: &str) -> Result<(), ApiError> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", _, "logs", _, _, resource]
+            if resource.strip_prefix("log-group:").is_some_and(|name| !name.is_empty()) =>
+        {
+            Ok(())
+        }
+        ["arn", _, "firehose", _, _, resource]
+            if resource.starts_with("deliverystream/amazon-apigateway-") =>
+        {
+            Ok(())
+        }
+        ["arn", _, "firehose", ..] => bad_request(format!(
+            "Invalid ARN specified in the request: the name of a delivery stream for access logs begins with \
+             amazon-apigateway-, not so {arn}"
+        )),
+        _ => bad_request("Invalid ARN specified in the request"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(result: Result<(), ApiError>, expected: &str) {
+        let found = result.map_or_else(|error| error.to_string(), |()| "taken".to_owned());
+        assert!(found.starts_with(expected), "{found}");
+    }
+
+    #[test]
+    fn formats() {
+        check(check_format("$context.requestId"), "taken");
+        check(check_format("id=${context.requestId}\n"), "taken");
+        check(check_format("at $context.extendedRequestId.\r\n"), "taken");
+        check(
+            check_format("$context.requestIds $context.requestId-x $context.requestId.x"),
+            "Access Log format must include",
+        );
+        check(
+            check_format("$context.status $input.body"),
+            "Access Log format must include either $context.requestId or",
+        );
+        check(
+            check_format("$context.requestId\n$context.status"),
+            "Access Log format must be single line, new line",
+        );
+        check(check_format("$context.requestId\n\n"), "Access Log format must be single line, new line");
+        check(
+            check_format(&format!("$context.requestId{}", " ".repeat(3 * 1024))),
+            "Access Log format must not be longer",
+        );
+    }
+
+    #[test]
+    fn destinations() {
+        check(check_destination("arn:aws:logs:us-east-1:111111111111:log-group:name:*"), "taken");
+        check(check_destination("arn:aws-cn:logs:cn-north-1:1:log-group:/aws/x"), "taken");
+        check(check_destination("arn:aws:firehose:us-east-1:1:deliverystream/amazon-apigateway-x"), "taken");
+        check(
+            check_destination("arn:aws:firehose:us-east-1:1:deliverystream/x"),
+            "Invalid ARN specified in the request: ",
+        );
+        check(
+            check_destination("arn:aws:logs:us-east-1:1:log-group:"),
+            "Invalid ARN specified in the request",
+        );
+        check(check_destination("stdout"), "Invalid ARN specified in the request");
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_taken_or_refused(text in "(arn:)?[a-z:$.{}\\n-]{0,30}(\\$context\\.requestId)?\\PC{0,8}") {
+            let _ = check_format(&text);
+            let _ = check_destination(&text);
+        }
+    }
+}

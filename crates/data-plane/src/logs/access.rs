@@ -1,0 +1,239 @@
+//! A stage's access log: one line for each request, in a format of the API's owner.
+//!
+//! The format is text with `$context` variables, split up when the stage is compiled. A variable without a value is
+//! written as `-`.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use stagedoor_http::{Body, BodyError, BodyStream};
+
+use super::{Target, push_in_line};
+use crate::context::ContextVariable;
+use crate::exchange::Exchange;
+use crate::worker::Worker;
+
+/// A stage's access log, compiled.
+#[derive(Debug)]
+pub struct AccessLog {
+    target: Arc<Target>,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Literal(Box<str>),
+    Value(ContextVariable),
+    /// `responseLength`, which is known when the response has been sent.
+    Length,
+    /// `responseLatency`.
+    Latency,
+    /// A variable that does not exist.
+    Unknown,
+}
+
+impl AccessLog {
+    /// Splits a format. Whether AWS takes it has been checked when it was set.
+    #[must_use]
+    pub fn compile(format: &str, target: Arc<Target>) -> Self {
+        let mut pieces = Vec::new();
+        let mut rest = format.strip_suffix('\n').unwrap_or(format);
+        rest = rest.strip_suffix('\r').unwrap_or(rest);
+        let mut literal = String::new();
+        while let Some(at) = rest.find('$') {
+            let (before, from) = rest.split_at(at);
+            literal.push_str(before);
+            let Some((name, after)) = split_variable(from) else {
+                literal.push('$');
+                rest = from.strip_prefix('$').unwrap_or_default();
+                continue;
+            };
+            if !literal.is_empty() {
+                pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
+            }
+            pieces.push(match name {
+                "responseLength" => Piece::Length,
+                "responseLatency" => Piece::Latency,
+                name => ContextVariable::parse(name).map_or(Piece::Unknown, Piece::Value),
+            });
+            rest = after;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal.into()));
+        }
+        Self { target, pieces }
+    }
+
+    /// Whether a header of the request is shown.
+    #[must_use]
+    pub fn uses_request_headers(&self) -> bool {
+        self.pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Value(variable) if variable.uses_request_headers()))
+    }
+
+    /// Logs a request: now, or when a body whose length is not known yet has been sent.
+    pub fn log(&self, exchange: &Exchange<'_>, body: Body) -> Body {
+        let is_head = exchange.head.method == http::Method::HEAD;
+        let length = if is_head { Some(0) } else { body.remaining() };
+        let stream = match (body, length) {
+            (Body::Stream(stream), None) => stream,
+            (body, _) => {
+                let length = length.unwrap_or_default();
+                exchange.worker.log(&self.target, 1, |line| {
+                    self.write(line, exchange, |line, hole| hole.fill(line, length, exchange.started));
+                    line.push(b'\n');
+                });
+                return body;
+            }
+        };
+        let mut text = Vec::with_capacity(256);
+        let mut holes = SmallVec::new();
+        self.write(&mut text, exchange, |line, hole| holes.push((line.len(), hole)));
+        Body::Stream(Box::new(LoggedBody {
+            stream,
+            length: 0,
+            started: exchange.started,
+            worker: Rc::clone(exchange.worker),
+            target: Arc::clone(&self.target),
+            text,
+            holes,
+        }))
+    }
+
+    fn write(&self, line: &mut Vec<u8>, exchange: &Exchange<'_>, mut hole: impl FnMut(&mut Vec<u8>, Hole)) {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(text) => line.extend_from_slice(text.as_bytes()),
+                Piece::Value(variable) => {
+                    let value = variable.value(exchange).filter(|value| !value.is_empty());
+                    push_in_line(line, &value.unwrap_or(Cow::Borrowed("-")));
+                }
+                Piece::Length => hole(line, Hole::Length),
+                Piece::Latency => hole(line, Hole::Latency),
+                Piece::Unknown => line.push(b'-'),
+            }
+        }
+    }
+}
+
+/// A value that the end of the response decides.
+#[derive(Clone, Copy)]
+enum Hole {
+    Length,
+    Latency,
+}
+
+impl Hole {
+    fn fill(self, line: &mut Vec<u8>, length: u64, started: Instant) {
+        let value = match self {
+            Self::Length => u128::from(length),
+            Self::Latency => started.elapsed().as_millis(),
+        };
+        // Writing to memory does not fail.
+        let _ = std::io::Write::write_fmt(line, format_args!("{value}"));
+    }
+}
+
+/// `$context.name` or `${context.name}` at the beginning of a text: the name, and what follows.
+fn split_variable(from: &str) -> Option<(&str, &str)> {
+    if let Some(braced) = from.strip_prefix("${context.") {
+        return braced.split_once('}');
+    }
+    let name = from.strip_prefix("$context.")?;
+    let part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let end = name.find(|c| !part_of_name(c)).unwrap_or(name.len());
+    let name_end = name.get(..end)?.trim_end_matches('.').len();
+    let (name, after) = name.split_at(name_end);
+    (!name.is_empty()).then_some((name, after))
+}
+
+/// A response's body that is counted as it is sent. The line is written when it ends, or when the client is gone.
+struct LoggedBody {
+    stream: Box<dyn BodyStream>,
+    length: u64,
+    started: Instant,
+    worker: Rc<Worker>,
+    target: Arc<Target>,
+    text: Vec<u8>,
+    holes: SmallVec<[(usize, Hole); 2]>,
+}
+
+impl BodyStream for LoggedBody {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let chunk = self.stream.poll_chunk(context);
+        if let Poll::Ready(Some(Ok(bytes))) = &chunk {
+            self.length += bytes.len() as u64;
+        }
+        chunk
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.stream.remaining()
+    }
+}
+
+impl Drop for LoggedBody {
+    fn drop(&mut self) {
+        let Self { length, started, text, holes, .. } = self;
+        self.worker.log(&self.target, 1, |line| {
+            let mut written = 0;
+            for (at, hole) in holes.iter() {
+                line.extend_from_slice(text.get(written..*at).unwrap_or_default());
+                hole.fill(line, *length, *started);
+                written = *at;
+            }
+            line.extend_from_slice(text.get(written..).unwrap_or_default());
+            line.push(b'\n');
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(format: &str, expected: &str) {
+        let log = AccessLog::compile(format, Arc::new(Target::Stdout));
+        let shown: String = log
+            .pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Literal(text) => text.to_string(),
+                Piece::Value(_) => "<value>".to_owned(),
+                Piece::Length => "<length>".to_owned(),
+                Piece::Latency => "<latency>".to_owned(),
+                Piece::Unknown => "<->".to_owned(),
+            })
+            .collect();
+        assert_eq!(shown, expected, "{format}");
+    }
+
+    #[test]
+    fn formats() {
+        check("$context.requestId", "<value>");
+        check("$context.requestId\n", "<value>");
+        check("$context.requestId\r\n", "<value>");
+        check("at $context.requestTime. ${context.status}s", "at <value>. <value>s");
+        check("$context.responseLength,$context.responseLatency,", "<length>,<latency>,");
+        check("$context.nothing $context.authorizer.claims.sub", "<-> <value>");
+        check(
+            "$input.body $stageVariables.x 5$ $context. $context",
+            "$input.body $stageVariables.x 5$ $context. $context",
+        );
+        check(r#"{"id":"$context.requestId","n":$context.status}"#, r#"{"id":"<value>","n":<value>}"#);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_format_is_compiled(format in "[${}a-z. ]{0,10}(\\$context\\.)?\\PC{0,20}") {
+            let _ = AccessLog::compile(&format, Arc::new(Target::Stdout));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! A worker's own collection of log lines.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{LogWriter, Target};
+use crate::worker::Worker;
+
+/// Lines of one destination are handed over when they take this much memory, or after a while.
+const BATCH_BYTES: usize = 32 * 1024;
+/// How long a line may wait in the worker.
+const DELAY_MAX: Duration = Duration::from_millis(50);
+
+/// Lines that a worker has not handed over yet.
+pub struct LogBuffer {
+    writer: Option<Arc<LogWriter>>,
+    batches: RefCell<Vec<Batch>>,
+    /// Whether a flush is to come.
+    scheduled: Cell<bool>,
+}
+
+struct Batch {
+    target: Arc<Target>,
+    text: Vec<u8>,
+    count: u64,
+}
+
+impl LogBuffer {
+    /// Without a writer, nothing is logged.
+    #[must_use]
+    pub fn new(writer: Option<Arc<LogWriter>>) -> Self {
+        Self { writer, batches: RefCell::default(), scheduled: Cell::new(false) }
+    }
+
+    /// Hands over what is there.
+    pub fn flush(&self) {
+        self.scheduled.set(false);
+        let Some(writer) = &self.writer else { return };
+        // What has been quiet since the last time is forgotten, so that the list does not grow with every destination
+        // that ever was.
+        self.batches.borrow_mut().retain_mut(|batch| {
+            let quiet = batch.text.is_empty();
+            batch.hand_over(writer);
+            !quiet
+        });
+    }
+}
+
+impl Batch {
+    fn hand_over(&mut self, writer: &LogWriter) {
+        if !self.text.is_empty() {
+            writer.send(
+                Arc::clone(&self.target),
+                std::mem::take(&mut self.text),
+                std::mem::take(&mut self.count),
+            );
+        }
+    }
+}
+
+impl Worker {
+    /// Adds lines for a destination; `write` appends them, each with its newline.
+    pub fn log(self: &Rc<Self>, target: &Arc<Target>, count: u64, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(writer) = &self.logs.writer else { return };
+        let mut batches = self.logs.batches.borrow_mut();
+        let known = batches.iter().position(|batch| Arc::ptr_eq(&batch.target, target));
+        let index = known.unwrap_or_else(|| {
+            batches.push(Batch { target: Arc::clone(target), text: Vec::new(), count: 0 });
+            batches.len() - 1
+        });
+        let Some(batch) = batches.get_mut(index) else { return };
+        write(&mut batch.text);
+        batch.count += count;
+        if batch.text.len() >= BATCH_BYTES {
+            batch.hand_over(writer);
+        } else if !self.logs.scheduled.replace(true) {
+            let worker = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(DELAY_MAX).await;
+                worker.logs.flush();
+            });
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Metrics, in the terms of CloudWatch's namespace `AWS/ApiGateway`, for Prometheus to fetch.
+//!
+//! Each worker counts in numbers of its own, side by side with those of others but never in the same cache line. They
+//! are added up when somebody asks. A stage's numbers outlive its plans: publishing a new plan continues them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::exchange::Exchange;
+use crate::record::CacheUse;
+
+/// The upper ends of the histograms' buckets, in milliseconds.
+const BUCKETS_MS: [u64; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000];
+
+/// The numbers of all stages, and of the methods that have numbers of their own.
+#[derive(Debug)]
+pub struct Metrics {
+    workers: usize,
+    series: Mutex<BTreeMap<Labels, Arc<Series>>>,
+}
+
+/// What a series counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Labels {
+    /// The API's name, CloudWatch's dimension `ApiName`.
+    pub api_name: String,
+    /// The API's id.
+    pub api_id: String,
+    /// The stage.
+    pub stage: String,
+    /// Method and resource path, for a method that `metrics/enabled` is set for.
+    pub method: Option<(String, String)>,
+}
+
+/// The numbers of a stage or method.
+#[derive(Debug)]
+pub struct Series(Box<[Slot]>);
+
+/// One worker's numbers. Aligned so that no two workers write to the same line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Slot {
+    count: AtomicU64,
+    client_errors: AtomicU64,
+    server_errors: AtomicU64,
+    cache_hits: AtomicU64,
+    cache_misses: AtomicU64,
+    latency: Histogram,
+    integration_latency: Histogram,
+}
+
+#[derive(Debug, Default)]
+struct Histogram {
+    /// How many were over the bucket before and not over this one; the last has those over all.
+    buckets: [AtomicU64; BUCKETS_MS.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl Metrics {
+    /// Numbers for so many workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Self { workers: workers.max(1), series: Mutex::default() })
+    }
+
+    /// The numbers of a stage or method; new ones if there were none.
+    #[must_use]
+    pub fn series(&self, labels: Labels) -> Arc<Series> {
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Series((0..self.workers).map(|_| Slot::default()).collect()));
+        Arc::clone(series.entry(labels).or_insert_with(new))
+    }
+
+    /// Forgets what belongs to no plan any more.
+    pub fn forget_unused(&self) {
+        self.keep(|_| true);
+    }
+
+    /// Forgets what belongs to no plan any more, and what is not to be kept.
+    pub fn keep(&self, is_kept: impl Fn(&Labels) -> bool) {
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        series.retain(|labels, series| Arc::strong_count(series) > 1 && is_kept(labels));
+    }
+
+    /// All numbers in Prometheus's text format.
+    #[must_use]
+    pub fn to_prometheus(&self) -> String {
+        let series: Vec<_> = {
+            let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+            series.iter().map(|(labels, series)| (labels.clone(), Arc::clone(series))).collect()
+        };
+        let mut text = String::new();
+        for (prefix, of_methods) in [("aws_apigateway", false), ("aws_apigateway_method", true)] {
+            let series: Vec<_> =
+                series.iter().filter(|(labels, _)| labels.method.is_some() == of_methods).collect();
+            if series.is_empty() {
+                continue;
+            }
+            type Counter = fn(&Slot) -> &AtomicU64;
+            let counters: [(&str, &str, Counter); 5] = [
+                ("count", "Requests (CloudWatch's Count).", |slot| &slot.count),
+                ("4xxerror", "Responses of 400 to 499 (4XXError).", |slot| &slot.client_errors),
+                ("5xxerror", "Responses of 500 to 599 (5XXError).", |slot| &slot.server_errors),
+                ("cache_hit_count", "Responses from the cache (CacheHitCount).", |slot| &slot.cache_hits),
+                (
+                    "cache_miss_count",
+                    "Requests that the cache had no response for (CacheMissCount).",
+                    |slot| &slot.cache_misses,
+                ),
+            ];
+            for (name, help, counter) in counters {
+                let _ = writeln!(
+                    text,
+                    "# HELP {prefix}_{name}_total {help}\n# TYPE {prefix}_{name}_total counter"
+                );
+                for (labels, series) in &series {
+                    let sum = series.sum(counter);
+                    let _ = writeln!(text, "{prefix}_{name}_total{{{labels}}} {sum}");
+                }
+            }
+            type Timer = fn(&Slot) -> &Histogram;
+            let timers: [(&str, &str, Timer); 2] = [
+                ("latency", "From a request's arrival to its response (Latency).", |slot| &slot.latency),
+                (
+                    "integration_latency",
+                    "From calling the integration to its answer (IntegrationLatency).",
+                    |slot| &slot.integration_latency,
+                ),
+            ];
+            for (name, help, timer) in timers {
+                let name = format!("{prefix}_{name}_milliseconds");
+                let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
+                for (labels, series) in &series {
+                    series.write_histogram(&mut text, &name, labels, timer);
+                }
+            }
+        }
+        text
+    }
+}
+
+impl Series {
+    /// Counts a request that has been answered.
+    pub fn count(&self, worker: usize, exchange: &Exchange<'_>) {
+        // Counting in another worker's numbers would be slower, and right all the same.
+        let Some(slot) = self.0.get(worker).or_else(|| self.0.first()) else { return };
+        let record = &exchange.record;
+        slot.count.fetch_add(1, Relaxed);
+        match record.response.status {
+            400..=499 => _ = slot.client_errors.fetch_add(1, Relaxed),
+            500..=599 => _ = slot.server_errors.fetch_add(1, Relaxed),
+            _ => {}
+        }
+        match record.cache {
+            CacheUse::Hit => _ = slot.cache_hits.fetch_add(1, Relaxed),
+            CacheUse::Miss => _ = slot.cache_misses.fetch_add(1, Relaxed),
+            CacheUse::Unused | CacheUse::Bypassed => {}
+        }
+        slot.latency.add(record.response.latency.unwrap_or_default());
+        if let Some(latency) = record.integration.latency {
+            slot.integration_latency.add(latency);
+        }
+    }
+
+    fn sum(&self, counter: fn(&Slot) -> &AtomicU64) -> u64 {
+        self.0.iter().map(|slot| counter(slot).load(Relaxed)).sum()
+    }
+
+    fn write_histogram(
+        &self,
+        text: &mut String,
+        name: &str,
+        labels: &Labels,
+        timer: fn(&Slot) -> &Histogram,
+    ) {
+        let timers: Vec<&Histogram> = self.0.iter().map(timer).collect();
+        let mut count = 0_u64;
+        let ends = BUCKETS_MS.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
+        for (index, end) in ends.enumerate() {
+            let bucket = timers.iter().filter_map(|timer| timer.buckets.get(index));
+            count += bucket.map(|bucket| bucket.load(Relaxed)).sum::<u64>();
+            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{end}\"}} {count}");
+        }
+        let sum: u64 = timers.iter().map(|timer| timer.sum_us.load(Relaxed)).sum();
+        let _ =
+            writeln!(text, "{name}_sum{{{labels}}} {}", Duration::from_micros(sum).as_secs_f64() * 1000.0);
+        let _ = writeln!(text, "{name}_count{{{labels}}} {count}");
+    }
+}
+
+impl Histogram {
+    fn add(&self, time: Duration) {
+        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let index = BUCKETS_MS.iter().position(|end| us <= end * 1000).unwrap_or(BUCKETS_MS.len());
+        if let Some(bucket) = self.buckets.get(index) {
+            bucket.fetch_add(1, Relaxed);
+        }
+        self.sum_us.fetch_add(us, Relaxed);
+    }
+}
+
+impl std::fmt::Display for Labels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = Escaped(&self.api_name);
+        write!(f, "api_name=\"{name}\",api_id=\"{}\",stage=\"{}\"", self.api_id, self.stage)?;
+        match &self.method {
+            Some((method, resource)) => {
+                write!(f, ",method=\"{method}\",resource=\"{}\"", Escaped(resource))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A label's value as Prometheus quotes it.
+struct Escaped<'t>(&'t str);
+
+impl std::fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '\\' => f.write_str("\\\\")?,
+                '"' => f.write_str("\\\"")?,
+                '\n' => f.write_str("\\n")?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(name: &str, method: Option<(&str, &str)>) -> Labels {
+        Labels {
+            api_name: name.to_owned(),
+            api_id: "abc".to_owned(),
+            stage: "dev".to_owned(),
+            method: method.map(|(method, resource)| (method.to_owned(), resource.to_owned())),
+        }
+    }
+
+    #[test]
+    fn numbers_of_all_workers_are_added() {
+        let metrics = Metrics::new(2);
+        let series = metrics.series(labels("a \"b\"", None));
+        for (worker, ms) in [(0, 1), (1, 7), (1, 40_000)] {
+            series.0[worker].count.fetch_add(1, Relaxed);
+            series.0[worker].latency.add(Duration::from_millis(ms));
+        }
+        let text = metrics.to_prometheus();
+        let check = |line: &str| assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        let of = r#"api_name="a \"b\"",api_id="abc",stage="dev""#;
+        check(&format!("aws_apigateway_count_total{{{of}}} 3"));
+        check(&format!("aws_apigateway_latency_milliseconds_bucket{{{of},le=\"1\"}} 1"));
+        check(&format!("aws_apigateway_latency_milliseconds_bucket{{{of},le=\"10\"}} 2"));
+        check(&format!("aws_apigateway_latency_milliseconds_bucket{{{of},le=\"30000\"}} 2"));
+        check(&format!("aws_apigateway_latency_milliseconds_bucket{{{of},le=\"+Inf\"}} 3"));
+        check(&format!("aws_apigateway_latency_milliseconds_sum{{{of}}} 40008"));
+        check(&format!("aws_apigateway_latency_milliseconds_count{{{of}}} 3"));
+        check("# TYPE aws_apigateway_4xxerror_total counter");
+        assert!(!text.contains("aws_apigateway_method"));
+    }
+
+    #[test]
+    fn numbers_continue_as_long_as_a_plan_has_them() {
+        let metrics = Metrics::new(1);
+        let series = metrics.series(labels("a", Some(("GET", "/x"))));
+        series.0[0].count.fetch_add(1, Relaxed);
+        metrics.forget_unused();
+        let again = metrics.series(labels("a", Some(("GET", "/x"))));
+        assert!(Arc::ptr_eq(&series, &again));
+        let of = r#"api_name="a",api_id="abc",stage="dev",method="GET",resource="/x""#;
+        assert!(metrics.to_prometheus().contains(&format!("aws_apigateway_method_count_total{{{of}}} 1\n")));
+        drop((series, again));
+        metrics.forget_unused();
+        assert_eq!(metrics.to_prometheus(), "");
+    }
+}

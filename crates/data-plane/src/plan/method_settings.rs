@@ -1,0 +1,40 @@
+//! What a stage sets for its methods: execution logs, metrics, throttling and caching.
+
+use stagedoor_shapes::apigateway::{MethodSetting, Stage};
+
+/// The settings that hold for every method without ones of its own.
+const EVERY_METHOD: &str = "*/*";
+
+/// The settings of one method: its own, or those for every method. A method that has settings of its own takes nothing
+/// from the others; that happened when they were made.
+#[must_use]
+pub fn of<'s>(stage: &'s Stage, path: &str, method: &str) -> Option<&'s MethodSetting> {
+    let settings = stage.method_settings.as_ref()?;
+    // The root has no more than a slash, which AWS shows escaped.
+    let resource = path.strip_prefix('/').filter(|resource| !resource.is_empty()).unwrap_or("~1");
+    settings.get(&format!("{resource}/{method}")).or_else(|| settings.get(EVERY_METHOD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_has_its_own_settings_or_those_of_all() {
+        let setting =
+            |seconds| MethodSetting { cache_ttl_in_seconds: Some(seconds), ..MethodSetting::default() };
+        let settings = [("*/*", 0), ("~1/GET", 1), ("pets/{id}/GET", 2), ("pets/ANY", 3)];
+        let settings = settings.into_iter().map(|(key, seconds)| (key.to_owned(), setting(seconds)));
+        let stage = Stage { method_settings: Some(settings.collect()), ..Stage::default() };
+        let check = |path: &str, method: &str, expected: i32| {
+            let found = of(&stage, path, method).and_then(|setting| setting.cache_ttl_in_seconds);
+            assert_eq!(found, Some(expected), "{method} {path}");
+        };
+        check("/", "GET", 1);
+        check("/", "POST", 0);
+        check("/pets/{id}", "GET", 2);
+        check("/pets", "ANY", 3);
+        check("/pets", "GET", 0);
+        assert!(of(&Stage::default(), "/", "GET").is_none());
+    }
+}

@@ -1,0 +1,150 @@
+//! `TestInvokeMethod`: one method of a definition that is not deployed, run through the same pipeline as traffic.
+//!
+//! Tests run on a worker of their own, which takes no connections, so that a slow one delays nobody's requests.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use stagedoor_http::{Body, Headers, RequestHead, Version};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+
+use crate::exchange::Exchange;
+use crate::logs::execution::{ExecutionLogSettings, response_headers};
+use crate::pipeline;
+use crate::plan::{MAX_PAYLOAD_BYTES, Plan};
+use crate::worker::{ConnectionInfo, Services, Worker};
+
+/// The stage that AWS shows to functions and templates.
+pub const STAGE: &str = "test-invoke-stage";
+/// What AWS shows instead of a client's address and key.
+const SOURCE_IP: &str = "test-invoke-source-ip";
+const API_KEY: &str = "test-invoke-api-key";
+const API_KEY_ID: &str = "test-invoke-api-key-id";
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct MethodTest {
+    /// The HTTP method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// The headers, one after the other.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub struct MethodTestAnswer {
+    /// The status.
+    pub status: u16,
+    /// The headers, without those that AWS shows to clients only.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// The execution log.
+    pub log: String,
+    /// How long it took.
+    pub latency: Duration,
+}
+
+/// Runs tests.
+pub struct Tester(mpsc::UnboundedSender<Job>);
+
+struct Job {
+    plan: Plan,
+    test: MethodTest,
+    answer: oneshot::Sender<MethodTestAnswer>,
+}
+
+impl Tester {
+    /// Starts the worker for tests. It ends when this is dropped.
+    ///
+    /// # Errors
+    /// What the system says if there can be no thread.
+    pub fn start(services: Arc<Services>) -> io::Result<Self> {
+        let (sender, jobs) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("test-invoke".to_owned()).spawn(move || {
+            LocalSet::new().block_on(&runtime, serve(Worker::new(services, 0), jobs));
+        })?;
+        Ok(Self(sender))
+    }
+
+    /// Runs a method of a plan that holds no other. Blocks until it has answered; nothing if the worker is gone.
+    #[must_use]
+    pub fn run(&self, plan: Plan, test: MethodTest) -> Option<MethodTestAnswer> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Job { plan, test, answer }).ok()?;
+        answered.blocking_recv().ok()
+    }
+}
+
+async fn serve(worker: Rc<Worker>, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    while let Some(Job { plan, test, answer }) = jobs.recv().await {
+        let worker = Rc::clone(&worker);
+        tokio::task::spawn_local(async move {
+            // Whoever asked may have given up.
+            let _ = answer.send(run(&worker, &plan, test).await);
+        });
+    }
+}
+
+async fn run(worker: &Rc<Worker>, plan: &Plan, test: MethodTest) -> MethodTestAnswer {
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let connection = ConnectionInfo { peer: nowhere, local: nowhere, tls: true };
+    let mut headers = Headers::with_capacity(test.headers.len());
+    for (name, value) in test.headers {
+        headers.append(name, value);
+    }
+    let head =
+        RequestHead { method: test.method, target: test.target.into(), version: Version::Http11, headers };
+    let path = 0..head.path().len();
+    let mut exchange = Exchange::new(worker, &connection, plan, path, head, Body::from(test.body));
+    exchange.is_test = true;
+    // A path that is not the method's leaves its parameters without values.
+    exchange.route = plan.route(&exchange.head.method, exchange.path()).or_else(|| plan.only_route());
+    exchange.record.log = Some(Box::new(ExecutionLogSettings::test().begin()));
+    let identity = exchange.record.identity_mut();
+    identity.api_key = Some(API_KEY.into());
+    identity.api_key_id = Some(API_KEY_ID.into());
+    for member in [&mut identity.account_id, &mut identity.caller, &mut identity.user] {
+        *member = Some(plan.account_id.clone());
+    }
+    identity.user_arn = Some(format!("arn:aws:iam::{}:root", plan.account_id).into());
+
+    let (head, body) = pipeline::answer(&mut exchange).await;
+    let latency = exchange.started.elapsed();
+    let request_id = String::from_utf8_lossy(&exchange.request_id).into_owned();
+    let log = exchange.record.log.take().map(|log| log.to_test_log(&request_id)).unwrap_or_default();
+    let headers = response_headers(&head.headers)
+        .filter(|header| !(exchange.answers_with_own_text() && header.is("content-type")))
+        .map(|header| (header.name_str().to_owned(), header.value_str().into_owned()))
+        .collect();
+    // A body that breaks off is shown as far as AWS would: not at all.
+    let body = body.collect(MAX_PAYLOAD_BYTES).await.unwrap_or_default();
+    MethodTestAnswer { status: head.status.as_u16(), headers, body, log, latency }
+}
+
+impl Exchange<'_> {
+    /// `$context.identity.sourceIp`: the client's address.
+    #[must_use]
+    pub fn source_ip(&self) -> String {
+        if self.is_test {
+            return SOURCE_IP.to_owned();
+        }
+        self.connection.peer.ip().to_canonical().to_string()
+    }
+
+    /// Whether the answer is a gateway response that the API has left as it is.
+    fn answers_with_own_text(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| !self.plan.gateway_responses.has_template(fault.kind))
+    }
+}
