@@ -7,7 +7,7 @@ use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::keys::{self, Kind};
 use crate::store::{Revision, Snapshot};
-use crate::{ApiError, ControlPlane, canary};
+use crate::{ApiError, ControlPlane, canary, vpc_links};
 
 /// A stage and what it serves.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct DeployedStage {
     pub snapshot: RestApiSnapshot,
     /// Its canary.
     pub canary: Option<DeployedCanary>,
+    /// When its cache was flushed last: another number means that nothing cached before may be served.
+    pub cache_generation: Revision,
 }
 
 /// What serves a share of a stage's requests.
@@ -78,24 +80,31 @@ impl ControlPlane {
             endpoint_disabled: rest_api.disable_execute_api_endpoint.unwrap_or_default(),
             stages: BTreeMap::new(),
         };
+        let links = vpc_links::all(&*view)?;
         for (key, entry) in view.scan(&keys::all(api, Kind::Stage), None, usize::MAX)? {
             let stage: Stage = decode(&key, &entry.value)?;
             let Some(deployment) = &stage.deployment_id else { continue };
             let key = keys::one(api, Kind::Snapshot, deployment);
-            let Some((revision, snapshot)) = read::<RestApiSnapshot>(&*view, &key)? else { continue };
+            let Some((revision, mut snapshot)) = read::<RestApiSnapshot>(&*view, &key)? else { continue };
+            snapshot.vpc_links.clone_from(&links);
             let name = stage.stage_name.clone().unwrap_or_default();
-            let mut revision = entry.revision.max(revision);
+            let flushed = view.get(&keys::one(api, Kind::CacheFlush, &name))?;
+            let cache_generation = flushed.map_or(0, |flushed| flushed.revision);
+            let mut revision = entry.revision.max(revision).max(cache_generation);
             let mut canary = None;
             if let Some(seen) = canary::stage_of_canary(&stage) {
                 let key = keys::one(api, Kind::Snapshot, seen.deployment_id.as_deref().unwrap_or_default());
-                if let Some((frozen_at, snapshot)) = read::<RestApiSnapshot>(&*view, &key)? {
+                if let Some((frozen_at, mut snapshot)) = read::<RestApiSnapshot>(&*view, &key)? {
                     revision = revision.max(frozen_at);
+                    snapshot.vpc_links.clone_from(&links);
                     let percent = stage.canary_settings.as_ref().and_then(|canary| canary.percent_traffic);
                     let percent_traffic = percent.unwrap_or_default();
                     canary = Some(DeployedCanary { stage: seen, snapshot, percent_traffic });
                 }
             }
-            deployed.stages.insert(name, (revision, DeployedStage { stage, snapshot, canary }));
+            deployed
+                .stages
+                .insert(name, (revision, DeployedStage { stage, snapshot, canary, cache_generation }));
         }
         Ok(Some(deployed))
     }

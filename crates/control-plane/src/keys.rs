@@ -74,6 +74,7 @@ pub(crate) enum Kind {
     Deployment,
     Snapshot,
     Stage,
+    CacheFlush,
     DocumentationPart,
     DocumentationVersion,
 }
@@ -89,6 +90,7 @@ impl Kind {
             Self::Deployment => "deployments",
             Self::Snapshot => "snapshots",
             Self::Stage => "stages",
+            Self::CacheFlush => "cache-flushes",
             Self::DocumentationPart => "documentation-parts",
             Self::DocumentationVersion => "documentation-versions",
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigateway::{
     CacheClusterSize, CacheClusterStatus, CreateStageRequest, DeleteStageRequest,
-    FlushStageAuthorizersCacheRequest, GetStageRequest, GetStagesRequest, Stage, Stages, UpdateStageRequest,
+    FlushStageAuthorizersCacheRequest, FlushStageCacheRequest, GetStageRequest, GetStagesRequest, Stage,
+    Stages, UpdateStageRequest,
 };
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -59,7 +60,7 @@ impl ControlPlane {
             self.check_deployable(&snapshot, Some(&stage))?;
             self.check_canary(tx, api, &stage)?;
             tx.put(&key, &stage)?;
-            Ok(answer(stage))
+            Ok(answer(on_its_way(stage, None)))
         })
     }
 
@@ -108,6 +109,7 @@ impl ControlPlane {
         self.transact(|tx| {
             let mut stage = find(tx, api, name)?;
             let before = (stage.deployment_id.clone(), stage.documentation_version.clone());
+            let cluster = (stage.cache_cluster_enabled, stage.cache_cluster_size);
             for operation in input.patch_operations.iter().flatten() {
                 stage_patch::apply(&mut stage, operation)?;
             }
@@ -124,7 +126,7 @@ impl ControlPlane {
             self.check_deployable(&snapshot, Some(&stage))?;
             self.check_canary(tx, api, &stage)?;
             tx.put(&keys::one(api, Kind::Stage, name), &stage)?;
-            Ok(answer(stage))
+            Ok(answer(on_its_way(stage, Some(cluster))))
         })
     }
 
@@ -137,6 +139,7 @@ impl ControlPlane {
         self.transact(|tx| {
             find(tx, api, name)?;
             tx.delete(&keys::one(api, Kind::Stage, name));
+            tx.delete(&keys::one(api, Kind::CacheFlush, name));
             usage_plans::forget_stages(tx, api, Some(name))
         })
     }
@@ -201,6 +204,35 @@ pub(crate) fn new(name: &str, now: f64) -> Result<Stage, ApiError> {
         last_updated_date: Some(now),
         ..Stage::default()
     })
+}
+
+impl ControlPlane {
+    /// `FlushStageCache`: what was cached until now is not served again.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such stage.
+    pub fn flush_stage_cache(&self, input: FlushStageCacheRequest) -> Result<(), ApiError> {
+        let (api, name) = (required(&input.rest_api_id), required(&input.stage_name));
+        self.transact(|tx| {
+            find(tx, api, name)?;
+            // The revision that this write gets is what tells one cache from the next.
+            tx.put(&keys::one(api, Kind::CacheFlush, name), &self.now())
+        })
+    }
+}
+
+/// A stage as AWS answers the call that makes its cache cluster or takes it away: not done yet. It is done by the time
+/// the next call asks.
+fn on_its_way(mut stage: Stage, before: Option<(Option<bool>, Option<CacheClusterSize>)>) -> Stage {
+    let (was_enabled, size) = before.unwrap_or_default();
+    let is_enabled = stage.cache_cluster_enabled == Some(true);
+    match (was_enabled == Some(true), is_enabled) {
+        (true, true) if size == stage.cache_cluster_size => {}
+        (_, true) => stage.cache_cluster_status = Some(CacheClusterStatus::CreateInProgress),
+        (true, false) => stage.cache_cluster_status = Some(CacheClusterStatus::DeleteInProgress),
+        (false, false) => {}
+    }
+    stage
 }
 
 /// A stage as it is answered.

@@ -28,6 +28,7 @@ impl ControlPlane {
             request_validators: load(tx, id, Kind::Validator)?,
             authorizers: load(tx, id, Kind::Authorizer)?,
             gateway_responses: load(tx, id, Kind::GatewayResponse)?,
+            vpc_links: BTreeMap::new(),
         })
     }
 }

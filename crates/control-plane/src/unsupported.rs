@@ -7,8 +7,11 @@
 
 use stagedoor_shapes::apigateway::{EndpointAccessMode, EndpointType, RestApi, Stage};
 
+use std::borrow::Cow;
+
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request};
+use crate::vpc_links;
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 type Rule<T> = (fn(&T) -> bool, &'static str);
@@ -24,10 +27,8 @@ const API: &[Rule<RestApi>] = &[
     ),
 ];
 
-const STAGE: &[Rule<Stage>] = &[
-    (|stage| stage.tracing_enabled == Some(true), "tracingEnabled: tracing is not supported yet"),
-    (|stage| stage.cache_cluster_enabled == Some(true), "cacheClusterEnabled: caching is not supported yet"),
-];
+const STAGE: &[Rule<Stage>] =
+    &[(|stage| stage.tracing_enabled == Some(true), "tracingEnabled: tracing is not supported yet")];
 
 fn is_private(api: &RestApi) -> bool {
     let types = api.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.types.as_deref());
@@ -53,7 +54,11 @@ impl ControlPlane {
         snapshot: &RestApiSnapshot,
         stage: Option<&Stage>,
     ) -> Result<(), ApiError> {
-        let found = self.undeployable(snapshot, stage);
+        let mut whole = Cow::Borrowed(snapshot);
+        if vpc_links::are_used(snapshot) {
+            whole.to_mut().vpc_links = self.read(vpc_links::by_id)?;
+        }
+        let found = self.undeployable(&whole, stage);
         match found.is_empty() {
             true => Ok(()),
             false => bad_request(format!("This cannot be deployed: {}", found.join("; "))),

@@ -1,15 +1,20 @@
-//! VPC links. They are kept as AWS keeps them; deployments that send traffic through one are refused for now (see
-//! `unsupported.rs`).
+//! VPC links. They are kept as AWS keeps them; where one leads is said by the configuration of the gateway, because the
+//! load balancer that its ARN names is not there.
+
+use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigateway::{
-    CreateVpcLinkRequest, DeleteVpcLinkRequest, GetVpcLinkRequest, GetVpcLinksRequest, UpdateVpcLinkRequest,
-    VpcLink, VpcLinkStatus, VpcLinks,
+    ConnectionType, CreateVpcLinkRequest, DeleteVpcLinkRequest, GetVpcLinkRequest, GetVpcLinksRequest,
+    UpdateVpcLinkRequest, VpcLink, VpcLinkStatus, VpcLinks,
 };
+
+use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::control_plane::{ControlPlane, bad_request, required};
 use crate::page::page;
 use crate::patch::{REPLACE, Style, Table};
 use crate::quotas::check_one_more;
+use crate::store::Snapshot;
 use crate::tx::Tx;
 use crate::{ApiError, ids, tags};
 
@@ -28,6 +33,31 @@ const PATCHES: Table<Field> = Table {
 
 pub(crate) fn key(id: &str) -> String {
     format!("{ALL}{id}")
+}
+
+/// Every link, by id.
+pub(crate) fn by_id(tx: &Tx) -> Result<BTreeMap<String, VpcLink>, ApiError> {
+    let links = tx.scan::<VpcLink>(ALL)?.into_values();
+    Ok(links.map(|link| (required(&link.id).to_owned(), link)).collect())
+}
+
+/// Every link, by id, as a reader of the store sees them.
+pub(crate) fn all(view: &dyn Snapshot) -> Result<BTreeMap<String, VpcLink>, ApiError> {
+    let mut links = BTreeMap::new();
+    for (key, entry) in view.scan(ALL, None, usize::MAX)? {
+        let link: VpcLink = serde_json::from_slice(&entry.value).map_err(|error| {
+            ApiError::Internal(format!("the store's value under {key} is damaged: {error}"))
+        })?;
+        links.insert(required(&link.id).to_owned(), link);
+    }
+    Ok(links)
+}
+
+/// Whether an API sends traffic through links.
+pub(crate) fn are_used(snapshot: &RestApiSnapshot) -> bool {
+    let methods = snapshot.resources.iter().flat_map(|resource| resource.resource_methods.iter().flatten());
+    let mut integrations = methods.filter_map(|(_, method)| method.method_integration.as_ref());
+    integrations.any(|integration| integration.connection_type == Some(ConnectionType::VpcLink))
 }
 
 pub(crate) fn find(tx: &Tx, id: &str) -> Result<VpcLink, ApiError> {

@@ -13,6 +13,7 @@ use stagedoor_policy::Verdict;
 
 use crate::gateway_response::Fault;
 use crate::ids;
+use crate::phases::caching::CacheTurn;
 use crate::phases::transformation::{IntegrationAnswer, IntegrationRequest};
 use crate::plan::{MAX_PAYLOAD_BYTES, MethodPlan, Plan, ResourcePlan, Route};
 use crate::record::Record;
@@ -59,6 +60,10 @@ pub struct Exchange<'a> {
     pub is_test: bool,
     /// What mapping templates see and leave behind for each other.
     pub templates: Option<TemplateScope>,
+    /// Whether the caller may ask for a fresh response where a cached one would do (`execute-api:InvalidateCache`).
+    pub may_invalidate_cache: bool,
+    /// What the request has to do with the stage's cache.
+    pub cache_turn: Option<CacheTurn<'a>>,
     trace_id: OnceCell<Bytes>,
     query: OnceCell<Vec<(String, String)>>,
 }
@@ -104,6 +109,8 @@ impl<'a> Exchange<'a> {
             record: Record::default(),
             is_test: false,
             templates: None,
+            may_invalidate_cache: false,
+            cache_turn: None,
             trace_id: OnceCell::new(),
             query: OnceCell::new(),
         }
@@ -203,6 +210,7 @@ impl<'a> Exchange<'a> {
             let body = std::mem::take(body);
             let bytes = body.collect(MAX_PAYLOAD_BYTES).await.map_err(|error| match error {
                 BodyError::TooLarge { .. } => Fault::request_too_large(),
+                BodyError::Undecodable(detail) => Fault::undecodable_body(detail),
                 error => Fault::client_gone(error),
             })?;
             self.body = RequestBody::Whole(bytes);
@@ -219,7 +227,11 @@ impl<'a> Exchange<'a> {
         let RequestBody::Unread(body) = &mut self.body else { return Ok(()) };
         let mut length = 0;
         while let Some(chunk) = body.chunk().await {
-            length += chunk.map_err(Fault::client_gone)?.len() as u64;
+            let chunk = chunk.map_err(|error| match error {
+                BodyError::Undecodable(detail) => Fault::undecodable_body(detail),
+                error => Fault::client_gone(error),
+            })?;
+            length += chunk.len() as u64;
             if length > MAX_PAYLOAD_BYTES {
                 return Err(Fault::request_too_large());
             }

@@ -102,18 +102,19 @@ impl Worker {
     /// answer streams.
     ///
     /// # Errors
-    /// [`UpstreamError`]; `timeout` limits the wait for the answer's header section, and then each wait for more of
-    /// its body.
+    /// [`UpstreamError`]; `timeout` limits the wait for the answer's header section, `body_wait_max` then each wait
+    /// for more of its body.
     pub async fn forward(
         self: &Rc<Self>,
         upstream: &Upstream,
         head: RequestHead,
         body: Body,
         timeout: Duration,
+        body_wait_max: Duration,
     ) -> Result<(ResponseHead, Body), UpstreamError> {
         let answer = tokio::time::timeout(timeout, self.exchange(upstream, &head, body));
         let (head, body) = answer.await.map_err(|_| UpstreamError::Timeout(timeout))??;
-        Ok((head, limit_waits(body, timeout)))
+        Ok((head, limit_waits(body, body_wait_max)))
     }
 
     async fn exchange(
@@ -142,7 +143,8 @@ impl Worker {
 
     async fn connect(&self, upstream: &Upstream) -> Result<ClientConnection<Stream>, UpstreamError> {
         let refused = |source| UpstreamError::Connect { authority: Arc::clone(&upstream.authority), source };
-        let tcp = TcpStream::connect((&*upstream.host, upstream.port)).await.map_err(refused)?;
+        let (host, port) = upstream.address();
+        let tcp = TcpStream::connect((host, port)).await.map_err(refused)?;
         tcp.set_nodelay(true).map_err(refused)?;
         let stream = match upstream.scheme {
             Scheme::Http => Stream::Plain(tcp),

@@ -185,6 +185,18 @@ impl Fault {
         Self::new(Kind::UnsupportedMediaType, "no mapping template for the media type of the request")
     }
 
+    /// The request's body has a coding that is not known, or another than it says. AWS answers as to a media type.
+    #[must_use]
+    pub fn undecodable_body(detail: impl Into<String>) -> Self {
+        Self::new(Kind::UnsupportedMediaType, detail)
+    }
+
+    /// The client asked for a fresh response instead of a cached one and may not.
+    #[must_use]
+    pub fn cache_invalidation_denied() -> Self {
+        Self::new(Kind::AccessDenied, "the caller may not invalidate the cache (execute-api:InvalidateCache)")
+    }
+
     /// The request's body is over 10 MB.
     #[must_use]
     pub fn request_too_large() -> Self {

@@ -5,6 +5,8 @@
 //! on the way of a request belongs to one thread: no lock, no store, no parsing of definitions.
 
 mod accept;
+pub mod backends;
+pub mod cache;
 mod connection;
 pub mod context;
 pub mod edge;

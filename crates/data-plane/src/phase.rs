@@ -13,12 +13,16 @@ pub enum Phase {
     Authorizer,
     /// Required parameters and the body's model.
     Validation,
+    /// Looks whether the stage's cache has the response.
+    CacheLookup,
     /// From the method request to the integration request: mappings and templates.
     RequestTransformation,
     /// The call of the integration.
     Integration,
     /// From the integration response to the method response: choice, mappings and templates.
     ResponseTransformation,
+    /// Puts the response into the stage's cache.
+    CacheStore,
 }
 
 impl Phase {
@@ -29,9 +33,11 @@ impl Phase {
         match self {
             Self::ResourcePolicy | Self::Authorizer => false,
             Self::Validation
+            | Self::CacheLookup
             | Self::RequestTransformation
             | Self::Integration
-            | Self::ResponseTransformation => true,
+            | Self::ResponseTransformation
+            | Self::CacheStore => true,
         }
     }
 
@@ -42,6 +48,7 @@ impl Phase {
         has_resource_policy: bool,
         authorization: &Authorization,
         validates: bool,
+        caches: bool,
         integration: &Integration,
     ) -> Vec<Self> {
         let transforms = match integration {
@@ -56,6 +63,7 @@ impl Phase {
             },
             Self::Validation => validates,
             Self::RequestTransformation | Self::ResponseTransformation => transforms,
+            Self::CacheLookup | Self::CacheStore => caches,
             Self::Integration => true,
         };
         pipeline::REST.iter().copied().filter(needed).collect()

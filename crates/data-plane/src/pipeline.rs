@@ -15,6 +15,7 @@ use crate::ids;
 use crate::logs::execution::{self, response_headers, text_of};
 use crate::phase::Phase;
 use crate::phases;
+use crate::phases::content_encoding::Coding;
 use crate::plan::{MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES};
 use crate::record::{Decision, ResponseRecord};
 use crate::worker::{ConnectionInfo, Worker};
@@ -24,16 +25,20 @@ use crate::worker::{ConnectionInfo, Worker};
 /// 1. the resource policy, whose explicit denials come before an authorizer is asked;
 /// 2. the authorizer, so that nobody learns from validation what an API expects who may not call it;
 /// 3. validation, before anything is spent on a request that must fail;
-/// 4. the request's transformation, which may read the body that validation has already read;
-/// 5. the integration;
-/// 6. the transformation of its answer, which sees what the request's templates left behind.
+/// 4. a look into the stage's cache, which only requests that may be answered get to see;
+/// 5. the request's transformation, which may read the body that validation has already read;
+/// 6. the integration;
+/// 7. the transformation of its answer, which sees what the request's templates left behind;
+/// 8. the cache, which keeps the response as the client gets it, before it is given a coding.
 pub const REST: &[Phase] = &[
     Phase::ResourcePolicy,
     Phase::Authorizer,
     Phase::Validation,
+    Phase::CacheLookup,
     Phase::RequestTransformation,
     Phase::Integration,
     Phase::ResponseTransformation,
+    Phase::CacheStore,
 ];
 
 /// The answer to a request that is for no API, or for an API or stage that is not served.
@@ -92,7 +97,12 @@ pub async fn serve(
 
 /// Runs the phases. A failure becomes a gateway response here.
 pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) {
-    let (head, body) = match run(exchange).await {
+    // Read now: an integration may take the headers with it.
+    let coding = exchange
+        .plan
+        .compression_bytes_min
+        .and_then(|bytes_min| Some((phases::compression::preferred(&exchange.head.headers)?, bytes_min)));
+    let outcome = match run(exchange).await {
         Ok(response) => {
             if let Body::Empty | Body::Full(_) = &response.1 {
                 exchange.log_data(|_| {
@@ -107,8 +117,12 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) 
                 let shown = execution::headers(response_headers(&response.0.headers));
                 format!("Method response headers: {shown}")
             });
-            response
+            code(exchange, coding, response).await
         }
+        Err(fault) => Err(fault),
+    };
+    let (head, body) = match outcome {
+        Ok(response) => response,
         Err(fault) => {
             exchange.fault = Some(fault);
             exchange.plan.gateway_responses.respond(exchange)
@@ -119,6 +133,18 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) 
     exchange.record.response = ResponseRecord { status, latency: Some(latency), length };
     exchange.log_end(status);
     (head, body)
+}
+
+/// Gives a response the coding that the client likes best, where the API has its responses coded.
+async fn code(
+    exchange: &Exchange<'_>,
+    coding: Option<(Coding, u64)>,
+    (mut head, body): (ResponseHead, Body),
+) -> Result<(ResponseHead, Body), Fault> {
+    let streams = exchange.method().is_some_and(|method| method.integration.streams());
+    let Some((coding, bytes_min)) = coding.filter(|_| !streams) else { return Ok((head, body)) };
+    let body = phases::compression::compress(coding, bytes_min, &mut head, body).await;
+    Ok((head, body.map_err(phases::caching::broken)?))
 }
 
 async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
@@ -133,6 +159,7 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
     {
         return Err(Fault::request_too_large());
     }
+    phases::content_encoding::undo_request(exchange)?;
     if exchange.route.is_none() {
         phases::routing::run(exchange)?;
     }
@@ -154,13 +181,23 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
             Phase::ResourcePolicy => phases::authorization::resource_policy(exchange),
             Phase::Authorizer => phases::authorization::authorizer(exchange).await,
             Phase::Validation => phases::validation::run(exchange).await,
+            Phase::CacheLookup => phases::caching::lookup(exchange).await,
             Phase::RequestTransformation => phases::transformation::request(exchange).await,
             Phase::Integration => phases::integration::run(exchange).await,
             Phase::ResponseTransformation => phases::transformation::response(exchange),
+            Phase::CacheStore => phases::caching::store(exchange).await,
         };
-        let decision = if outcome.is_ok() { Decision::Continued } else { Decision::Refused };
+        let answered = phase == Phase::CacheLookup && exchange.response.is_some();
+        let decision = match &outcome {
+            Ok(()) if answered => Decision::Answered,
+            Ok(()) => Decision::Continued,
+            Err(_) => Decision::Refused,
+        };
         exchange.record.step(phase, began, decision);
         outcome?;
+        if answered {
+            break;
+        }
     }
     exchange.response.take().ok_or_else(|| Fault::internal("no phase made a response"))
 }

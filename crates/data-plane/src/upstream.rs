@@ -1,6 +1,7 @@
 //! Where requests are forwarded to: the address of an HTTP backend, parsed at deployment. The connections to it are
 //! in [`crate::forward`].
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +27,37 @@ pub struct Upstream {
     pub port: u16,
     /// What goes into the `Host` header: the host, and the port where it is not the scheme's own.
     pub authority: Arc<str>,
+    /// Where the connection is made to, if not to that host and port: a target of a VPC link.
+    pub target: Option<Target>,
     /// Whether its certificate is checked (not so with `tlsConfig.insecureSkipVerification`).
     pub verify_certificate: bool,
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Host name or address, without brackets.
+    pub host: Arc<str>,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    /// Reads `host:port`; an IPv6 address stands in brackets.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let malformed = || format!("{text:?} is no host and port, such as 10.0.0.1:8080");
+        let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
+        let port = port.parse().ok().filter(|&port| port != 0).ok_or_else(malformed)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = match bare {
+            Some(address) if address.parse::<std::net::Ipv6Addr>().is_ok() => address,
+            None if !host.is_empty() && !host.contains([':', '/', '@', '[', ']', ' ']) => host,
+            _ => return Err(malformed()),
+        };
+        Ok(Self { host: host.into(), port })
+    }
 }
 
 /// A URL that cannot be an integration endpoint.
@@ -36,6 +66,12 @@ pub struct Upstream {
 pub struct InvalidUpstream(pub String);
 
 impl Upstream {
+    /// The host and port that a connection is made to.
+    #[must_use]
+    pub fn address(&self) -> (&str, u16) {
+        self.target.as_ref().map_or((&self.host, self.port), |target| (&target.host, target.port))
+    }
+
     /// Splits `http://host[:port]/path?query` into the backend and the rest, which starts with `/` or is empty.
     ///
     /// # Errors
@@ -68,7 +104,14 @@ impl Upstream {
             if port == default_port { parsed.host().to_owned() } else { format!("{}:{port}", parsed.host()) };
         let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
         Ok((
-            Self { scheme, host: host.into(), port, authority: authority.into(), verify_certificate: true },
+            Self {
+                scheme,
+                host: host.into(),
+                port,
+                authority: authority.into(),
+                target: None,
+                verify_certificate: true,
+            },
             rest,
         ))
     }
@@ -115,6 +158,23 @@ mod tests {
         let parsed = Upstream::parse(url).ok();
         let parsed = parsed.as_ref().map(|(u, rest)| (&*u.host, u.port, &*u.authority, *rest));
         assert_eq!(parsed, expected, "{url}");
+    }
+
+    #[test]
+    fn targets() {
+        let check = |text: &str, expected: Option<(&str, u16)>| {
+            let parsed = text.parse::<Target>().ok();
+            assert_eq!(parsed.as_ref().map(|target| (&*target.host, target.port)), expected, "{text}");
+        };
+        check("10.0.0.1:80", Some(("10.0.0.1", 80)));
+        check("orders.internal:8080", Some(("orders.internal", 8080)));
+        check("[::1]:81", Some(("::1", 81)));
+        check("::1:81", None);
+        check("[a]:81", None);
+        check("a", None);
+        check("a:0", None);
+        check("http://a:80", None);
+        check(":80", None);
     }
 
     #[test]

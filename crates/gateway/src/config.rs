@@ -1,10 +1,13 @@
 //! The configuration file.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use stagedoor_control_plane::Quotas;
+use stagedoor_data_plane::backends::VpcLinkTargets;
 use stagedoor_data_plane::logs::LogDestinations;
 use stagedoor_wire::Credential;
 
@@ -22,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) quotas: Quotas,
     /// Files for the logs of stages. What none of them names goes to standard output.
     pub(crate) log_destinations: Vec<LogDestination>,
+    /// Where VPC links lead.
+    pub(crate) vpc_links: Vec<ConfiguredVpcLink>,
 }
 
 /// A file for the log lines that a stage sends to an ARN.
@@ -31,6 +36,16 @@ pub(crate) struct LogDestination {
     /// The ARN as a stage's `accessLogSettings` name it, in which `*` stands for any text.
     arn: String,
     file: PathBuf,
+}
+
+/// The targets of one VPC link.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfiguredVpcLink {
+    /// The link's name, its id, or the ARN of the load balancer that it has for a target.
+    name: String,
+    /// `HOST:PORT`, one or more.
+    targets: Vec<String>,
 }
 
 /// One access key.
@@ -51,6 +66,7 @@ impl Default for Config {
             credentials: Vec::new(),
             quotas: Quotas::default(),
             log_destinations: Vec::new(),
+            vpc_links: Vec::new(),
         }
     }
 }
@@ -85,6 +101,7 @@ impl Config {
         if config.log_destinations.iter().any(|to| to.arn.is_empty() || to.file.as_os_str().is_empty()) {
             return Err("log_destinations need both arn and file".to_owned());
         }
+        config.vpc_link_targets()?;
         Ok(config)
     }
 
@@ -99,6 +116,26 @@ impl Config {
         }
         let files = self.log_destinations.iter().map(|to| (to.arn.as_str(), to.file.as_path()));
         Ok(LogDestinations::new(files))
+    }
+
+    /// The targets of VPC links, by what each link is called here.
+    ///
+    /// # Errors
+    /// A sentence that names the link.
+    pub(crate) fn vpc_link_targets(&self) -> Result<VpcLinkTargets, String> {
+        let mut links = BTreeMap::new();
+        for link in &self.vpc_links {
+            let name = &link.name;
+            let targets: Result<Vec<_>, String> = link.targets.iter().map(|target| target.parse()).collect();
+            let targets = targets.map_err(|error| format!("vpc_links: {name:?}: {error}"))?;
+            if targets.is_empty() {
+                return Err(format!("vpc_links: {name:?} needs targets, such as [\"10.0.0.1:8080\"]"));
+            }
+            if links.insert(name.clone(), targets).is_some() {
+                return Err(format!("vpc_links: {name:?} is there twice"));
+            }
+        }
+        Ok(Arc::new(links))
     }
 
     /// The access keys, as the protocol wants them.
@@ -139,6 +176,9 @@ mod tests {
         check("[quotas]\nstages = 20", Err("unknown field `stages`"));
         check("region = ''", Err("region must be"));
         check("[[credentials]]\naccess_key_id = ''\nsecret_access_key = 'b'", Err("credentials need both"));
+        check("[[vpc_links]]\nname = 'a'\ntargets = ['10.0.0.1:80', '[::1]:81']", Ok(0));
+        check("[[vpc_links]]\nname = 'a'\ntargets = ['http://a']", Err("is no host and port"));
+        check("[[vpc_links]]\nname = 'a'\ntargets = []", Err("needs targets"));
         check("[[credentials]]\naccess_key_id = 'a'", Err("missing field `secret_access_key`"));
     }
 }

@@ -129,7 +129,10 @@ impl Publisher {
             let plan: Option<Arc<Plan>> = match (self.compiled.get(&key), old) {
                 (Some(known), Some(old)) if *known == revision => Some(Arc::clone(old)),
                 _ => match compile(&deployed, &self.settings) {
-                    Ok(plan) => Some(Arc::new(plan)),
+                    Ok(plan) => {
+                        let before = old.map(|before| &**before);
+                        Some(Arc::new(plan.with_cache_of(before, deployed.cache_generation)))
+                    }
                     Err(errors) => {
                         for error in errors {
                             tracing::error!(api = id, stage = name, %error, "cannot be served; what was served before stays");
@@ -151,5 +154,8 @@ impl Publisher {
 fn compile(deployed: &DeployedStage, settings: &CompileSettings) -> Result<Plan, Vec<PlanError>> {
     let plan = plan::compile(&deployed.snapshot, &deployed.stage, settings)?;
     let Some(canary) = &deployed.canary else { return Ok(plan) };
-    Ok(plan.with_canary(canary.percent_traffic, plan::compile(&canary.snapshot, &canary.stage, settings)?))
+    Ok(plan.with_canary(
+        canary.percent_traffic,
+        plan::compile_canary(&canary.snapshot, &canary.stage, settings)?,
+    ))
 }

@@ -107,6 +107,7 @@ async fn serve(
         region: config.region.clone(),
         log_destinations: config.log_destinations().map_err(Failure::Config)?,
         metrics: Arc::clone(&metrics),
+        vpc_links: config.vpc_link_targets().map_err(Failure::Config)?,
     };
     // What is compiled to be thrown away counts in nothing that is shown.
     let trial = CompileSettings { metrics: Metrics::new(1), ..compile.clone() };

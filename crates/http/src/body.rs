@@ -38,6 +38,9 @@ pub enum BodyError {
     /// No byte arrived for too long.
     #[error("no byte of the body arrived for too long")]
     TimedOut,
+    /// The payload does not have the coding that it claims.
+    #[error("the payload is not coded as its Content-Encoding says: {0}")]
+    Undecodable(String),
     /// The stream's source failed in a way of its own.
     #[error("{0}")]
     Source(String),

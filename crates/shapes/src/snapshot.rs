@@ -1,8 +1,10 @@
 //! What CreateDeployment freezes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::apigateway::{Authorizer, GatewayResponse, Model, RequestValidator, Resource, RestApi};
+use crate::apigateway::{Authorizer, GatewayResponse, Model, RequestValidator, Resource, RestApi, VpcLink};
 use crate::apigatewayv2 as v2;
 
 /// A REST API as it was when it was deployed: everything that serving its traffic depends on, apart from the stage.
@@ -25,6 +27,10 @@ pub struct RestApiSnapshot {
     /// The gateway responses that were changed from AWS's defaults.
     #[serde(default)]
     pub gateway_responses: Vec<GatewayResponse>,
+    /// VPC links by id, as they are when the API is served: no part of what is frozen, because an integration may name
+    /// one by a stage variable.
+    #[serde(skip)]
+    pub vpc_links: BTreeMap<String, VpcLink>,
 }
 
 /// An HTTP or WebSocket API as it was when it was deployed: everything that serving its traffic depends on, apart from

@@ -65,6 +65,7 @@ operations! {
         DeleteUsagePlanKey => delete_usage_plan_key,
         DeleteVpcLink => delete_vpc_link,
         FlushStageAuthorizersCache => flush_stage_authorizers_cache,
+        FlushStageCache => flush_stage_cache,
         GenerateClientCertificate => generate_client_certificate,
         GetAccount => get_account,
         GetApiKey => get_api_key,

@@ -1,5 +1,8 @@
 //! Codings of payloads (`gzip`, `deflate`).
 //!
+//! A client may send its request coded; what the integration sees is not. A coding that is not known, or a payload that
+//! does not have it, is refused as AWS refuses it, with 415.
+//!
 //! HTTP_PROXY hides a backend's `Content-Encoding` from the client, and so has to undo the coding. What merely claims
 //! to be coded passes as it is: a client must get something it can read.
 
@@ -9,6 +12,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use stagedoor_http::{Body, BodyError, BodyStream};
+
+use crate::exchange::{Exchange, RequestBody};
+use crate::gateway_response::Fault;
 
 /// How much is decoded at a time. Deflate makes at most about a thousand bytes of one, so this bounds what a hostile
 /// payload costs before the limit on its decoded size is looked at.
@@ -38,19 +44,50 @@ impl Coding {
         }
     }
 
-    /// The body without the coding.
+    /// The body without the coding. A body that does not have it passes as it is.
     #[must_use]
     pub fn undo(self, body: Body) -> Body {
+        self.decoding(body, false)
+    }
+
+    /// The body without the coding; one that does not have it ends in [`BodyError::Undecodable`].
+    #[must_use]
+    pub fn undo_strictly(self, body: Body) -> Body {
+        self.decoding(body, true)
+    }
+
+    fn decoding(self, body: Body, is_strict: bool) -> Body {
         if self == Self::Identity || body.is_empty() {
             return body;
         }
-        Body::Stream(Box::new(Decoding { coding: self, body, decoder: None, coded: Bytes::new() }))
+        Body::Stream(Box::new(Decoding { coding: self, body, is_strict, decoder: None, coded: Bytes::new() }))
     }
+}
+
+/// Undoes the coding of a request's body, and forgets that it had one.
+///
+/// # Errors
+/// 415 for a coding that is not known. One that the body does not have is found out when the body is read.
+pub fn undo_request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
+    let Some(name) = exchange.head.headers.get("content-encoding") else { return Ok(()) };
+    let Some(coding) = Coding::parse(name) else {
+        let name = String::from_utf8_lossy(name).into_owned();
+        return Err(Fault::undecodable_body(format!(
+            "the coding {name:?} is neither gzip, deflate nor identity"
+        )));
+    };
+    exchange.head.headers.remove("content-encoding");
+    if let RequestBody::Unread(body) = &mut exchange.body {
+        *body = coding.undo_strictly(std::mem::take(body));
+    }
+    Ok(())
 }
 
 struct Decoding {
     coding: Coding,
     body: Body,
+    /// Whether a body without the coding is an error.
+    is_strict: bool,
     /// None until the first bytes are there and tell what they are.
     decoder: Option<Decoder>,
     /// What has arrived and is not decoded yet.
@@ -115,9 +152,8 @@ impl Decoder {
 
 impl BodyStream for Decoding {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let failed = |error: std::io::Error| {
-            Poll::Ready(Some(Err(BodyError::Source(format!("the payload cannot be decoded: {error}")))))
-        };
+        let failed =
+            |error: std::io::Error| Poll::Ready(Some(Err(BodyError::Undecodable(error.to_string()))));
         loop {
             if matches!(self.decoder, Some(Decoder::Ended)) {
                 return Poll::Ready(None);
@@ -135,6 +171,10 @@ impl BodyStream for Decoding {
             }
             let decoder = self.decoder.get_or_insert_with(|| Decoder::new(self.coding, &self.coded));
             if matches!(decoder, Decoder::None) {
+                if self.is_strict {
+                    let detail = "it does not begin as that coding does".to_owned();
+                    return Poll::Ready(Some(Err(BodyError::Undecodable(detail))));
+                }
                 return Poll::Ready(Some(Ok(std::mem::take(&mut self.coded))));
             }
             let step = self.coded.split_to(self.coded.remaining().min(STEP_BYTES));

@@ -1,6 +1,8 @@
 //! What happens to a request, one step a file.
 
 pub mod authorization;
+pub mod caching;
+pub mod compression;
 pub mod content_encoding;
 pub mod content_handling;
 pub mod headers;

@@ -16,6 +16,8 @@ use stagedoor_shapes::apigateway::{
 use super::mapping::Source;
 use super::uri::UriTemplate;
 use super::{PlanError, final_status};
+use crate::backends::Backends;
+use crate::upstream::Upstream;
 use crate::vtl::Template;
 
 /// What answers a method's requests.
@@ -33,6 +35,18 @@ pub enum Integration {
     LambdaProxy(LambdaFunction),
     /// Deployed, and failing with 500 when called, as on AWS. The sentence goes to the log.
     Broken(&'static str),
+}
+
+impl Integration {
+    /// Whether the response reaches the client while it is still being made.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        match self {
+            Self::HttpProxy(proxy) => proxy.streams,
+            Self::LambdaProxy(function) => function.streams,
+            Self::Mock(_) | Self::Http(_) | Self::Lambda(_) | Self::Broken(_) => false,
+        }
+    }
 }
 
 /// `MOCK`.
@@ -88,10 +102,20 @@ pub struct HttpProxyIntegration {
 pub struct HttpEndpoint {
     /// Its address and the target's pieces.
     pub uri: UriTemplate,
+    /// Where it is reached through a VPC link.
+    pub backends: Option<Backends>,
     /// The method it is asked with; the client's if there is none.
     pub method: Option<Method>,
     /// How long its answer may take to begin.
     pub timeout: Duration,
+}
+
+impl HttpEndpoint {
+    /// Where the next request goes: ask once for each, since targets take turns.
+    #[must_use]
+    pub fn upstream(&self) -> &Upstream {
+        self.backends.as_ref().map_or(&self.uri.upstream, Backends::choose)
+    }
 }
 
 /// A Lambda function.
@@ -103,6 +127,8 @@ pub struct LambdaFunction {
     pub source: Option<LambdaSource>,
     /// How long its answer may take.
     pub timeout: Duration,
+    /// Whether the answer streams (`responseTransferMode: STREAM`).
+    pub streams: bool,
 }
 
 /// The method that calls a function, as its resource policy knows it.

@@ -11,6 +11,7 @@ use stagedoor_shapes::apigateway::{
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::authorization::{Authorization, Authorizers};
+use super::caching::{Caching, CachingScope};
 use super::integration::{
     HttpEndpoint, HttpIntegration, HttpProxyIntegration, Integration, LambdaFunction, LambdaIntegration,
     LambdaSource, MockIntegration, RequestTransformation, ResponseTransformation,
@@ -19,11 +20,13 @@ use super::mapping::Source;
 use super::uri::{UriTemplate, lambda_function, replace_stage_variables};
 use super::validation::Validation;
 use super::{CompileSettings, PlanError, method_settings};
+use crate::backends::Backends;
 use crate::logs::Target;
 use crate::logs::execution::ExecutionLogSettings;
 use crate::metrics::{Labels, Series};
 use crate::phase::Phase;
 use crate::phases::headers::is_illegal_target;
+use crate::upstream::Upstream;
 
 /// AWS's longest time for an integration unless a quota was raised, in milliseconds, and the time when none is set.
 const DEFAULT_TIMEOUT_MS: i32 = 29_000;
@@ -43,6 +46,8 @@ pub struct MethodPlan {
     pub authorization: Authorization,
     /// What its requests must have.
     pub validation: Option<Validation>,
+    /// How responses are cached, if they are.
+    pub caching: Option<Caching>,
     /// What answers its requests.
     pub integration: Integration,
 }
@@ -57,6 +62,7 @@ pub(super) struct Scope<'a> {
     pub(super) execution_log: &'a Arc<Target>,
     pub(super) authorizers: Authorizers,
     pub(super) has_resource_policy: bool,
+    pub(super) caching: CachingScope<'a>,
 }
 
 /// Where requests' mapped values go, parsed.
@@ -86,17 +92,25 @@ impl Scope<'_> {
             errors.push(PlanError::new(&place, message));
         }
         let validation = Validation::compile(method, self.snapshot, &place, errors);
-        let Some(integration) = &method.method_integration else {
+        let Some(shape) = &method.method_integration else {
             errors.push(PlanError::new(place, "No integration defined for method"));
             return None;
         };
-        let integration = self.integration(integration, &place, errors);
+        let integration = self.integration(shape, &place, errors);
+        let caching = self.caching.compile(path, name, shape, &place, errors);
         if errors.len() > before {
             return None;
         }
         let (integration, authorization) = (integration?, authorization?);
-        let phases =
-            Phase::needed(self.has_resource_policy, &authorization, validation.is_some(), &integration);
+        // What streams is never whole, and AWS keeps none of it.
+        let caching = caching.filter(|_| !integration.streams());
+        let phases = Phase::needed(
+            self.has_resource_policy,
+            &authorization,
+            validation.is_some(),
+            caching.is_some(),
+            &integration,
+        );
         let setting = method_settings::of(self.stage, path, name);
         let counts = setting.is_some_and(|setting| setting.metrics_enabled == Some(true));
         let labels = || Labels { method: Some((name.to_owned(), path.to_owned())), ..self.labels.clone() };
@@ -107,6 +121,7 @@ impl Scope<'_> {
             phases,
             authorization,
             validation,
+            caching,
             integration,
         })
     }
@@ -174,14 +189,14 @@ impl Scope<'_> {
         place: &str,
         errors: &mut Vec<PlanError>,
     ) {
-        if shape.connection_type == Some(ConnectionType::VpcLink) {
-            errors
-                .push(PlanError::new(place, "VPC links are not supported yet; use connectionType INTERNET"));
+        if shape.integration_target.as_deref().is_some_and(|target| !target.is_empty()) {
+            let message = "integrationTarget is not supported yet; use a VPC link to a network load balancer";
+            errors.push(PlanError::new(place, message));
         }
-        let streams = shape.response_transfer_mode == Some(ResponseTransferMode::Stream);
-        if streams && kind != IntegrationType::HttpProxy {
+        let may_stream = matches!(kind, IntegrationType::HttpProxy | IntegrationType::AwsProxy);
+        if streams(shape) && !may_stream {
             let message =
-                format!("responseTransferMode STREAM is not supported for {kind} yet; use BUFFERED");
+                "Response transfer mode STREAM is only supported for HTTP_PROXY and AWS_PROXY integrations";
             errors.push(PlanError::new(place, message));
         }
     }
@@ -269,7 +284,47 @@ impl Scope<'_> {
                 }
             },
         };
-        Some(Ok(HttpEndpoint { uri, method, timeout: timeout(shape) }))
+        let backends = match self.backends(shape, &uri.upstream, place, errors)? {
+            Ok(backends) => backends,
+            Err(reason) => return Some(Err(reason)),
+        };
+        Some(Ok(HttpEndpoint { uri, backends, method, timeout: timeout(shape) }))
+    }
+
+    /// The targets of the VPC link, if there is one; an inner error is one that AWS tells when the method is called.
+    fn backends(
+        &self,
+        shape: &IntegrationShape,
+        upstream: &Upstream,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> Option<Result<Option<Backends>, &'static str>> {
+        if shape.connection_type != Some(ConnectionType::VpcLink) {
+            return Some(Ok(None));
+        }
+        let id = shape.connection_id.as_deref().unwrap_or_default();
+        let (id, missing) = replace_stage_variables(id, self.variables);
+        if missing {
+            return Some(Err("the stage lacks a variable that the VPC link's id names"));
+        }
+        let Some(link) = self.snapshot.vpc_links.get(&*id) else {
+            errors.push(PlanError::new(place, format!("there is no VPC link {id:?}")));
+            return None;
+        };
+        let names = [Some(&*id), link.name.as_deref()].into_iter().flatten();
+        let names = names.chain(link.target_arns.iter().flatten().map(String::as_str));
+        let targets = names.filter_map(|name| self.settings.vpc_links.get(name)).next();
+        let backends = targets.and_then(|targets| Backends::new(upstream, targets));
+        if backends.is_none() {
+            let name = link.name.as_deref().unwrap_or_default();
+            let message = format!(
+                "nobody said where the VPC link {name:?} ({id}) leads. Put [[vpc_links]] with name = {name:?} and \
+                 targets = [\"HOST:PORT\"] into the configuration file"
+            );
+            errors.push(PlanError::new(place, message));
+            return None;
+        }
+        Some(Ok(backends))
     }
 
     /// The Lambda function; an inner error is one that AWS tells when the method is called.
@@ -309,8 +364,12 @@ impl Scope<'_> {
             .into(),
             path: path.into(),
         });
-        Some(Ok(LambdaFunction { arn, source, timeout: timeout(shape) }))
+        Some(Ok(LambdaFunction { arn, source, timeout: timeout(shape), streams: streams(shape) }))
     }
+}
+
+fn streams(shape: &IntegrationShape) -> bool {
+    shape.response_transfer_mode == Some(ResponseTransferMode::Stream)
 }
 
 fn timeout(shape: &IntegrationShape) -> Duration {

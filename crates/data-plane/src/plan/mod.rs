@@ -4,6 +4,7 @@
 //! whose stage variables are missing deploys, and answers 500.
 
 pub mod authorization;
+pub mod caching;
 pub mod integration;
 pub mod mapping;
 pub mod media_types;
@@ -21,14 +22,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use stagedoor_policy::Policy;
-use stagedoor_shapes::apigateway::{EndpointType, RestApi, Stage};
+use stagedoor_shapes::apigateway::{CacheClusterSize, EndpointType, Stage};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
+use crate::backends::VpcLinkTargets;
+use crate::cache::StageCache;
 use crate::gateway_response::GatewayResponses;
 use crate::logs::LogDestinations;
 use crate::logs::access::AccessLog;
 use crate::metrics::{Labels, Metrics, Series};
 use authorization::Authorizers;
+use caching::CachingScope;
 use media_types::MediaTypes;
 pub use method::MethodPlan;
 use router::{Captures, Router};
@@ -76,6 +80,8 @@ pub struct CompileSettings {
     pub log_destinations: LogDestinations,
     /// What stages and methods count in.
     pub metrics: Arc<Metrics>,
+    /// Where VPC links lead.
+    pub vpc_links: VpcLinkTargets,
 }
 
 /// A stage, compiled.
@@ -116,6 +122,10 @@ pub struct Plan {
     /// `$context.isCanaryRequest`: nothing if the stage has no canary.
     pub is_canary: Option<bool>,
     canary: Option<Canary>,
+    /// The stage's cache, if it has one.
+    pub cache: Option<Arc<StageCache>>,
+    /// From how many bytes on a response is given a coding that the client accepts; nothing if never.
+    pub compression_bytes_min: Option<u64>,
     router: Router<usize>,
     resources: Vec<ResourcePlan>,
 }
@@ -169,6 +179,22 @@ impl Plan {
         self
     }
 
+    /// Goes on with the cache of the plan that was served before, if it is of the same size and nobody flushed it since.
+    #[must_use]
+    pub fn with_cache_of(mut self, before: Option<&Self>, generation: u64) -> Self {
+        if let Some(own) = self.cache.take() {
+            let size = own.size();
+            let kept = before.and_then(|before| before.cache.clone());
+            let kept = kept.filter(|cache| cache.size() == size && cache.generation() == generation);
+            let cache = kept.unwrap_or_else(|| Arc::new(StageCache::new(size, generation)));
+            if let Some(canary) = &mut self.canary {
+                canary.plan.cache = Some(Arc::clone(&cache));
+            }
+            self.cache = Some(cache);
+        }
+        self
+    }
+
     /// The plan that serves a request: this one, or the canary's. `roll` gives a number from 0 to below 1.
     #[must_use]
     pub fn choose(&self, roll: impl FnOnce() -> f64) -> &Self {
@@ -208,13 +234,36 @@ pub fn compile(
     stage: &Stage,
     settings: &CompileSettings,
 ) -> Result<Plan, Vec<PlanError>> {
+    compile_for(snapshot, stage, settings, false)
+}
+
+/// Compiles the canary of a stage, given as the canary's requests see the stage.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_canary(
+    snapshot: &RestApiSnapshot,
+    stage: &Stage,
+    settings: &CompileSettings,
+) -> Result<Plan, Vec<PlanError>> {
+    compile_for(snapshot, stage, settings, true)
+}
+
+fn compile_for(
+    snapshot: &RestApiSnapshot,
+    stage: &Stage,
+    settings: &CompileSettings,
+    for_canary: bool,
+) -> Result<Plan, Vec<PlanError>> {
     let mut errors = Vec::new();
     let api = &snapshot.rest_api;
     let variables = stage.variables.clone().unwrap_or_default();
-    refuse_what_is_not_built(api, stage, &mut errors);
+    refuse_what_is_not_built(stage, &mut errors);
 
     let gateway_responses = GatewayResponses::compile(&snapshot.gateway_responses, &variables, &mut errors);
     let binary_media_types = MediaTypes::new(api.binary_media_types.as_deref().unwrap_or_default());
+    let caching =
+        CachingScope { stage, variables: &variables, binary_media_types: &binary_media_types, for_canary };
     let resource_policy = authorization::resource_policy(api, &mut errors);
     let authorizers = Authorizers::compile(&snapshot.authorizers, &variables);
     let has_resource_policy = resource_policy.is_some();
@@ -239,6 +288,7 @@ pub fn compile(
         execution_log: &execution_log,
         authorizers,
         has_resource_policy,
+        caching,
     };
     let mut router = Router::default();
     let mut resources = Vec::with_capacity(snapshot.resources.len());
@@ -266,6 +316,8 @@ pub fn compile(
     let access_log = access_log(stage, settings);
     let types = api.endpoint_configuration.as_ref().and_then(|configuration| configuration.types.as_ref());
     let api_id = api.id.as_deref().unwrap_or_default();
+    let cache = (stage.cache_cluster_enabled == Some(true))
+        .then(|| Arc::new(StageCache::new(stage.cache_cluster_size.unwrap_or(CacheClusterSize::V0_5), 0)));
     Ok(Plan {
         api_id: api_id.into(),
         api_id_header: Bytes::from(api_id.to_owned()),
@@ -284,6 +336,8 @@ pub fn compile(
         metrics: settings.metrics.series(labels),
         is_canary: None,
         canary: None,
+        cache,
+        compression_bytes_min: api.minimum_compression_size.and_then(|size| u64::try_from(size).ok()),
         variables,
         gateway_responses,
         router,
@@ -298,20 +352,15 @@ fn access_log(stage: &Stage, settings: &CompileSettings) -> Option<AccessLog> {
     Some(AccessLog::compile(shape.format.as_deref()?, target))
 }
 
-/// Settings of an API or a stage that would change who may call it or what a call does, and that nothing here
+/// Settings of a stage that would change who may call it or what a call does, and that nothing here
 /// enforces yet: serving such a stage as if they were not set would leave it open.
-fn refuse_what_is_not_built(api: &RestApi, stage: &Stage, errors: &mut Vec<PlanError>) {
+fn refuse_what_is_not_built(stage: &Stage, errors: &mut Vec<PlanError>) {
     let mut refuse = |set: bool, where_: &str, message: &str| {
         if set {
             errors.push(PlanError::new(where_, message));
         }
     };
     let is_set = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
-    refuse(
-        api.minimum_compression_size.is_some(),
-        "minimumCompressionSize",
-        "compression is not supported yet; remove minimumCompressionSize",
-    );
     let name = format!("stage {}", stage.stage_name.as_deref().unwrap_or_default());
     refuse(
         is_set(&stage.client_certificate_id),
@@ -321,8 +370,6 @@ fn refuse_what_is_not_built(api: &RestApi, stage: &Stage, errors: &mut Vec<PlanE
     refuse(is_set(&stage.web_acl_arn), &name, "web ACLs are not supported yet; remove the association");
     for (key, setting) in stage.method_settings.iter().flatten() {
         let place = format!("{name}, method setting {key}");
-        let cached = setting.caching_enabled == Some(true) && stage.cache_cluster_enabled == Some(true);
-        refuse(cached, &place, "caching is not supported yet; turn cachingEnabled off");
         // AWS fills in the account's limits, 10,000 a second and 5,000 at once, when nothing else is asked for.
         let throttled = setting.throttling_rate_limit.is_some_and(|rate| (0.0..10_000.0).contains(&rate))
             || setting.throttling_burst_limit.is_some_and(|burst| (0..5_000).contains(&burst));
@@ -338,7 +385,7 @@ fn refuse_what_is_not_built(api: &RestApi, stage: &Stage, errors: &mut Vec<PlanE
 impl Plan {
     /// A plan without resources.
     pub(crate) fn empty(api_id: &str, stage: &str) -> Self {
-        let api = RestApi { id: Some(api_id.to_owned()), ..RestApi::default() };
+        let api = stagedoor_shapes::apigateway::RestApi { id: Some(api_id.to_owned()), ..Default::default() };
         let snapshot = RestApiSnapshot { rest_api: api, ..RestApiSnapshot::default() };
         let stage = Stage { stage_name: Some(stage.to_owned()), ..Stage::default() };
         let settings = CompileSettings {
@@ -346,6 +393,7 @@ impl Plan {
             region: "us-east-1".into(),
             log_destinations: LogDestinations::default(),
             metrics: Metrics::new(1),
+            vpc_links: VpcLinkTargets::default(),
         };
         compile(&snapshot, &stage, &settings).unwrap()
     }

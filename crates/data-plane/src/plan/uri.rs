@@ -162,7 +162,8 @@ pub fn replace_stage_variables<'t>(
 }
 
 /// The function that an integration's ARN invokes:
-/// `arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{function}/invocations`.
+/// `arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{function}/invocations`, or for an answer that streams
+/// `…:lambda:path/2021-11-15/functions/{function}/response-streaming-invocations`.
 ///
 /// # Errors
 /// A sentence if the ARN is malformed or for another service.
@@ -180,8 +181,13 @@ pub fn lambda_function(uri: &str) -> Result<Arc<str>, String> {
     let action = parts.next().unwrap_or_default();
     let path = action.strip_prefix("path/").map(|path| path.trim_start_matches('/'));
     let function = path
-        .and_then(|path| path.strip_prefix("2015-03-31/functions/"))
-        .and_then(|path| path.strip_suffix("/invocations"))
+        .and_then(|path| {
+            let buffered = path.strip_prefix("2015-03-31/functions/");
+            let streamed = path.strip_prefix("2021-11-15/functions/");
+            buffered
+                .and_then(|path| path.strip_suffix("/invocations"))
+                .or_else(|| streamed?.strip_suffix("/response-streaming-invocations"))
+        })
         .filter(|function| !function.is_empty());
     function.map(Arc::from).ok_or_else(|| {
         format!("{uri:?} does not end in lambda:path/2015-03-31/functions/FUNCTION_ARN/invocations")
@@ -243,6 +249,9 @@ mod tests {
         let base = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions";
         check(&format!("{base}/{function}/invocations"), Ok(function));
         check(&format!("{base}//invocations"), Err("does not end in"));
+        check(&format!("{base}/{function}/response-streaming-invocations"), Err("does not end in"));
+        let base = base.replace("2015-03-31", "2021-11-15");
+        check(&format!("{base}/{function}/response-streaming-invocations"), Ok(function));
         check("arn:aws:apigateway:us-east-1:sqs:path/1/queue", Err("\"sqs\""));
         check("http://example.org", Err("Invalid ARN"));
     }

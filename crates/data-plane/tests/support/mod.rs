@@ -71,6 +71,7 @@ pub(crate) fn compile(definition: &Value, stage: &Value) -> Result<plan::Plan, V
         region: "us-east-1".into(),
         log_destinations: LogDestinations::default(),
         metrics: Metrics::new(1),
+        vpc_links: Default::default(),
     };
     let snapshot = serde_json::from_value(snapshot).unwrap();
     plan::compile(&snapshot, &serde_json::from_value(whole_stage).unwrap(), &settings)

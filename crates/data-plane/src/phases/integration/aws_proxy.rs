@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use stagedoor_http::{Body, Headers, ResponseHead, is_valid_name, is_valid_value};
 
 use super::aws_lambda::error_message;
-use super::{call_function, event};
+use super::{call_function, event, streaming};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::content_handling;
@@ -22,6 +22,9 @@ use crate::plan::integration::LambdaFunction;
 /// # Errors
 /// 502 if the function failed or gave no response object, 504 if it did not answer in time.
 pub(super) async fn run(exchange: &mut Exchange<'_>, function: &LambdaFunction) -> Result<(), Fault> {
+    if function.streams {
+        return streaming::run(exchange, function).await;
+    }
     let body = exchange.whole_body().await?;
     let event = event::write(exchange, &body);
     let answer = call_function(exchange, function, event, false).await?;
@@ -42,39 +45,63 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, function: &LambdaFunction) 
     if result.is_base64 && accepts_binary {
         body = content_handling::decode(&body)?;
     }
-    let mut headers = Headers::with_capacity(result.headers.len() + 4);
+    respond(exchange, result.status, result.headers, Body::from(body));
+    Ok(())
+}
+
+/// Makes the response of what the function gave.
+pub(super) fn respond(exchange: &mut Exchange<'_>, status: StatusCode, answered: Headers, body: Body) {
+    let mut headers = Headers::with_capacity(answered.len() + 4);
     headers.append("x-amzn-RequestId", exchange.request_id.clone());
     headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
     headers.append("X-Amzn-Trace-Id", exchange.trace_id().clone());
-    if !result.headers.contains("content-type") {
+    if !answered.contains("content-type") {
         headers.append("Content-Type", "application/json");
     }
-    for header in result.headers {
+    for header in answered {
         if header.is("transfer-encoding") {
             continue;
         }
         let name = if is_remapped_by_proxy(&header.name) { remapped_name(&header.name) } else { header.name };
         headers.append(name, header.value);
     }
-    exchange.response = Some((ResponseHead { status: result.status, headers }, Body::from(body)));
-    Ok(())
+    exchange.response = Some((ResponseHead { status, headers }, body));
 }
 
 /// A function's response object.
 #[derive(Debug)]
-struct Output {
-    status: StatusCode,
-    headers: Headers,
+pub(super) struct Output {
+    pub(super) status: StatusCode,
+    pub(super) headers: Headers,
     body: Bytes,
     is_base64: bool,
 }
 
 impl Output {
     fn parse(payload: &[u8]) -> Result<Self, String> {
-        let malformed = |what: &str| format!("Malformed Lambda proxy response: {what}");
-        let result: Value = serde_json::from_slice(payload).map_err(|error| malformed(&error.to_string()))?;
-        let Value::Object(mut members) = result else { return Err(malformed("it is no object")) };
+        Self::of(members(payload)?)
+    }
 
+    /// What stands before the body of an answer that streams: status, headers, and cookies beside them.
+    pub(super) fn parse_metadata(metadata: &[u8]) -> Result<Self, String> {
+        let mut members = members(metadata)?;
+        if let Some(name) = ["body", "isBase64Encoded"].into_iter().find(|name| members.contains_key(*name)) {
+            return Err(malformed(&format!("{name} is no member of what stands before a body")));
+        }
+        let cookies = match members.remove("cookies") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(cookies)) => cookies,
+            Some(_) => return Err(malformed("cookies is no list")),
+        };
+        let mut output = Self::of(members)?;
+        for cookie in cookies {
+            let cookie = scalar(cookie).filter(|cookie| is_valid_value(cookie.as_bytes()));
+            output.headers.append("Set-Cookie", cookie.ok_or_else(|| malformed("a cookie is no text"))?);
+        }
+        Ok(output)
+    }
+
+    fn of(mut members: Map<String, Value>) -> Result<Self, String> {
         let status = match members.remove("statusCode") {
             None | Some(Value::Null) => Some(200),
             Some(Value::Number(number)) => number.as_u64(),
@@ -104,6 +131,18 @@ impl Output {
         }
         let headers = merge(single, multiple).map_err(|name| malformed(&format!("the header {name}")))?;
         Ok(Self { status, headers, body, is_base64 })
+    }
+}
+
+fn malformed(what: &str) -> String {
+    format!("Malformed Lambda proxy response: {what}")
+}
+
+fn members(payload: &[u8]) -> Result<Map<String, Value>, String> {
+    match serde_json::from_slice(payload) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(malformed("it is no object")),
+        Err(error) => Err(malformed(&error.to_string())),
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
     };
     let body = std::mem::take(&mut outgoing.body);
     exchange.integration_request = outgoing;
-    let (head, body) = call_backend(exchange, endpoint, head, body.into()).await?;
+    let (head, body) = call_backend(exchange, endpoint, head, body.into(), endpoint.timeout).await?;
     let coding = head.headers.get("content-encoding").and_then(|name| Coding::parse(name));
     let body = coding.unwrap_or(Coding::Identity).undo(body);
     let body = log::http_response(exchange, &head, body).await?;

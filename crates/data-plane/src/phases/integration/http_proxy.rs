@@ -8,6 +8,7 @@ use bytes::Bytes;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
 use stagedoor_shapes::apigateway::EndpointType;
 
+use super::streaming::{idle_time_max, limit_time};
 use super::{call_backend, log};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
@@ -43,14 +44,19 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
         version: Version::Http11,
         headers: request_headers(exchange, endpoint, mapped),
     };
-    let (mut head, mut body) = call_backend(exchange, endpoint, head, body).await?;
+    let (began, edge) = (exchange.started, exchange.plan.endpoint_type);
+    let body_wait_max = if proxy.streams { idle_time_max(edge) } else { endpoint.timeout };
+    let (mut head, mut body) = call_backend(exchange, endpoint, head, body, body_wait_max).await?;
     if !proxy.streams && body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES) {
         return Err(Fault::configuration("the integration's answer is larger than 10,485,760 bytes"));
     }
-    body = undo_coding(&mut head.headers, body);
-    if !proxy.streams {
-        body = log::http_response(exchange, &head, limit(body)).await?;
-    }
+    body = if proxy.streams {
+        // A coding is the backend's own business then.
+        limit_time(body, began)
+    } else {
+        let body = limit(undo_coding(&mut head.headers, body));
+        log::http_response(exchange, &head, body).await?
+    };
     respond(exchange, &mut head);
     exchange.response = Some((head, body));
     Ok(())
@@ -143,6 +149,7 @@ async fn begin(mut body: Body) -> Result<Body, Fault> {
     match body.chunk().await {
         None => Ok(Body::Empty),
         Some(Ok(first)) => Ok(Body::Stream(Box::new(Begun { first, rest: body }))),
+        Some(Err(BodyError::Undecodable(detail))) => Err(Fault::undecodable_body(detail)),
         Some(Err(error)) => Err(Fault::client_gone(error)),
     }
 }

@@ -7,6 +7,7 @@ mod http;
 mod http_proxy;
 mod log;
 mod mock;
+mod streaming;
 
 use std::time::{Duration, Instant};
 
@@ -49,11 +50,32 @@ fn upstream_fault(error: UpstreamError) -> Fault {
     match error {
         UpstreamError::Timeout(_) => Fault::integration_timeout(error.to_string()),
         UpstreamError::RequestBody(BodyError::TooLarge { .. }) => Fault::request_too_large(),
+        UpstreamError::RequestBody(BodyError::Undecodable(detail)) => Fault::undecodable_body(detail),
         UpstreamError::RequestBody(error) => Fault::client_gone(error),
         UpstreamError::Connect { .. }
         | UpstreamError::Tls { .. }
         | UpstreamError::Closed
         | UpstreamError::Protocol(_) => Fault::integration_failure(error.to_string()),
+    }
+}
+
+/// The call of a function, with an id that the record knows.
+fn lambda_call(
+    exchange: &mut Exchange<'_>,
+    function: &LambdaFunction,
+    payload: Bytes,
+    asynchronous: bool,
+) -> LambdaCall {
+    let request_id = String::from_utf8_lossy(&ids::request_id()).into_owned();
+    exchange.record.integration.request_id = Some(request_id.as_str().into());
+    log::lambda_request(exchange, function, &payload);
+    LambdaCall {
+        request_id,
+        function_arn: std::sync::Arc::clone(&function.arn),
+        payload,
+        asynchronous,
+        trace_id: Some(String::from_utf8_lossy(exchange.trace_id()).into_owned()),
+        source_arn: function.source_arn(exchange.head.method.as_str()),
     }
 }
 
@@ -64,17 +86,8 @@ async fn call_function(
     payload: Bytes,
     asynchronous: bool,
 ) -> Result<LambdaAnswer, Fault> {
-    let request_id = String::from_utf8_lossy(&ids::request_id()).into_owned();
-    exchange.record.integration.request_id = Some(request_id.as_str().into());
-    log::lambda_request(exchange, function, &payload);
-    let call = LambdaCall {
-        request_id: request_id.clone(),
-        function_arn: std::sync::Arc::clone(&function.arn),
-        payload,
-        asynchronous,
-        trace_id: Some(String::from_utf8_lossy(exchange.trace_id()).into_owned()),
-        source_arn: function.source_arn(exchange.head.method.as_str()),
-    };
+    let call = lambda_call(exchange, function, payload, asynchronous);
+    let request_id = call.request_id.clone();
     let began = Instant::now();
     let answer = exchange.worker.services.lambda.invoke(call);
     let answer = tokio::time::timeout(function.timeout, answer).await;
@@ -106,16 +119,19 @@ async fn call_function(
     }
 }
 
-/// Sends a request to an HTTP backend, and notes what came of it.
+/// Sends a request to an HTTP backend, and notes what came of it. `body_wait_max` limits each wait for more of the
+/// answer's body.
 async fn call_backend(
     exchange: &mut Exchange<'_>,
     endpoint: &HttpEndpoint,
     head: RequestHead,
     body: Body,
+    body_wait_max: Duration,
 ) -> Result<(ResponseHead, Body), Fault> {
     let body = log::http_request(exchange, &endpoint.uri.upstream, &head, body).await?;
     let began = Instant::now();
-    let answered = exchange.worker.forward(&endpoint.uri.upstream, head, body, endpoint.timeout).await;
+    let answered =
+        exchange.worker.forward(endpoint.upstream(), head, body, endpoint.timeout, body_wait_max).await;
     let record = &mut exchange.record.integration;
     record.ended(began);
     match answered {
