@@ -9,10 +9,6 @@ use crate::tx::Tx;
 
 const KEY: &str = "account";
 
-/// AWS's limits for an account: requests at once, and requests a second.
-const BURST_LIMIT: i32 = 5000;
-const RATE_LIMIT: f64 = 10_000.0;
-
 #[derive(Clone, Copy, Debug)]
 enum Field {
     CloudwatchRoleArn,
@@ -33,7 +29,7 @@ impl ControlPlane {
     /// # Errors
     /// [`ApiError::Internal`] if the store cannot be read.
     pub fn get_account(&self, _: GetAccountRequest) -> Result<Account, ApiError> {
-        self.read(load)
+        self.read(|tx| self.load_account(tx))
     }
 
     /// `UpdateAccount`.
@@ -42,7 +38,7 @@ impl ControlPlane {
     /// [`ApiError::BadRequest`] for a patch that AWS refuses.
     pub fn update_account(&self, input: UpdateAccountRequest) -> Result<Account, ApiError> {
         self.transact(|tx| {
-            let mut account = load(tx)?;
+            let mut account = self.load_account(tx)?;
             for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
                 match patch.field {
                     Field::CloudwatchRoleArn => {
@@ -65,17 +61,15 @@ impl ControlPlane {
             Ok(account)
         })
     }
-}
 
-fn load(tx: &Tx) -> Result<Account, ApiError> {
-    let stored: Account = tx.get(KEY)?.unwrap_or_default();
-    Ok(Account {
-        cloudwatch_role_arn: stored.cloudwatch_role_arn,
-        throttle_settings: Some(ThrottleSettings {
-            burst_limit: Some(BURST_LIMIT),
-            rate_limit: Some(RATE_LIMIT),
-        }),
-        features: Some(vec!["UsagePlans".to_owned()]),
-        api_key_version: Some("4".to_owned()),
-    })
+    fn load_account(&self, tx: &Tx) -> Result<Account, ApiError> {
+        let stored: Account = tx.get(KEY)?.unwrap_or_default();
+        let (rate, burst) = self.settings.account_throttle;
+        Ok(Account {
+            cloudwatch_role_arn: stored.cloudwatch_role_arn,
+            throttle_settings: Some(ThrottleSettings { burst_limit: Some(burst), rate_limit: Some(rate) }),
+            features: Some(vec!["UsagePlans".to_owned()]),
+            api_key_version: Some("4".to_owned()),
+        })
+    }
 }

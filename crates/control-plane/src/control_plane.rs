@@ -13,6 +13,7 @@ use crate::quotas::Quotas;
 use crate::store::{CommitError, Revision, Store};
 use crate::test_invoke::{MethodTester, NoTester};
 use crate::tx::Tx;
+use crate::usage::{NoTraffic, UsageMeter};
 
 /// Finds out whether an API can be served. The data plane's compiler stands behind it.
 pub trait DeploymentCheck: Send + Sync {
@@ -85,6 +86,10 @@ pub struct Settings {
     pub truststores: Arc<dyn Truststores>,
     /// Calls the methods that are tested.
     pub method_tester: Arc<dyn MethodTester>,
+    /// Asked what API keys have used.
+    pub usage: Arc<dyn UsageMeter>,
+    /// How fast all APIs of the account may be called together, as `GetAccount` shows it: a second, and at once.
+    pub account_throttle: (f64, i32),
     /// The time, in seconds since 1970.
     pub now: fn() -> f64,
 }
@@ -99,6 +104,8 @@ impl Default for Settings {
             deployment_check: Arc::new(NoCheck),
             truststores: Arc::new(NoTruststores),
             method_tester: Arc::new(NoTester),
+            usage: Arc::new(NoTraffic),
+            account_throttle: (10_000.0, 5_000),
             now: || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64()),
         }
     }

@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use stagedoor_http::{Body, BodyError, Headers, RequestHead, ResponseHead};
 use stagedoor_policy::Verdict;
 
+use crate::clients::Client;
 use crate::gateway_response::Fault;
 use crate::ids;
 use crate::phases::caching::CacheTurn;
@@ -46,6 +47,8 @@ pub struct Exchange<'a> {
     pub received_at: SystemTime,
     /// What the resource policy says to somebody unknown, once it was asked.
     pub resource_verdict: Option<Verdict>,
+    /// The API key that the request has, once it is known, and its usage plan.
+    pub client: Option<Client>,
     /// What goes to the integration, where it is not the client's own request.
     pub integration_request: IntegrationRequest,
     /// What came back from the integration, until it is turned into the response.
@@ -102,6 +105,7 @@ impl<'a> Exchange<'a> {
             started: Instant::now(),
             received_at: SystemTime::now(),
             resource_verdict: None,
+            client: None,
             integration_request: IntegrationRequest::default(),
             integration_answer: None,
             response: None,

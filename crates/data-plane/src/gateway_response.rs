@@ -243,6 +243,24 @@ impl Fault {
         Self { message: Cow::Owned(message), ..Self::new(Kind::BadRequestBody, reason) }
     }
 
+    /// The method wants an API key, and the request has none that may call it.
+    #[must_use]
+    pub fn invalid_api_key() -> Self {
+        Self::new(Kind::InvalidApiKey, "no enabled API key that a usage plan allows to call this stage")
+    }
+
+    /// Requests come faster than a throttle allows.
+    #[must_use]
+    pub fn throttled() -> Self {
+        Self::new(Kind::Throttled, "a throttle has no token left")
+    }
+
+    /// The API key has used up its quota.
+    #[must_use]
+    pub fn quota_exceeded() -> Self {
+        Self::new(Kind::QuotaExceeded, "the quota of the API key's usage plan is used up")
+    }
+
     /// The API or stage is not served. There is no plan then, and so nothing that could change the answer.
     #[must_use]
     pub fn forbidden_response(request_id: Bytes, extended_request_id: Bytes) -> (ResponseHead, Body) {

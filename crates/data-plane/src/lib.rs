@@ -7,6 +7,7 @@
 mod accept;
 pub mod backends;
 pub mod cache;
+pub mod clients;
 mod connection;
 pub mod context;
 pub mod edge;

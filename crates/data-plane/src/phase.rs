@@ -11,6 +11,10 @@ pub enum Phase {
     ResourcePolicy,
     /// The method's authorizer.
     Authorizer,
+    /// The client's API key, and a usage plan for it.
+    ApiKey,
+    /// Throttles and quotas.
+    Throttle,
     /// Required parameters and the body's model.
     Validation,
     /// Looks whether the stage's cache has the response.
@@ -31,7 +35,7 @@ impl Phase {
     #[must_use]
     pub fn is_execution(self) -> bool {
         match self {
-            Self::ResourcePolicy | Self::Authorizer => false,
+            Self::ResourcePolicy | Self::Authorizer | Self::ApiKey | Self::Throttle => false,
             Self::Validation
             | Self::CacheLookup
             | Self::RequestTransformation
@@ -47,6 +51,8 @@ impl Phase {
     pub fn needed(
         has_resource_policy: bool,
         authorization: &Authorization,
+        wants_key: bool,
+        is_throttled: bool,
         validates: bool,
         caches: bool,
         integration: &Integration,
@@ -61,6 +67,8 @@ impl Phase {
                 Authorization::None => false,
                 Authorization::Lambda(_) => true,
             },
+            Self::ApiKey => wants_key,
+            Self::Throttle => is_throttled,
             Self::Validation => validates,
             Self::RequestTransformation | Self::ResponseTransformation => transforms,
             Self::CacheLookup | Self::CacheStore => caches,

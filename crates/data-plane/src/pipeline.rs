@@ -24,15 +24,19 @@ use crate::worker::{ConnectionInfo, Worker};
 ///
 /// 1. the resource policy, whose explicit denials come before an authorizer is asked;
 /// 2. the authorizer, so that nobody learns from validation what an API expects who may not call it;
-/// 3. validation, before anything is spent on a request that must fail;
-/// 4. a look into the stage's cache, which only requests that may be answered get to see;
-/// 5. the request's transformation, which may read the body that validation has already read;
-/// 6. the integration;
-/// 7. the transformation of its answer, which sees what the request's templates left behind;
-/// 8. the cache, which keeps the response as the client gets it, before it is given a coding.
+/// 3. the API key, which an authorizer may have named;
+/// 4. throttles and quotas, which depend on the key's usage plan, and protect all that follows;
+/// 5. validation, before anything is spent on a request that must fail;
+/// 6. a look into the stage's cache, which only requests that may be answered get to see;
+/// 7. the request's transformation, which may read the body that validation has already read;
+/// 8. the integration;
+/// 9. the transformation of its answer, which sees what the request's templates left behind;
+/// 10. the cache, which keeps the response as the client gets it, before it is given a coding.
 pub const REST: &[Phase] = &[
     Phase::ResourcePolicy,
     Phase::Authorizer,
+    Phase::ApiKey,
+    Phase::Throttle,
     Phase::Validation,
     Phase::CacheLookup,
     Phase::RequestTransformation,
@@ -180,6 +184,8 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
         let outcome = match phase {
             Phase::ResourcePolicy => phases::authorization::resource_policy(exchange),
             Phase::Authorizer => phases::authorization::authorizer(exchange).await,
+            Phase::ApiKey => phases::api_key::run(exchange),
+            Phase::Throttle => phases::throttle::run(exchange).await,
             Phase::Validation => phases::validation::run(exchange).await,
             Phase::CacheLookup => phases::caching::lookup(exchange).await,
             Phase::RequestTransformation => phases::transformation::request(exchange).await,

@@ -12,8 +12,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use stagedoor_http::{Body, BodyError, BodyStream};
+use stagedoor_shared_state::{Bucket, Counters, Limit};
 use tokio::sync::{Notify, mpsc};
 
+use crate::clients::CurrentClients;
 use crate::forward::{Pool, UpstreamTls};
 use crate::lambda::LambdaInvoker;
 use crate::logs::{LogBuffer, LogWriter};
@@ -25,12 +27,26 @@ use crate::published::{Current, View};
 pub struct Services {
     /// What is being served.
     pub current: Current,
+    /// API keys and usage plans.
+    pub clients: CurrentClients,
+    /// What counts requests.
+    pub counters: Arc<dyn Counters>,
+    /// How fast all of the account's APIs may be called together, if that is limited.
+    pub account: Option<AccountThrottle>,
     /// Where Lambda functions run.
     pub lambda: Arc<dyn LambdaInvoker>,
     /// TLS towards backends.
     pub tls: UpstreamTls,
     /// Writes log lines; without one, stages log nothing.
     pub logs: Option<Arc<LogWriter>>,
+}
+
+/// How fast all of an account's APIs may be called together.
+pub struct AccountThrottle {
+    /// The limit.
+    pub limit: Limit,
+    /// What holds it.
+    pub bucket: Arc<dyn Bucket>,
 }
 
 /// Answers what is not API traffic, on listeners that have such a thing: the control plane.

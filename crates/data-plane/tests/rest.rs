@@ -587,10 +587,8 @@ fn what_would_be_left_open_does_not_compile() {
         "\"101\" is no status code from 200 to 599",
     );
     check(|d| method(d)["authorizationType"] = json!("AWS_IAM"), json!({}), "authorization type AWS_IAM");
-    check(|d| method(d)["apiKeyRequired"] = json!(true), json!({}), "API keys");
     check(|d| d["restApi"] = json!({"policy": "{}"}), json!({}), "resource policies");
     check(|_| (), json!({"webAclArn": "arn:x"}), "web ACLs");
-    check(|_| (), json!({"methodSettings": {"*/*": {"throttlingRateLimit": 1.0}}}), "throttling");
     check(|d| method(d)["methodIntegration"] = Value::Null, json!({}), "No integration defined for method");
     check(
         |d| {

@@ -27,6 +27,9 @@ pub(crate) struct Config {
     pub(crate) log_destinations: Vec<LogDestination>,
     /// Where VPC links lead.
     pub(crate) vpc_links: Vec<ConfiguredVpcLink>,
+    /// How fast all APIs together may be called. Not limited by default: AWS's limit, 10,000 a second and 5,000 at
+    /// once, is what its own service takes from an account.
+    pub(crate) account_throttle: Option<AccountThrottle>,
 }
 
 /// A file for the log lines that a stage sends to an ARN.
@@ -48,6 +51,16 @@ pub(crate) struct ConfiguredVpcLink {
     targets: Vec<String>,
 }
 
+/// A limit for all APIs together.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccountThrottle {
+    /// Requests a second.
+    pub(crate) rate_limit: f64,
+    /// Requests at once.
+    pub(crate) burst_limit: u32,
+}
+
 /// One access key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +80,7 @@ impl Default for Config {
             quotas: Quotas::default(),
             log_destinations: Vec::new(),
             vpc_links: Vec::new(),
+            account_throttle: None,
         }
     }
 }
@@ -102,6 +116,11 @@ impl Config {
             return Err("log_destinations need both arn and file".to_owned());
         }
         config.vpc_link_targets()?;
+        if let Some(AccountThrottle { rate_limit, burst_limit }) = config.account_throttle
+            && !(rate_limit.is_finite() && rate_limit >= 0.0 && i32::try_from(burst_limit).is_ok())
+        {
+            return Err("account_throttle needs a rate_limit and a burst_limit of at least 0".to_owned());
+        }
         Ok(config)
     }
 
@@ -179,6 +198,9 @@ mod tests {
         check("[[vpc_links]]\nname = 'a'\ntargets = ['10.0.0.1:80', '[::1]:81']", Ok(0));
         check("[[vpc_links]]\nname = 'a'\ntargets = ['http://a']", Err("is no host and port"));
         check("[[vpc_links]]\nname = 'a'\ntargets = []", Err("needs targets"));
+        check("[account_throttle]\nrate_limit = 0.5\nburst_limit = 1", Ok(0));
+        check("[account_throttle]\nrate_limit = -1.0\nburst_limit = 1", Err("account_throttle needs"));
+        check("[account_throttle]\nrate_limit = 1.0", Err("missing field `burst_limit`"));
         check("[[credentials]]\naccess_key_id = 'a'", Err("missing field `secret_access_key`"));
     }
 }

@@ -14,6 +14,7 @@ mod report;
 mod serve;
 mod tester;
 mod up;
+mod usage;
 
 use std::process::ExitCode;
 

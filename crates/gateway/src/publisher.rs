@@ -1,25 +1,38 @@
 //! The hand-over from definitions to traffic: follows the store's change feed, compiles what has changed and swaps it
 //! in. A stage that does not compile any more keeps serving what it served before.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use stagedoor_control_plane::clients::ClientKey;
 use stagedoor_control_plane::deployed::{DeployedApi, DeployedStage};
 use stagedoor_control_plane::store::Revision;
 use stagedoor_control_plane::{ApiError, ControlPlane};
+use stagedoor_data_plane::clients::{Clients, ClientsBuilder, CurrentClients};
 use stagedoor_data_plane::plan::{self, CompileSettings, Plan, PlanError};
 use stagedoor_data_plane::published::{Current, Published, PublishedApi};
+use stagedoor_shared_state::Counters;
 use tokio::sync::watch;
 
 /// Keeps what is served the same as what is deployed.
 pub(crate) struct Publisher {
     control_plane: Arc<ControlPlane>,
-    current: Current,
+    target: Target,
     settings: CompileSettings,
     /// Which revision of each stage its plan was compiled from, by API and stage name.
     compiled: HashMap<(String, String), Revision>,
     revision: Revision,
     published: watch::Sender<Revision>,
+}
+
+/// Where things are published.
+pub(crate) struct Target {
+    /// Stages.
+    pub(crate) current: Current,
+    /// API keys and usage plans, which belong to no deployment.
+    pub(crate) clients: CurrentClients,
+    /// What has been counted for keys and plans; what is gone is forgotten.
+    pub(crate) counters: Arc<dyn Counters>,
 }
 
 /// Waits for changes to be served.
@@ -45,16 +58,17 @@ impl Publisher {
     /// [`ApiError`] if the store cannot be read.
     pub(crate) fn start(
         control_plane: Arc<ControlPlane>,
-        current: Current,
+        target: Target,
         settings: CompileSettings,
     ) -> Result<(Self, Follow), ApiError> {
         let (published, follow) = watch::channel(0);
         let follow = Follow { control_plane: Arc::clone(&control_plane), published: follow };
         let mut publisher =
-            Self { control_plane, current, settings, compiled: HashMap::new(), revision: 0, published };
+            Self { control_plane, target, settings, compiled: HashMap::new(), revision: 0, published };
         publisher.revision = publisher.control_plane.revision()?;
         let all = publisher.control_plane.api_ids()?;
         publisher.publish(&all)?;
+        publisher.publish_all_clients()?;
         publisher.published.send_replace(publisher.revision);
         Ok((publisher, follow))
     }
@@ -86,19 +100,66 @@ impl Publisher {
             Some(changed) => changed,
             None => {
                 let mut all = self.control_plane.api_ids()?;
-                all.extend(self.current.load().apis.keys().cloned());
+                all.extend(self.target.current.load().apis.keys().cloned());
                 all
             }
         };
         let result = if changed.is_empty() { Ok(()) } else { self.publish(&changed) };
+        let result = result.and(self.publish_clients());
         // What cannot be published now could not be a moment later either; a later change to it is tried again.
         self.revision = revision;
         self.published.send_replace(revision);
         result
     }
 
+    /// Publishes the API keys and usage plans that have changed.
+    fn publish_clients(&self) -> Result<(), ApiError> {
+        let Some(changes) = self.control_plane.clients_changed_since(self.revision)? else {
+            return self.publish_all_clients();
+        };
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut builder = ClientsBuilder::new(&self.target.clients.load());
+        for (id, plan) in &changes.plans {
+            match plan {
+                Some(plan) => builder.set_plan(plan),
+                None => builder.remove_plan(id),
+            }
+        }
+        for (value, key) in &changes.keys {
+            match key {
+                Some(key) => add(&mut builder, key),
+                None => builder.remove_key(value),
+            }
+        }
+        self.target.clients.store(Arc::new(builder.finish()));
+        let gone_plan = |plan: &str| changes.plans.iter().any(|(id, found)| id == plan && found.is_none());
+        if !changes.gone.is_empty() || changes.plans.iter().any(|(_, plan)| plan.is_none()) {
+            self.target.counters.forget(&|plan, key| !gone_plan(plan) && !changes.gone.contains(key));
+        }
+        Ok(())
+    }
+
+    /// Publishes all API keys and usage plans.
+    fn publish_all_clients(&self) -> Result<(), ApiError> {
+        let mut builder = ClientsBuilder::new(&Clients::default());
+        let plans = self.control_plane.usage_plans()?;
+        for plan in &plans {
+            builder.set_plan(plan);
+        }
+        self.control_plane.each_client_key(|key| add(&mut builder, &key))?;
+        self.target.clients.store(Arc::new(builder.finish()));
+        let plans: HashSet<_> = plans.into_iter().filter_map(|plan| plan.id).collect();
+        // A key that has left its plan may come back to what it had used.
+        self.target
+            .counters
+            .forget(&|plan, key| plans.contains(plan) && self.control_plane.has_api_key(key).unwrap_or(true));
+        Ok(())
+    }
+
     fn publish(&mut self, apis: &BTreeSet<String>) -> Result<(), ApiError> {
-        let before = self.current.load_full();
+        let before = self.target.current.load_full();
         let mut now = Published { apis: before.apis.clone() };
         for id in apis {
             match self.control_plane.deployed_api(id)? {
@@ -116,7 +177,7 @@ impl Publisher {
         self.settings.metrics.keep(|labels| {
             now.apis.get(&labels.api_id).is_some_and(|api| api.stages.contains_key(&labels.stage))
         });
-        self.current.store(Arc::new(now));
+        self.target.current.store(Arc::new(now));
         Ok(())
     }
 
@@ -158,4 +219,8 @@ fn compile(deployed: &DeployedStage, settings: &CompileSettings) -> Result<Plan,
         canary.percent_traffic,
         plan::compile_canary(&canary.snapshot, &canary.stage, settings)?,
     ))
+}
+
+fn add(builder: &mut ClientsBuilder, key: &ClientKey) {
+    builder.set_key(&key.id, &key.value, key.enabled, key.plans.iter().map(String::as_str));
 }

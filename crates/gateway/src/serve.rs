@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stagedoor_control_plane::{ControlPlane, Settings};
+use stagedoor_data_plane::clients::Clients;
 use stagedoor_data_plane::listener::{self, ListenError, Listener};
 use stagedoor_data_plane::logs::LogWriter;
 use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::plan::CompileSettings;
 use stagedoor_data_plane::published;
 use stagedoor_data_plane::test_invoke::Tester;
-use stagedoor_data_plane::worker::Services;
+use stagedoor_data_plane::worker::{self, Services};
 use stagedoor_functions::{ApiSettings, LambdaApi};
+use stagedoor_shared_state::{Counters, Limit, MemoryCounters};
 use stagedoor_store::RedbStore;
 use stagedoor_templates::Problem;
 use stagedoor_wire::{Wire, WireSettings};
@@ -23,12 +25,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::check::CompileCheck;
 use crate::cli::ServeOptions;
-use crate::config::Config;
+use crate::config::{AccountThrottle, Config};
 use crate::control::Control;
 use crate::lambda;
-use crate::publisher::Publisher;
+use crate::publisher::{self, Publisher};
 use crate::tester::PipelineTester;
-use crate::up;
+use crate::{up, usage};
 
 /// How long requests in flight may take to finish once the process has been asked to end.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
@@ -108,22 +110,34 @@ async fn serve(
         log_destinations: config.log_destinations().map_err(Failure::Config)?,
         metrics: Arc::clone(&metrics),
         vpc_links: config.vpc_link_targets().map_err(Failure::Config)?,
+        has_account_throttle: config.account_throttle.is_some(),
     };
-    // What is compiled to be thrown away counts in nothing that is shown.
-    let trial = CompileSettings { metrics: Metrics::new(1), ..compile.clone() };
+    // What is compiled to be thrown away counts in nothing that is shown, and takes no tokens.
+    let trial = CompileSettings { metrics: Metrics::new(1), has_account_throttle: false, ..compile.clone() };
     let logs = LogWriter::start()
         .map_err(|error| Failure::Other(format!("the log writer could not start: {error}")))?;
     let functions = lambda::start(options.control, config, project.is_some(), &options.data)
         .map_err(|error| Failure::Other(error.to_string()))?;
+    let counters: Arc<dyn Counters> =
+        Arc::new(MemoryCounters::open(&options.data).map_err(|error| Failure::Store(error.to_string()))?);
     let current = published::nothing_published();
+    let clients = Clients::none();
     let services = Arc::new(Services {
         current: Arc::clone(&current),
+        clients: Arc::clone(&clients),
+        counters: Arc::clone(&counters),
+        account: config.account_throttle.map(|limit| worker::AccountThrottle {
+            limit: Limit { rate: limit.rate_limit, burst: limit.burst_limit },
+            bucket: counters.bucket("account"),
+        }),
         lambda: Arc::new(lambda::Invoker(functions.clone())),
         tls: Default::default(),
         logs: Some(Arc::clone(&logs)),
     });
     let tester = Tester::start(Arc::clone(&services))
         .map_err(|error| Failure::Other(format!("the worker for tests could not start: {error}")))?;
+    let meter = usage::Meter { counters: Arc::clone(&counters), runtime: runtime.clone() };
+    let defaults = Settings::default();
     let settings = Settings {
         account_id: config.account_id.clone(),
         region: config.region.clone(),
@@ -131,7 +145,14 @@ async fn serve(
         quotas: config.quotas.clone(),
         deployment_check: Arc::new(CompileCheck(trial.clone())),
         method_tester: Arc::new(PipelineTester { tester, settings: trial }),
-        ..Settings::default()
+        usage: Arc::new(meter),
+        account_throttle: match config.account_throttle {
+            Some(AccountThrottle { rate_limit, burst_limit }) => {
+                (rate_limit, i32::try_from(burst_limit).unwrap_or(i32::MAX))
+            }
+            None => defaults.account_throttle,
+        },
+        ..defaults
     };
     let control_plane = Arc::new(ControlPlane::new(Arc::new(store), settings));
     let lambda = LambdaApi::open(
@@ -150,7 +171,8 @@ async fn serve(
         .transpose()
         .map_err(Failure::Definitions)?;
 
-    let (publisher, mut follow) = Publisher::start(Arc::clone(&control_plane), Arc::clone(&current), compile)
+    let target = publisher::Target { current, clients, counters };
+    let (publisher, mut follow) = Publisher::start(Arc::clone(&control_plane), target, compile)
         .map_err(|error| Failure::Store(error.to_string()))?;
     runtime.spawn(publisher.follow());
 

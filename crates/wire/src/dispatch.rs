@@ -107,6 +107,7 @@ operations! {
         GetStage => get_stage,
         GetStages => get_stages,
         GetTags => get_tags,
+        GetUsage => get_usage,
         GetUsagePlan => get_usage_plan,
         GetUsagePlanKey => get_usage_plan_key,
         GetUsagePlanKeys => get_usage_plan_keys,
@@ -145,6 +146,7 @@ operations! {
         UpdateResource => update_resource,
         UpdateRestApi => update_rest_api,
         UpdateStage => update_stage,
+        UpdateUsage => update_usage,
         UpdateUsagePlan => update_usage_plan,
         UpdateVpcLink => update_vpc_link,
     }

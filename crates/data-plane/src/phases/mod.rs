@@ -1,5 +1,6 @@
 //! What happens to a request, one step a file.
 
+pub mod api_key;
 pub mod authorization;
 pub mod caching;
 pub mod compression;
@@ -8,5 +9,6 @@ pub mod content_handling;
 pub mod headers;
 pub mod integration;
 pub mod routing;
+pub mod throttle;
 pub mod transformation;
 pub mod validation;

@@ -17,6 +17,7 @@ use super::integration::{
     LambdaSource, MockIntegration, RequestTransformation, ResponseTransformation,
 };
 use super::mapping::Source;
+use super::throttle::Throttle;
 use super::uri::{UriTemplate, lambda_function, replace_stage_variables};
 use super::validation::Validation;
 use super::{CompileSettings, PlanError, method_settings};
@@ -44,6 +45,8 @@ pub struct MethodPlan {
     pub phases: Vec<Phase>,
     /// Who may call it.
     pub authorization: Authorization,
+    /// How fast it may be called.
+    pub throttle: Option<Throttle>,
     /// What its requests must have.
     pub validation: Option<Validation>,
     /// How responses are cached, if they are.
@@ -86,11 +89,6 @@ impl Scope<'_> {
         let before = errors.len();
         let authorization =
             self.authorizers.of(method).map_err(|message| errors.push(PlanError::new(&place, message))).ok();
-        if method.api_key_required == Some(true) {
-            let message = "API keys are not supported yet; the method would be open. Set apiKeyRequired to false to \
-                           serve it";
-            errors.push(PlanError::new(&place, message));
-        }
         let validation = Validation::compile(method, self.snapshot, &place, errors);
         let Some(shape) = &method.method_integration else {
             errors.push(PlanError::new(place, "No integration defined for method"));
@@ -104,14 +102,19 @@ impl Scope<'_> {
         let (integration, authorization) = (integration?, authorization?);
         // What streams is never whole, and AWS keeps none of it.
         let caching = caching.filter(|_| !integration.streams());
+        let setting = method_settings::of(self.stage, path, name);
+        let wants_key = method.api_key_required == Some(true);
+        let has_account_limit = self.settings.has_account_throttle;
+        let throttle = Throttle::compile(self.labels, setting, path, name, wants_key || has_account_limit);
         let phases = Phase::needed(
             self.has_resource_policy,
             &authorization,
+            wants_key,
+            throttle.is_some(),
             validation.is_some(),
             caching.is_some(),
             &integration,
         );
-        let setting = method_settings::of(self.stage, path, name);
         let counts = setting.is_some_and(|setting| setting.metrics_enabled == Some(true));
         let labels = || Labels { method: Some((name.to_owned(), path.to_owned())), ..self.labels.clone() };
         Some(MethodPlan {
@@ -120,6 +123,7 @@ impl Scope<'_> {
             metrics: counts.then(|| self.settings.metrics.series(labels())),
             phases,
             authorization,
+            throttle,
             validation,
             caching,
             integration,

@@ -12,6 +12,7 @@ mod method;
 pub mod method_settings;
 pub mod router;
 pub mod substitution;
+pub mod throttle;
 pub mod uri;
 pub mod validation;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use stagedoor_policy::Policy;
+pub use stagedoor_shapes::apigateway::ApiKeySourceType as ApiKeySource;
 use stagedoor_shapes::apigateway::{CacheClusterSize, EndpointType, Stage};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -82,6 +84,8 @@ pub struct CompileSettings {
     pub metrics: Arc<Metrics>,
     /// Where VPC links lead.
     pub vpc_links: VpcLinkTargets,
+    /// Whether all of the account's APIs together are throttled.
+    pub has_account_throttle: bool,
 }
 
 /// A stage, compiled.
@@ -105,6 +109,8 @@ pub struct Plan {
     pub web_acl_arn: Option<Box<str>>,
     /// How clients reach it, which decides the spelling of header names.
     pub endpoint_type: EndpointType,
+    /// Where its methods take API keys from.
+    pub api_key_source: ApiKeySource,
     /// What is handed on as bytes.
     pub binary_media_types: MediaTypes,
     /// The stage's variables.
@@ -328,6 +334,7 @@ fn compile_for(
         region: settings.region.as_str().into(),
         web_acl_arn: stage.web_acl_arn.as_deref().map(Into::into),
         endpoint_type: types.and_then(|types| types.first().copied()).unwrap_or(EndpointType::Edge),
+        api_key_source: api.api_key_source.unwrap_or(ApiKeySource::Header),
         binary_media_types,
         resource_policy,
         keeps_request_headers: gateway_responses.uses_request_headers()
@@ -368,17 +375,6 @@ fn refuse_what_is_not_built(stage: &Stage, errors: &mut Vec<PlanError>) {
         "client certificates are not supported yet; remove clientCertificateId",
     );
     refuse(is_set(&stage.web_acl_arn), &name, "web ACLs are not supported yet; remove the association");
-    for (key, setting) in stage.method_settings.iter().flatten() {
-        let place = format!("{name}, method setting {key}");
-        // AWS fills in the account's limits, 10,000 a second and 5,000 at once, when nothing else is asked for.
-        let throttled = setting.throttling_rate_limit.is_some_and(|rate| (0.0..10_000.0).contains(&rate))
-            || setting.throttling_burst_limit.is_some_and(|burst| (0..5_000).contains(&burst));
-        refuse(
-            throttled,
-            &place,
-            "throttling is not supported yet; remove throttlingRateLimit and throttlingBurstLimit",
-        );
-    }
 }
 
 #[cfg(test)]
@@ -394,6 +390,7 @@ impl Plan {
             log_destinations: LogDestinations::default(),
             metrics: Metrics::new(1),
             vpc_links: VpcLinkTargets::default(),
+            has_account_throttle: false,
         };
         compile(&snapshot, &stage, &settings).unwrap()
     }

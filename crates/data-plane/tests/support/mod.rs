@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use stagedoor_data_plane::clients::Clients;
 use stagedoor_data_plane::forward::UpstreamTls;
 use stagedoor_data_plane::lambda::{LambdaAnswer, LambdaCall, LambdaError, LambdaFuture, LambdaInvoker};
 use stagedoor_data_plane::listener::{self, Listener, Workers};
@@ -17,6 +18,7 @@ use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::plan::{self, CompileSettings, PlanError};
 use stagedoor_data_plane::published::{Published, PublishedApi, nothing_published};
 use stagedoor_data_plane::worker::Services;
+use stagedoor_shared_state::MemoryCounters;
 
 /// An API `abc` with a stage `dev`, being served.
 pub(crate) struct Api {
@@ -72,6 +74,7 @@ pub(crate) fn compile(definition: &Value, stage: &Value) -> Result<plan::Plan, V
         log_destinations: LogDestinations::default(),
         metrics: Metrics::new(1),
         vpc_links: Default::default(),
+        has_account_throttle: false,
     };
     let snapshot = serde_json::from_value(snapshot).unwrap();
     plan::compile(&snapshot, &serde_json::from_value(whole_stage).unwrap(), &settings)
@@ -100,7 +103,15 @@ impl Api {
         let current = nothing_published();
         current.store(Arc::new(Published { apis: HashMap::from([("abc".to_owned(), api)]) }));
         let lambda = Arc::new(Functions(Box::new(function)));
-        let services = Arc::new(Services { current, lambda, tls: UpstreamTls::default(), logs: None });
+        let services = Arc::new(Services {
+            current,
+            clients: Clients::none(),
+            counters: Arc::new(MemoryCounters::forgetful()),
+            account: None,
+            lambda,
+            tls: UpstreamTls::default(),
+            logs: None,
+        });
         let listener = Listener { address: SocketAddr::from(([127, 0, 0, 1], 0)), fallback: None };
         let workers = listener::start(&services, vec![listener], 1).unwrap();
         Self { address: workers.addresses()[0], workers: Some(workers) }
