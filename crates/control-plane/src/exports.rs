@@ -186,3 +186,5 @@ fn extensions(parameters: Option<&BTreeMap<String, String>>) -> Result<Extension
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::any_value;

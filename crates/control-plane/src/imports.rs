@@ -222,7 +222,8 @@ fn also(warnings: &[Finding]) -> String {
 
 /// A finding as a member of `warnings`. Messages of AWS's own name the place in AWS's way already.
 fn warning(finding: &Finding) -> String {
-    if finding.message.starts_with("Invalid format for ") {
+    let own = ["Invalid format for ", "Parse issue: ", "Reference to model '"];
+    if own.iter().any(|start| finding.message.starts_with(start)) {
         finding.message.clone()
     } else {
         finding.to_string()

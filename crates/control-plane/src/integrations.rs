@@ -267,7 +267,11 @@ fn check_aws_uri(uri: &str, kind: IntegrationType) -> Result<(), ApiError> {
     let Some((how @ ("path" | "action"), what)) = target else {
         return bad_request("AWS ARN for integration must contain path or action");
     };
-    let invokes_function = *service == "lambda" && how == "path" && what.contains("/functions/");
+    let function = what.split_once("/functions/").filter(|_| *service == "lambda" && how == "path");
+    let invokes_function = function.is_some();
+    if function.is_some_and(|(_, function)| !is_function(function)) {
+        return bad_request("Invalid function ARN or invalid uri");
+    }
     let invokes_stream = *service == "firehose" && how == "action";
     if kind == IntegrationType::AwsProxy && !invokes_function && !invokes_stream {
         return bad_request(
@@ -275,6 +279,16 @@ fn check_aws_uri(uri: &str, kind: IntegrationType) -> Result<(), ApiError> {
         );
     }
     Ok(())
+}
+
+/// Whether this names a function to invoke: its ARN, or one that stage variables complete, and what to do with it.
+fn is_function(text: &str) -> bool {
+    let arn =
+        text.strip_suffix("/invocations").or_else(|| text.strip_suffix("/response-streaming-invocations"));
+    let Some(arn) = arn else { return false };
+    let parts: Vec<&str> = arn.splitn(7, ':').collect();
+    let is_arn = matches!(parts.as_slice(), ["arn", _, "lambda", _, _, "function", name] if !name.is_empty());
+    is_arn || arn.contains("${stageVariables.")
 }
 
 fn apply(integration: &mut Integration, patch: &Patch<Field>) -> Result<(), ApiError> {
@@ -375,6 +389,15 @@ mod tests {
         check(AwsProxy, "arn:aws:apigateway:us-east-1:s3:path/b/k", no_lambda);
         check(Aws, "arn:aws:iam::0000000000:role/service-role/asdf", no_path);
         check(AwsProxy, function, no_path);
+        let no_function = "Invalid function ARN or invalid uri";
+        check(
+            AwsProxy,
+            "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/f/invocations",
+            no_function,
+        );
+        check(AwsProxy, &invocation.replace("/invocations", ""), no_function);
+        check(AwsProxy, &invocation.replace("MyLambda", "${stageVariables.f}"), "fine");
+        check(AwsProxy, &invocation.replace(function, "${stageVariables.arn}"), "fine");
         check(Aws, "non-valid-arn", no_arn);
         check(AwsProxy, "bad-arn:lambda:path/2015-03-31/functions/f/invocations", no_arn);
         check(Http, "http://example.com", "fine");

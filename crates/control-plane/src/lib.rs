@@ -29,6 +29,7 @@ mod mapping;
 mod memory;
 mod method_responses;
 mod methods;
+mod model_schema;
 mod model_template;
 mod models;
 mod page;

@@ -12,7 +12,7 @@ use crate::keys::{self, Kind};
 use crate::page::page;
 use crate::patch::{REPLACE, Style, Table};
 use crate::tx::Tx;
-use crate::{ids, methods, model_template};
+use crate::{ids, methods, model_schema, model_template};
 
 const EMPTY_SCHEMA: &str = "{\n  \"$schema\": \"http://json-schema.org/draft-04/schema#\",\n  \"title\" : \"Empty \
                             Schema\",\n  \"type\" : \"object\"\n}";
@@ -71,6 +71,7 @@ impl ControlPlane {
             self.api(tx, api)?;
             let name = required(&model.name);
             check(&model)?;
+            check_schema(tx, api, &model)?;
             let key = keys::one(api, Kind::Model, name);
             if tx.exists(&key)? {
                 return conflict("Model name already exists for this REST API");
@@ -145,6 +146,7 @@ impl ControlPlane {
                 }
             }
             check(&model)?;
+            check_schema(tx, api, &model)?;
             tx.put(&keys::one(api, Kind::Model, name), &model)?;
             Ok(model)
         })
@@ -200,6 +202,24 @@ fn find(tx: &Tx, api: &str, name: &str) -> Result<Model, ApiError> {
     }
 }
 
+/// Holds the schema of a model against AWS's rules. Imports leave out what is no keyword instead.
+fn check_schema(tx: &Tx, api: &str, model: &Model) -> Result<(), ApiError> {
+    if !required(&model.content_type).contains("json") {
+        return Ok(());
+    }
+    let Ok(schema) = serde_json::from_str::<Value>(required(&model.schema)) else { return Ok(()) };
+    let names: Vec<String> = tx.keys(&keys::all(api, Kind::Model))?;
+    let own = model.name.as_deref();
+    let is_model = |name: &str| own == Some(name) || names.contains(&keys::one(api, Kind::Model, name));
+    let errors = model_schema::errors(&schema, is_model);
+    if errors.is_empty() { Ok(()) } else { bad_request(invalid(&errors.join(", "))) }
+}
+
+/// AWS's words for a model that it does not take.
+pub(crate) fn invalid(errors: &str) -> String {
+    format!("Invalid model specified: Validation Result: warnings : [], errors : [{errors}]")
+}
+
 /// Holds a model against AWS's rules.
 ///
 /// # Errors
@@ -214,9 +234,7 @@ pub(crate) fn check(model: &Model) -> Result<(), ApiError> {
         return bad_request("Model schema must have at least 1 property or array items defined");
     }
     if required(&model.content_type).contains("json") && serde_json::from_str::<Value>(schema).is_err() {
-        return bad_request(
-            "Invalid model specified: Validation Result: warnings : [], errors : [Invalid model schema specified]",
-        );
+        return bad_request(invalid("Invalid model schema specified"));
     }
     Ok(())
 }

@@ -117,6 +117,13 @@ impl<'a> Reader<'a> {
             self.warn(Kind::UnknownName, place, format!("Reference to model '{name}' not found. Ignoring."));
             return Json::Object(Map::new());
         }
+        if !target.starts_with('#') {
+            // AWS says so and keeps the reference, and then the model that has it cannot be made.
+            let kind = if target.contains("://") { "URL" } else { "RELATIVE" };
+            let message = format!("Parse issue: Unable to load {kind} ref: {target} path: .");
+            self.warn(Kind::NotApplied, place, message);
+            return serde_json::json!({ "$ref": target });
+        }
         self.fail(place, references::missing(&target));
         Json::Null
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use super::*;
 
 /// Values of a few levels, with names and texts that are awkward to spell.
-pub(super) fn any_value() -> impl Strategy<Value = Value> {
+pub(crate) fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

@@ -8,7 +8,7 @@ use stagedoor_openapi::{
 use stagedoor_shapes::apigateway::{Authorizer, AuthorizerType, GatewayResponse, Model, RequestValidator};
 
 use super::apply::Import;
-use crate::{authorizers, gateway_responses, models};
+use crate::{authorizers, gateway_responses, model_schema, models};
 
 impl Import<'_> {
     pub(super) fn models(&mut self) {
@@ -45,6 +45,9 @@ impl Import<'_> {
             content_type: Some("application/json".to_owned()),
         };
         if let Err(error) = models::check(&model) {
+            self.fail(at, format!("Unable to create model for '{name}': {error}"));
+        } else if model_schema::leaves_its_api(&schema) {
+            let error = models::invalid("Model reference must be in canonical form");
             self.fail(at, format!("Unable to create model for '{name}': {error}"));
         }
         match found.and_then(|index| self.api.models.get_mut(index)) {
