@@ -45,6 +45,9 @@ def function(gateway, name, code, **environment):
         FunctionName=name, Runtime="python3.12", Handler="index.handler", Role="arn:aws:iam::000000000000:role/x",
         Code={"ZipFile": packed.getvalue()}, Environment={"Variables": environment}, Timeout=20,
     )  # fmt: skip
+    gateway.client("lambda").add_permission(
+        FunctionName=name, StatementId="gateway", Action="lambda:InvokeFunction", Principal="apigateway.amazonaws.com"
+    )
     return made["FunctionArn"]
 
 

@@ -48,11 +48,22 @@ def events(gateway, request_id, last):
     return eventually(found, what="the request's events")
 
 
-def function_arn(gateway, name="pets"):
+GUARD = """
+exports.handler = async event => {
+    const who = event.authorizationToken || event.headers["X-Who"];
+    if (who === "nobody") throw "Unauthorized";
+    if (who === "broken") return {principalId: "x"};
+    const Statement = [{Action: "execute-api:Invoke", Effect: "Deny", Resource: event.methodArn}];
+    return {principalId: "ann-the-caller", policyDocument: {Version: "2012-10-17", Statement}};
+};
+"""
+
+
+def function_arn(gateway, name="pets", code=FUNCTION):
     """A new function that API Gateway may call."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as content:
-        content.writestr("index.js", FUNCTION)
+        content.writestr("index.js", code)
     made = gateway.client("lambda").create_function(
         FunctionName=name, Runtime="nodejs22.x", Handler="index.handler", Role=f"arn:aws:iam::{ACCOUNT}:role/r",
         Code={"ZipFile": archive.getvalue()},
@@ -141,12 +152,13 @@ class TestTestInvokeMethod:
             restApiId=api.id, resourceId=api.resource(path), httpMethod=method, **options
         )
 
-    def texts(self, answer):
+    @staticmethod
+    def parse(answer):
         first, *lines = answer["log"].splitlines()
         request_id = re.fullmatch(r"Execution log for request ([0-9a-f-]{36})", first)[1]
         pattern = re.compile(r"\w{3} \w{3} \d\d \d\d:\d\d:\d\d UTC \d{4} : (.*)")
         texts = [pattern.fullmatch(line)[1] for line in lines]
-        assert texts[0] == f"Starting execution for request: {request_id}"
+        assert texts[0].startswith("Starting ") and texts[0].endswith(f" for request: {request_id}")
         return texts
 
     def test_a_function_that_is_not_deployed(self, gateway):
@@ -173,7 +185,7 @@ class TestTestInvokeMethod:
         assert (identity["apiKey"], identity["apiKeyId"]) == ("test-invoke-api-key", "test-invoke-api-key-id")
         assert identity["sourceIp"] == "test-invoke-source-ip"
         assert identity["userArn"] == f"arn:aws:iam::{ACCOUNT}:root"
-        texts = self.texts(answer)
+        texts = self.parse(answer)
         uri = f"https://lambda.{REGION}.amazonaws.com/2015-03-31/functions/{arn}/invocations"
         assert f"Endpoint request URI: {uri}" in texts and f"Sending request to {uri}" in texts
         (headers,) = [text for text in texts if text.startswith("Endpoint request headers: {X-Amz-Date=")]
@@ -195,13 +207,13 @@ class TestTestInvokeMethod:
         assert re.fullmatch(
             "Lambda execution failed with status 200 due to customer function error: no such pet. Lambda request id: "
             "[0-9a-f-]{36}",
-            self.texts(broken)[-2],
+            self.parse(broken)[-2],
         )
         expected = {"/malformed": ("Malformed Lambda proxy response", 502), "/missing": ("Invalid permissions on Lambda function", 500)}
         for path, (text, status) in expected.items():
             answer = self.invoke(api, path)
             assert answer["status"] == status
-            assert self.texts(answer)[-2] == f"Execution failed due to configuration error: {text}"
+            assert self.parse(answer)[-2] == f"Execution failed due to configuration error: {text}"
 
     def test_who_may_call_is_not_asked(self, gateway):
         api = gateway.rest_api()
@@ -231,17 +243,17 @@ class TestTestInvokeMethod:
         answer = self.invoke(api, "/", "POST", body="{}")
         assert answer["status"] == 400 and answer["body"] == '{"message":"Invalid request body"}'
         assert answer["headers"] == {"x-amzn-ErrorType": "BadRequestException"}
-        texts = self.texts(answer)
+        texts = self.parse(answer)
         assert texts[-2].startswith("Request body does not match model schema for content type application/json: [")
         assert texts[-1] == "Method completed with status: 400"
         answer = self.invoke(api, "/", "POST", body='{"NoteId": 1}')
         assert answer["status"] == 200
-        assert "Request validation succeeded for content type application/json" in self.texts(answer)
+        assert "Request validation succeeded for content type application/json" in self.parse(answer)
         # No response fits any more.
         client.delete_integration_response(**where, statusCode="200")
         answer = self.invoke(api, "/", "POST", body='{"NoteId": 1}')
         assert answer["status"] == 500
-        assert self.texts(answer)[-2].startswith(
+        assert self.parse(answer)[-2].startswith(
             "Execution failed due to configuration error: No match for output mapping and no default output mapping "
             "configured. Endpoint Response Status Code: 200"
         )
@@ -260,6 +272,60 @@ class TestTestInvokeMethod:
                 )
             assert error.value.response["Error"]["Code"] == code
             assert message in error.value.response["Error"]["Message"]
+
+
+class TestTestInvokeAuthorizer:
+    def authorizer(self, gateway, api, kind="TOKEN", source="method.request.header.Authorization", **options):
+        arn = function_arn(gateway, "guard", GUARD)
+        return api.client.create_authorizer(
+            restApiId=api.id, name="guard", type=kind, identitySource=source, authorizerUri=lambda_uri(arn), **options
+        )["id"]
+
+    def test_what_a_function_says(self, gateway):
+        api = gateway.rest_api()
+        guard = self.authorizer(gateway, api)
+        answer = api.client.test_invoke_authorizer(
+            restApiId=api.id, authorizerId=guard, headers={"Authorization": "secret-token"}, pathWithQueryString="/pets"
+        )
+        assert (answer["clientStatus"], answer["principalId"]) == (200, "ann-the-caller")
+        assert json.loads(answer["policy"])["Statement"][0]["Effect"] == "Deny"  # told, and held against nothing
+        texts = TestTestInvokeMethod.parse(answer)
+        assert texts[0].startswith(f"Starting authorizer: {guard} for request: ")
+        assert texts[1] == "Incoming identity: ******-token"
+        assert texts[2].startswith(f"Endpoint request URI: https://lambda.{REGION}.amazonaws.com/2015-03-31/functions/arn:")
+        event = json.loads(texts[3].removeprefix("Endpoint request body after transformations: "))
+        arn = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api.id}/ESTestInvoke-stage/GET/pets"
+        assert event == {"type": "TOKEN", "methodArn": arn, "authorizationToken": "secret-token"}
+        assert texts[4].startswith("Sending request to https://lambda.")
+        assert texts[5].startswith('Authorizer result body before parsing: {"principalId":"ann-the-caller"')
+        assert texts[6:] == [
+            "Using valid authorizer policy for principal: ********caller", "Successfully completed authorizer execution",
+        ]  # fmt: skip
+
+    def test_refusals_and_failures(self, gateway):
+        api = gateway.rest_api()
+        guard = self.authorizer(gateway, api, "REQUEST", "method.request.header.X-Who")
+
+        def ask(**headers):
+            answer = api.client.test_invoke_authorizer(restApiId=api.id, authorizerId=guard, headers=headers)
+            assert "principalId" not in answer and "policy" not in answer
+            return answer["clientStatus"], TestTestInvokeMethod.parse(answer)
+
+        status, texts = ask()
+        assert status == 401 and texts[-1].startswith("Unauthorized request: ")
+        status, texts = ask(**{"X-Who": "nobody"})
+        assert status == 401 and texts[1] == "Incoming identity: {method.request.header.X-Who=******}"
+        status, texts = ask(**{"X-Who": "broken"})
+        assert status == 500 and texts[-1] == "AuthorizerConfigurationException"
+        assert texts[-2].startswith("Execution failed due to configuration error: ")
+
+    def test_what_cannot_be_asked(self, gateway):
+        api = gateway.rest_api()
+        with pytest.raises(botocore.exceptions.ClientError) as error:
+            api.client.test_invoke_authorizer(restApiId=api.id, authorizerId="none00")
+        assert error.value.response["Error"] == {
+            "Code": "NotFoundException", "Message": "Invalid Authorizer identifier specified",
+        }  # fmt: skip
 
 
 class TestMetrics:

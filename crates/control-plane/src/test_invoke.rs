@@ -1,7 +1,8 @@
-//! `TestInvokeMethod`: calls a method as it is defined now, deployed or not.
+//! `TestInvokeMethod` and `TestInvokeAuthorizer`: call a method or an authorizer as it is defined now, deployed or not.
 
 use stagedoor_shapes::apigateway::{
-    Integration, Method, Resource, Stage, TestInvokeMethodRequest, TestInvokeMethodResponse,
+    AuthorizerType, Integration, IntegrationType, Method, Resource, Stage, TestInvokeAuthorizerRequest,
+    TestInvokeAuthorizerResponse, TestInvokeMethodRequest, TestInvokeMethodResponse,
 };
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -10,6 +11,8 @@ use crate::control_plane::{ControlPlane, bad_request, not_found, required};
 
 /// The stage that AWS shows to what a test calls.
 const STAGE: &str = "test-invoke-stage";
+/// The same for authorizers.
+const AUTHORIZER_STAGE: &str = "ESTestInvoke-stage";
 
 /// Runs a method. The data plane's pipeline stands behind it.
 pub trait MethodTester: Send + Sync {
@@ -23,6 +26,17 @@ pub trait MethodTester: Send + Sync {
         stage: &Stage,
         input: &TestInvokeMethodRequest,
     ) -> Result<TestInvokeMethodResponse, Vec<String>>;
+
+    /// Asks the only authorizer of a snapshot about a request to its only method. Blocks until it has answered.
+    ///
+    /// # Errors
+    /// As for [`MethodTester::test`].
+    fn test_authorizer(
+        &self,
+        snapshot: &RestApiSnapshot,
+        stage: &Stage,
+        input: &TestInvokeAuthorizerRequest,
+    ) -> Result<TestInvokeAuthorizerResponse, Vec<String>>;
 }
 
 /// Calls nothing, for tests and tools that serve no traffic.
@@ -38,9 +52,72 @@ impl MethodTester for NoTester {
     ) -> Result<TestInvokeMethodResponse, Vec<String>> {
         Err(Vec::new())
     }
+
+    fn test_authorizer(
+        &self,
+        _: &RestApiSnapshot,
+        _: &Stage,
+        _: &TestInvokeAuthorizerRequest,
+    ) -> Result<TestInvokeAuthorizerResponse, Vec<String>> {
+        Err(Vec::new())
+    }
+}
+
+fn refused(errors: &[String]) -> ApiError {
+    if errors.is_empty() {
+        return ApiError::NotImplemented("Nothing here can call methods".to_owned());
+    }
+    ApiError::BadRequest(errors.join("; "))
 }
 
 impl ControlPlane {
+    /// `TestInvokeAuthorizer`. The answer tells what the authorizer said of a caller; it is held against no method.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] for an unknown API or authorizer, [`ApiError::BadRequest`] for one that cannot be asked.
+    pub fn test_invoke_authorizer(
+        &self,
+        input: TestInvokeAuthorizerRequest,
+    ) -> Result<TestInvokeAuthorizerResponse, ApiError> {
+        let api = required(&input.rest_api_id);
+        let mut snapshot = self.read(|tx| self.load_api(tx, api))?;
+        let id = required(&input.authorizer_id);
+        snapshot.authorizers.retain(|authorizer| authorizer.id.as_deref() == Some(id));
+        let Some(authorizer) = snapshot.authorizers.first() else {
+            return not_found("Invalid Authorizer identifier specified");
+        };
+        if input.additional_context.as_ref().is_some_and(|context| !context.is_empty()) {
+            return bad_request("additionalContext is not supported yet");
+        }
+        let kind = match authorizer.type_ {
+            Some(AuthorizerType::CognitoUserPools) => "COGNITO_USER_POOLS",
+            _ => "CUSTOM",
+        };
+        let method = Method {
+            http_method: Some("GET".to_owned()),
+            authorization_type: Some(kind.to_owned()),
+            authorizer_id: Some(id.to_owned()),
+            method_integration: Some(Integration {
+                type_: Some(IntegrationType::Mock),
+                ..Integration::default()
+            }),
+            ..Method::default()
+        };
+        snapshot.resources = vec![Resource {
+            path: Some("/".to_owned()),
+            resource_methods: Some([("GET".to_owned(), method)].into()),
+            ..Resource::default()
+        }];
+        snapshot.rest_api.policy = None;
+        let stage = Stage {
+            stage_name: Some(AUTHORIZER_STAGE.to_owned()),
+            variables: input.stage_variables.clone(),
+            ..Stage::default()
+        };
+        let tester = &self.settings.method_tester;
+        tester.test_authorizer(&snapshot, &stage, &input).map_err(|errors| refused(&errors))
+    }
+
     /// `TestInvokeMethod`. Who may call the method is not asked, as on AWS: authorizers, API keys, throttling and the
     /// resource policy are passed over.
     ///
@@ -70,12 +147,7 @@ impl ControlPlane {
             variables: input.stage_variables.clone(),
             ..Stage::default()
         };
-        self.settings.method_tester.test(&snapshot, &stage, &input).map_err(|errors| {
-            if errors.is_empty() {
-                return ApiError::NotImplemented("Nothing here can call methods".to_owned());
-            }
-            ApiError::BadRequest(errors.join("; "))
-        })
+        self.settings.method_tester.test(&snapshot, &stage, &input).map_err(|errors| refused(&errors))
     }
 }
 

@@ -53,6 +53,12 @@ impl Fault {
         self.logged(format!("Execution failed due to configuration error: {text}"))
     }
 
+    /// AWS's name for the kind of failure.
+    #[must_use]
+    pub fn error_type(&self) -> &'static str {
+        defaults(self.kind).error_type
+    }
+
     /// What the execution log says about it.
     #[must_use]
     pub fn execution_log_text(&self) -> String {

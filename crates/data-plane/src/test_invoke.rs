@@ -1,4 +1,5 @@
-//! `TestInvokeMethod`: one method of a definition that is not deployed, run through the same pipeline as traffic.
+//! `TestInvokeMethod` and `TestInvokeAuthorizer`: one method or authorizer of a definition that is not deployed, run
+//! through the same code as traffic.
 //!
 //! Tests run on a worker of their own, which takes no connections, so that a slow one delays nobody's requests.
 
@@ -10,12 +11,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use serde_json::{Map, Value};
 use stagedoor_http::{Body, Headers, RequestHead, Version};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use crate::exchange::Exchange;
 use crate::logs::execution::{ExecutionLogSettings, response_headers};
+use crate::phases::authorization;
 use crate::pipeline;
 use crate::plan::{MAX_PAYLOAD_BYTES, Plan};
 use crate::worker::{ConnectionInfo, Services, Worker};
@@ -58,10 +61,26 @@ pub struct MethodTestAnswer {
 /// Runs tests.
 pub struct Tester(mpsc::UnboundedSender<Job>);
 
-struct Job {
-    plan: Plan,
-    test: MethodTest,
-    answer: oneshot::Sender<MethodTestAnswer>,
+/// What an authorizer said.
+#[derive(Clone, Debug)]
+pub struct AuthorizerTestAnswer {
+    /// The status that a client would get on the authorizer's account.
+    pub status: u16,
+    /// Who the caller is.
+    pub principal_id: Option<String>,
+    /// The policy of an authorizer function's answer.
+    pub policy: Option<String>,
+    /// The claims of a user pool's token.
+    pub claims: Option<Map<String, Value>>,
+    /// The execution log.
+    pub log: String,
+    /// How long it took.
+    pub latency: Duration,
+}
+
+enum Job {
+    Method(Plan, MethodTest, oneshot::Sender<MethodTestAnswer>),
+    Authorizer(Plan, MethodTest, oneshot::Sender<AuthorizerTestAnswer>),
 }
 
 impl Tester {
@@ -82,24 +101,46 @@ impl Tester {
     #[must_use]
     pub fn run(&self, plan: Plan, test: MethodTest) -> Option<MethodTestAnswer> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Job { plan, test, answer }).ok()?;
+        self.0.send(Job::Method(plan, test, answer)).ok()?;
+        answered.blocking_recv().ok()
+    }
+
+    /// Asks the authorizer of a plan's only method. Blocks until it has answered; nothing if the worker is gone.
+    #[must_use]
+    pub fn run_authorizer(&self, plan: Plan, test: MethodTest) -> Option<AuthorizerTestAnswer> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Job::Authorizer(plan, test, answer)).ok()?;
         answered.blocking_recv().ok()
     }
 }
 
 async fn serve(worker: Rc<Worker>, mut jobs: mpsc::UnboundedReceiver<Job>) {
-    while let Some(Job { plan, test, answer }) = jobs.recv().await {
+    while let Some(job) = jobs.recv().await {
         let worker = Rc::clone(&worker);
         tokio::task::spawn_local(async move {
             // Whoever asked may have given up.
-            let _ = answer.send(run(&worker, &plan, test).await);
+            match job {
+                Job::Method(plan, test, answer) => _ = answer.send(run(&worker, &plan, test).await),
+                Job::Authorizer(plan, test, answer) => {
+                    _ = answer.send(run_authorizer(&worker, &plan, test).await);
+                }
+            }
         });
     }
 }
 
-async fn run(worker: &Rc<Worker>, plan: &Plan, test: MethodTest) -> MethodTestAnswer {
+/// Connections that tests pretend to come in on.
+fn connection() -> ConnectionInfo {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let connection = ConnectionInfo { peer: nowhere, local: nowhere, tls: true };
+    ConnectionInfo { peer: nowhere, local: nowhere, tls: true }
+}
+
+fn exchange<'x>(
+    worker: &'x Rc<Worker>,
+    connection: &'x ConnectionInfo,
+    plan: &'x Plan,
+    test: MethodTest,
+) -> Exchange<'x> {
     let mut headers = Headers::with_capacity(test.headers.len());
     for (name, value) in test.headers {
         headers.append(name, value);
@@ -107,7 +148,7 @@ async fn run(worker: &Rc<Worker>, plan: &Plan, test: MethodTest) -> MethodTestAn
     let head =
         RequestHead { method: test.method, target: test.target.into(), version: Version::Http11, headers };
     let path = 0..head.path().len();
-    let mut exchange = Exchange::new(worker, &connection, plan, path, head, Body::from(test.body));
+    let mut exchange = Exchange::new(worker, connection, plan, path, head, Body::from(test.body));
     exchange.is_test = true;
     // A path that is not the method's leaves its parameters without values.
     exchange.route = plan.route(&exchange.head.method, exchange.path()).or_else(|| plan.only_route());
@@ -119,11 +160,35 @@ async fn run(worker: &Rc<Worker>, plan: &Plan, test: MethodTest) -> MethodTestAn
         *member = Some(plan.account_id.clone());
     }
     identity.user_arn = Some(format!("arn:aws:iam::{}:root", plan.account_id).into());
+    exchange
+}
 
+fn log_of(exchange: &mut Exchange<'_>) -> String {
+    let request_id = String::from_utf8_lossy(&exchange.request_id).into_owned();
+    exchange.record.log.take().map(|log| log.to_test_log(&request_id)).unwrap_or_default()
+}
+
+async fn run_authorizer(worker: &Rc<Worker>, plan: &Plan, test: MethodTest) -> AuthorizerTestAnswer {
+    let connection = connection();
+    let mut exchange = exchange(worker, &connection, plan, test);
+    let outcome = authorization::test(&mut exchange).await;
+    let latency = exchange.started.elapsed();
+    let (status, policy) = match outcome {
+        Ok(policy) => (200, policy),
+        Err(fault) => (fault.status().as_u16(), None),
+    };
+    let log = log_of(&mut exchange);
+    let record = exchange.record.authorizer.take().filter(|_| status == 200).unwrap_or_default();
+    let principal_id = record.principal_id.map(String::from);
+    AuthorizerTestAnswer { status, principal_id, policy, claims: record.claims, log, latency }
+}
+
+async fn run(worker: &Rc<Worker>, plan: &Plan, test: MethodTest) -> MethodTestAnswer {
+    let connection = connection();
+    let mut exchange = exchange(worker, &connection, plan, test);
     let (head, body) = pipeline::answer(&mut exchange).await;
     let latency = exchange.started.elapsed();
-    let request_id = String::from_utf8_lossy(&exchange.request_id).into_owned();
-    let log = exchange.record.log.take().map(|log| log.to_test_log(&request_id)).unwrap_or_default();
+    let log = log_of(&mut exchange);
     let headers = response_headers(&head.headers)
         .filter(|header| !(exchange.answers_with_own_text() && header.is("content-type")))
         .map(|header| (header.name_str().to_owned(), header.value_str().into_owned()))

@@ -1,13 +1,17 @@
-//! `TestInvokeMethod`: the control plane asks, the data plane's pipeline answers.
+//! `TestInvokeMethod` and `TestInvokeAuthorizer`: the control plane asks, the data plane's pipeline answers.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::Method;
+use serde_json::Value;
 use stagedoor_control_plane::MethodTester;
-use stagedoor_data_plane::plan::{self, CompileSettings};
+use stagedoor_data_plane::plan::{self, CompileSettings, Plan};
 use stagedoor_data_plane::test_invoke::{MethodTest, Tester};
-use stagedoor_shapes::apigateway::{Stage, TestInvokeMethodRequest, TestInvokeMethodResponse};
+use stagedoor_shapes::apigateway::{
+    Stage, TestInvokeAuthorizerRequest, TestInvokeAuthorizerResponse, TestInvokeMethodRequest,
+    TestInvokeMethodResponse,
+};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 /// Compiles what is to be tested, and runs it.
@@ -24,10 +28,8 @@ impl MethodTester for PipelineTester {
         input: &TestInvokeMethodRequest,
     ) -> Result<TestInvokeMethodResponse, Vec<String>> {
         let test = test_of(snapshot, input).map_err(|message| vec![message])?;
-        let compiled = plan::compile(snapshot, stage, &self.settings);
-        self.settings.metrics.forget_unused();
-        let plan = compiled.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        let answer = self.tester.run(plan, test).ok_or_else(|| vec!["the test broke off".to_owned()])?;
+        let plan = self.compile(snapshot, stage)?;
+        let answer = self.tester.run(plan, test).ok_or_else(broken_off)?;
         let mut headers = BTreeMap::new();
         let mut multi_value_headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in answer.headers {
@@ -43,6 +45,49 @@ impl MethodTester for PipelineTester {
             latency: i64::try_from(answer.latency.as_millis()).ok(),
         })
     }
+
+    fn test_authorizer(
+        &self,
+        snapshot: &RestApiSnapshot,
+        stage: &Stage,
+        input: &TestInvokeAuthorizerRequest,
+    ) -> Result<TestInvokeAuthorizerResponse, Vec<String>> {
+        let test = MethodTest {
+            method: Method::GET,
+            target: target_of(input.path_with_query_string.as_deref()),
+            headers: headers_of(input.headers.as_ref(), input.multi_value_headers.as_ref()),
+            body: body_of(input.body.as_ref()),
+        };
+        let plan = self.compile(snapshot, stage)?;
+        let answer = self.tester.run_authorizer(plan, test).ok_or_else(broken_off)?;
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let claims =
+            answer.claims.map(|claims| claims.into_iter().map(|(name, value)| (name, text(value))).collect());
+        Ok(TestInvokeAuthorizerResponse {
+            client_status: Some(answer.status.into()),
+            log: Some(answer.log),
+            latency: i64::try_from(answer.latency.as_millis()).ok(),
+            principal_id: answer.principal_id,
+            policy: answer.policy,
+            authorization: (answer.status == 200).then(BTreeMap::new),
+            claims,
+        })
+    }
+}
+
+impl PipelineTester {
+    fn compile(&self, snapshot: &RestApiSnapshot, stage: &Stage) -> Result<Plan, Vec<String>> {
+        let compiled = plan::compile(snapshot, stage, &self.settings);
+        self.settings.metrics.forget_unused();
+        compiled.map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+}
+
+fn broken_off() -> Vec<String> {
+    vec!["the test broke off".to_owned()]
 }
 
 /// The request that is tested.
@@ -54,19 +99,28 @@ fn test_of(snapshot: &RestApiSnapshot, input: &TestInvokeMethodRequest) -> Resul
     };
     let given = input.path_with_query_string.as_deref().filter(|path| !path.is_empty());
     let own = snapshot.resources.first().and_then(|resource| resource.path.as_deref());
-    let path = given.or(own).unwrap_or("/");
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    let single = input.headers.iter().flatten();
-    let multiple = input.multi_value_headers.iter().flatten();
-    let multiple = multiple.flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
-    let is_repeated = |name: &str| {
-        input.multi_value_headers.iter().flatten().any(|(known, _)| known.eq_ignore_ascii_case(name))
-    };
-    let headers = single
-        .filter(|(name, _)| !is_repeated(name))
-        .chain(multiple)
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    let body = input.body.clone().unwrap_or_default();
-    Ok(MethodTest { method, target: format!("{slash}{path}"), headers, body: Bytes::from(body) })
+    let headers = headers_of(input.headers.as_ref(), input.multi_value_headers.as_ref());
+    Ok(MethodTest { method, target: target_of(given.or(own)), headers, body: body_of(input.body.as_ref()) })
+}
+
+fn target_of(path: Option<&str>) -> String {
+    let path = path.unwrap_or_default();
+    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+}
+
+fn body_of(body: Option<&String>) -> Bytes {
+    Bytes::from(body.cloned().unwrap_or_default())
+}
+
+/// Headers with one value and with several: of a name that is in both, the several count.
+fn headers_of(
+    single: Option<&BTreeMap<String, String>>,
+    multiple: Option<&BTreeMap<String, Vec<String>>>,
+) -> Vec<(String, String)> {
+    let is_repeated =
+        |name: &str| multiple.into_iter().flatten().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    let repeated = multiple.into_iter().flatten();
+    let repeated = repeated.flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    let single = single.into_iter().flatten().filter(|(name, _)| !is_repeated(name));
+    single.chain(repeated).map(|(name, value)| (name.clone(), value.clone())).collect()
 }

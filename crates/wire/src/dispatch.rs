@@ -125,6 +125,7 @@ operations! {
         PutRestApi => put_rest_api,
         RejectDomainNameAccessAssociation => reject_domain_name_access_association,
         TagResource => tag_resource,
+        TestInvokeAuthorizer => test_invoke_authorizer,
         TestInvokeMethod => test_invoke_method,
         UntagResource => untag_resource,
         UpdateAccount => update_account,

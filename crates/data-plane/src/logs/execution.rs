@@ -259,7 +259,7 @@ pub(crate) fn response_headers(all: &stagedoor_http::Headers) -> impl Iterator<I
 }
 
 /// A secret with all but its end starred out.
-fn hidden(secret: &str) -> String {
+pub(crate) fn hidden(secret: &str) -> String {
     let length = secret.chars().count();
     let starred = length.saturating_sub(SHOWN_OF_SECRET);
     // Of a short one nothing is shown.

@@ -30,6 +30,8 @@ pub enum Authorization {
 /// A REST API's authorizer function.
 #[derive(Debug)]
 pub struct RestLambdaAuthorizer {
+    /// Its id, which execution logs show.
+    pub id: Box<str>,
     /// How it is called and remembered.
     pub core: LambdaAuthorizer,
     /// What it is given, and what its decision depends on.
@@ -133,8 +135,9 @@ fn authorizer(
     let function = lambda_function(&uri).map_err(wrong)?;
     let seconds = shape.authorizer_result_ttl_in_seconds.unwrap_or(TIME_TO_LIVE_SECONDS);
     let time_to_live = Duration::from_secs(seconds.max(0).unsigned_abs().into());
+    let id = shape.id.as_deref().unwrap_or_default().into();
     let core = LambdaAuthorizer::new(function, FUNCTION_TIMEOUT, time_to_live);
-    Ok(Authorization::Lambda(Arc::new(RestLambdaAuthorizer { core, input })))
+    Ok(Authorization::Lambda(Arc::new(RestLambdaAuthorizer { id, core, input })))
 }
 
 fn identity_source(source: &str, variables: &BTreeMap<String, String>) -> Result<IdentitySource, String> {

@@ -114,6 +114,26 @@ impl LambdaAuthorizer {
         }
     }
 
+    /// Calls the function for a test: what it answered, unread.
+    ///
+    /// # Errors
+    /// [`AuthorizerError`] if it could not be called or did not answer in time.
+    pub async fn test(
+        &self,
+        worker: &Rc<Worker>,
+        payload: Bytes,
+        trace_id: Option<String>,
+    ) -> Result<LambdaAnswer, AuthorizerError> {
+        let call = self.call(payload, trace_id);
+        invoke(worker, call, self.timeout).await
+    }
+
+    /// The function's ARN.
+    #[must_use]
+    pub fn function_arn(&self) -> &str {
+        &self.function_arn
+    }
+
     fn call(&self, payload: Bytes, trace_id: Option<String>) -> LambdaCall {
         LambdaCall {
             function_arn: Arc::clone(&self.function_arn),
@@ -191,9 +211,17 @@ fn lock(shared: &Mutex<HashMap<Box<str>, Slot>>) -> MutexGuard<'_, HashMap<Box<s
 }
 
 async fn ask(worker: &Rc<Worker>, call: LambdaCall, timeout: Duration, read: Reader) -> Outcome {
+    invoke(worker, call, timeout).await.and_then(|answer| read(&answer).map(Arc::new))
+}
+
+async fn invoke(
+    worker: &Rc<Worker>,
+    call: LambdaCall,
+    timeout: Duration,
+) -> Result<LambdaAnswer, AuthorizerError> {
     let answer = worker.services.lambda.invoke(call);
     match tokio::time::timeout(timeout, answer).await {
-        Ok(Ok(answer)) => read(&answer).map(Arc::new),
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error @ LambdaError::TooManyRequests)) => Err(AuthorizerError::Failure(error.to_string())),
         Ok(Err(error)) => Err(AuthorizerError::Configuration(error.to_string())),
         Err(_) => {

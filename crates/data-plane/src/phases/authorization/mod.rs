@@ -56,6 +56,18 @@ pub async fn authorizer(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     }
 }
 
+/// Asks the method's authorizer for `TestInvokeAuthorizer`: its answer is not held against the request.
+///
+/// # Errors
+/// 401 or 500, as AWS answers.
+pub async fn test(exchange: &mut Exchange<'_>) -> Result<Option<String>, Fault> {
+    let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
+    match &method.authorization {
+        Authorization::Lambda(authorizer) => rest::test(exchange, authorizer).await.map(Some),
+        _ => authorizer(exchange).await.map(|()| None),
+    }
+}
+
 fn evaluate(policy: &Policy, exchange: &Exchange<'_>, caller: Caller<'_>, arn: &str) -> Verdict {
     policy.evaluate(&Request { caller, action: INVOKE, resource: arn, keys: &RequestKeys(exchange) })
 }

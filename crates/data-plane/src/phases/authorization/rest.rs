@@ -12,12 +12,14 @@ use super::remembered::key_of;
 use super::{evaluate, method_arn};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
+use crate::logs::execution::{hidden, lambda_uri, map, text_of};
 use crate::phases::integration::event;
 use crate::plan::authorization::{AuthorizerInput, IdentitySource, RestLambdaAuthorizer};
 
 pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &RestLambdaAuthorizer) -> Result<(), Fault> {
     let arn = method_arn(exchange)?;
     let started = Instant::now();
+    log_start(exchange, authorizer);
     let (outcome, called) = ask(exchange, authorizer, &arn).await;
     let record = exchange.record.authorizer_mut();
     record.latency = Some(started.elapsed());
@@ -27,6 +29,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &RestLambdaAuth
         Err(fault) => {
             record.error = Some(fault.reason.as_str().into());
             record.status = Some(fault.status().as_u16());
+            log_failure(exchange, &fault);
             return Err(fault);
         }
     };
@@ -35,6 +38,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &RestLambdaAuth
     record.context.clone_from(&grant.context);
     record.usage_identifier_key.clone_from(&grant.usage_identifier_key);
     record.status = Some(200);
+    log_success(exchange);
     let verdict = match &grant.access {
         Access::Policy(policy) => evaluate(policy, exchange, Caller::Anonymous, &arn),
         Access::Simple(allowed) => Verdict {
@@ -53,6 +57,99 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &RestLambdaAuth
         ),
         denial @ Denial::ExplicitByResource => super::denied(denial, "anonymous", &arn),
     })
+}
+
+/// Calls the function as for a request, and shows what it was sent and what it answered.
+///
+/// # Errors
+/// As [`run`], but nobody is refused by a policy.
+pub(super) async fn test(
+    exchange: &mut Exchange<'_>,
+    authorizer: &RestLambdaAuthorizer,
+) -> Result<String, Fault> {
+    let arn = method_arn(exchange)?;
+    log_start(exchange, authorizer);
+    let outcome = call_for_test(exchange, authorizer, &arn).await;
+    match outcome {
+        Ok((grant, policy)) => {
+            let record = exchange.record.authorizer_mut();
+            record.principal_id = grant.principal_id;
+            record.context = grant.context;
+            log_success(exchange);
+            Ok(policy)
+        }
+        Err(fault) => {
+            log_failure(exchange, &fault);
+            Err(fault)
+        }
+    }
+}
+
+async fn call_for_test(
+    exchange: &mut Exchange<'_>,
+    authorizer: &RestLambdaAuthorizer,
+    arn: &str,
+) -> Result<(Grant, String), Fault> {
+    let event = {
+        let (_, token) = identity(exchange, authorizer)?;
+        match &authorizer.input {
+            AuthorizerInput::Token { .. } => event::token_authorizer(arn, &token),
+            AuthorizerInput::Request { .. } => event::request_authorizer(exchange, arn),
+        }
+    };
+    let uri = lambda_uri(&exchange.plan.region, authorizer.core.function_arn());
+    exchange.log_data(|_| format!("Endpoint request URI: {uri}"));
+    exchange.log_data(|_| format!("Endpoint request body after transformations: {}", text_of(&event)));
+    exchange.log_info(|_| format!("Sending request to {uri}"));
+    let trace_id = Some(String::from_utf8_lossy(exchange.trace_id()).into_owned());
+    let answer = authorizer.core.test(exchange.worker, event, trace_id).await.map_err(fault)?;
+    exchange.log_data(|_| format!("Authorizer result body before parsing: {}", text_of(&answer.payload)));
+    let grant = Grant::read_rest(&answer).map_err(fault)?;
+    let whole: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap_or_default();
+    Ok((grant, whole.get("policyDocument").map(ToString::to_string).unwrap_or_default()))
+}
+
+fn log_start(exchange: &mut Exchange<'_>, authorizer: &RestLambdaAuthorizer) {
+    exchange.log_info(|x| {
+        format!(
+            "Starting authorizer: {} for request: {}",
+            authorizer.id,
+            String::from_utf8_lossy(&x.request_id)
+        )
+    });
+    exchange.log_data(|x| {
+        let shown = match &authorizer.input {
+            AuthorizerInput::Token { header, .. } => hidden(&x.header(header).unwrap_or_default()),
+            AuthorizerInput::Request { identity } => {
+                let parts: Vec<(String, String)> = identity
+                    .iter()
+                    .filter_map(|source| {
+                        let value = source.values(x).pop()?;
+                        Some((source.expression()?, hidden(&value)))
+                    })
+                    .collect();
+                map(parts.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            }
+        };
+        format!("Incoming identity: {shown}")
+    });
+}
+
+fn log_success(exchange: &mut Exchange<'_>) {
+    exchange.log_info(|x| {
+        let principal = x.record.authorizer.as_ref().and_then(|record| record.principal_id.as_deref());
+        format!("Using valid authorizer policy for principal: {}", hidden(principal.unwrap_or_default()))
+    });
+    exchange.log_info(|_| "Successfully completed authorizer execution".to_owned());
+}
+
+fn log_failure(exchange: &mut Exchange<'_>, fault: &Fault) {
+    if fault.status().as_u16() == 401 {
+        exchange.log_error(|x| format!("Unauthorized request: {}", String::from_utf8_lossy(&x.request_id)));
+        return;
+    }
+    exchange.log_error(|_| format!("Execution failed due to configuration error: {}", fault.reason));
+    exchange.log_error(|_| fault.error_type().to_owned());
 }
 
 /// The grant for the request's identity, and whether the function had to be called for it.
@@ -117,6 +214,15 @@ fn identity<'x>(
 }
 
 impl IdentitySource {
+    /// The expression of a source of the request, as it is defined.
+    fn expression(&self) -> Option<String> {
+        match self {
+            Self::Header(name) => Some(format!("method.request.header.{name}")),
+            Self::Query(name) => Some(format!("method.request.querystring.{name}")),
+            Self::StageVariable(_) | Self::Context(_) => None,
+        }
+    }
+
     fn values<'x>(&'x self, exchange: &'x Exchange<'_>) -> Vec<Cow<'x, str>> {
         match self {
             Self::Header(name) => {
