@@ -3,8 +3,15 @@
 import base64
 import io
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
 import time
 import zipfile
+from pathlib import Path
 
 import botocore.exceptions
 import pytest
@@ -364,3 +371,301 @@ done
         pieces, _ = streamed(gateway, {})
         assert [piece for _, piece in pieces] == [b"first\n", b"second\n"]
         assert pieces[1][0] - pieces[0][0] > 0.4
+
+
+class TestLayers:
+    def test_layers_from_publication_to_deletion(self, gateway):
+        client = gateway.client("lambda")
+        publish = lambda text: client.publish_layer_version(  # noqa: E731
+            LayerName="shared",
+            Content={"ZipFile": archive({"nodejs/node_modules/shared/index.js": f"module.exports = '{text}';"})},
+            CompatibleRuntimes=["nodejs20.x"],
+            Description=text,
+        )
+        first, second = publish("one"), publish("two")
+        assert (first["Version"], second["Version"]) == (1, 2)
+        assert first["LayerVersionArn"] == first["LayerArn"] + ":1" and first["Content"]["CodeSize"] > 0
+        listed = client.list_layer_versions(LayerName="shared")["LayerVersions"]
+        assert [(each["Version"], each["Description"]) for each in listed] == [(2, "two"), (1, "one")]
+        assert [each["LatestMatchingVersion"]["Version"] for each in client.list_layers()["Layers"]] == [2]
+        assert client.get_layer_version(LayerName="shared", VersionNumber=1)["CompatibleRuntimes"] == ["nodejs20.x"]
+        assert client.get_layer_version_by_arn(Arn=second["LayerVersionArn"])["Description"] == "two"
+
+        create(gateway, "f", "exports.handler = async () => require('shared');", Layers=[first["LayerVersionArn"]])
+        shown = client.get_function_configuration(FunctionName="f")["Layers"]
+        assert shown == [{"Arn": first["LayerVersionArn"], "CodeSize": first["Content"]["CodeSize"]}]
+        assert invoke(gateway, "f")[1] == "one"
+        # A deleted version stays usable to those who use it.
+        client.delete_layer_version(LayerName="shared", VersionNumber=1)
+        assert invoke(gateway, "f")[1] == "one"
+        gone = lambda: client.get_layer_version(LayerName="shared", VersionNumber=1)  # noqa: E731
+        refused(gone, "ResourceNotFoundException")
+        both = [second["LayerVersionArn"]]
+        client.update_function_configuration(FunctionName="f", Layers=both)
+        assert invoke(gateway, "f")[1] == "two"
+        client.update_function_configuration(FunctionName="f", Layers=[])
+        assert "Layers" not in client.get_function_configuration(FunctionName="f")
+        assert invoke(gateway, "f")[0]["FunctionError"] == "Unhandled"
+
+    def test_the_last_layer_wins_and_a_directory_can_be_one(self, gateway, tmp_path):
+        (tmp_path / "python").mkdir()
+        (tmp_path / "python/shared.py").write_text("text = 'from the directory'\n")
+        client = gateway.client("lambda")
+        zipped = client.publish_layer_version(
+            LayerName="zipped", Content={"ZipFile": archive({"python/shared.py": "text = 'zipped'"})}
+        )["LayerVersionArn"]
+        local = client.publish_layer_version(
+            LayerName="local", Content={"S3Bucket": "hot-reload", "S3Key": str(tmp_path)}
+        )["LayerVersionArn"]
+        source = "import shared\ndef handler(event, context):\n    return shared.text\n"
+        create(gateway, "f", source, runtime="python3.12", file="index.py", Layers=[zipped, local])
+        assert invoke(gateway, "f")[1] == "from the directory"
+        client.update_function_configuration(FunctionName="f", Layers=[local, zipped])
+        assert invoke(gateway, "f")[1] == "zipped"
+
+    def test_what_is_refused(self, gateway):
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:nobody:1"
+        refused(lambda: create(gateway, "f", Layers=[arn]), "InvalidParameterValueException", "does not exist")
+        many = [arn.replace(":1", f":{n}") for n in range(1, 7)]
+        refused(lambda: create(gateway, "f", Layers=many), "InvalidParameterValueException", "more than 5 layers")
+        bad = lambda: gateway.client("lambda").publish_layer_version(LayerName="a/b", Content={"ZipFile": b""})  # noqa: E731
+        refused(bad, "ValidationException")
+
+
+class TestClients:
+    """The order in which clients other than plain boto3 call."""
+
+    def test_waiters_and_versions(self, gateway):
+        client = gateway.client("lambda")
+        create(gateway, "f")
+        client.get_waiter("function_exists").wait(FunctionName="f", WaiterConfig={"Delay": 1, "MaxAttempts": 2})
+        for waiter in "function_active", "function_active_v2", "function_updated", "function_updated_v2":
+            client.get_waiter(waiter).wait(FunctionName="f", WaiterConfig={"Delay": 1, "MaxAttempts": 2})
+        client.get_waiter("published_version_active").wait(
+            FunctionName="f", Qualifier="$LATEST", WaiterConfig={"Delay": 1, "MaxAttempts": 2}
+        )
+        limits = client.get_account_settings()
+        assert limits["AccountUsage"]["FunctionCount"] == 1
+        assert limits["AccountLimit"]["UnreservedConcurrentExecutions"] == 1000
+
+    def test_terraforms_order(self, gateway):
+        """aws_lambda_function, aws_lambda_alias, aws_lambda_permission: create, read, update in place, destroy."""
+        client = gateway.client("lambda")
+        code = archive({"index.js": ECHO})
+        made = client.create_function(
+            FunctionName="tf",
+            Role=ROLE,
+            Code={"ZipFile": code},
+            Handler="index.handler",
+            Runtime="nodejs20.x",
+            PackageType="Zip",
+            Architectures=["x86_64"],
+            Description="",
+            EphemeralStorage={"Size": 512},
+            LoggingConfig={"LogFormat": "Text", "LogGroup": "/aws/lambda/tf"},
+            MemorySize=128,
+            Timeout=3,
+            Publish=True,
+            Environment={"Variables": {"A": "1"}},
+            Tags={"env": "test"},
+            TracingConfig={"Mode": "PassThrough"},
+        )
+        arn = made["FunctionArn"].removesuffix(":1")
+        client.get_waiter("function_active_v2").wait(FunctionName="tf")
+
+        def read():
+            found = client.get_function(FunctionName="tf")
+            assert found["Configuration"]["State"] == "Active"
+            assert found["Configuration"]["LastUpdateStatus"] == "Successful"
+            client.list_versions_by_function(FunctionName="tf", MaxItems=10000)
+            client.get_function_code_signing_config(FunctionName="tf")
+            client.get_function_concurrency(FunctionName="tf")
+            return found
+
+        found = read()
+        assert found["Tags"] == {"env": "test"} and found["Configuration"]["FunctionArn"] == arn
+        client.create_alias(FunctionName="tf", Name="live", FunctionVersion="1", Description="")
+        alias = client.get_alias(FunctionName="tf", Name="live")
+        assert alias["AliasArn"] == arn + ":live"
+        client.list_tags(Resource=arn)
+        client.add_permission(
+            FunctionName="tf",
+            Qualifier="live",
+            StatementId="AllowAPIGatewayInvoke",
+            Action="lambda:InvokeFunction",
+            Principal="apigateway.amazonaws.com",
+            SourceArn=f"arn:aws:execute-api:{REGION}:{ACCOUNT}:abcdefghij/*/*",
+        )
+        policy = json.loads(client.get_policy(FunctionName="tf", Qualifier="live")["Policy"])
+        assert policy["Statement"][0]["Resource"] == arn + ":live"
+        # Changed attributes: the configuration first, then the code, then what hangs on it.
+        client.update_function_configuration(
+            FunctionName="tf", Environment={"Variables": {"A": "2"}}, Timeout=5, MemorySize=256, Handler="index.handler"
+        )
+        client.get_waiter("function_updated_v2").wait(FunctionName="tf")
+        new = archive({"index.js": ECHO + "\n// changed"})
+        updated = client.update_function_code(FunctionName="tf", ZipFile=new, Architectures=["x86_64"], Publish=False)
+        assert updated["CodeSha256"] != made["CodeSha256"]
+        client.get_waiter("function_updated_v2").wait(FunctionName="tf")
+        assert client.publish_version(FunctionName="tf")["Version"] == "2"
+        client.tag_resource(Resource=arn, Tags={"more": "yes"})
+        client.untag_resource(Resource=arn, TagKeys=["env"])
+        client.put_function_concurrency(FunctionName="tf", ReservedConcurrentExecutions=5)
+        client.update_alias(FunctionName="tf", Name="live", FunctionVersion="2", Description="")
+        found = read()
+        assert found["Tags"] == {"more": "yes"} and found["Concurrency"] == {"ReservedConcurrentExecutions": 5}
+        assert (found["Configuration"]["Timeout"], found["Configuration"]["MemorySize"]) == (5, 256)
+        client.remove_permission(FunctionName="tf", Qualifier="live", StatementId="AllowAPIGatewayInvoke")
+        refused(lambda: client.get_policy(FunctionName="tf", Qualifier="live"), "ResourceNotFoundException")
+        client.delete_alias(FunctionName="tf", Name="live")
+        refused(lambda: client.get_alias(FunctionName="tf", Name="live"), "ResourceNotFoundException")
+        client.delete_function(FunctionName="tf")
+        refused(lambda: client.get_function(FunctionName="tf"), "ResourceNotFoundException", "Function not found: " + arn)
+
+    def test_the_command_line(self, gateway, tmp_path):
+        (tmp_path / "code.zip").write_bytes(archive({"index.js": ECHO}))
+
+        def aws(*arguments):
+            command = [sys.executable, "-m", "awscli", "--endpoint-url", gateway.control, "lambda", *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout) if done.stdout.strip() else None
+
+        named = ("--function-name", "cli")
+        made = aws("create-function", *named, "--runtime", "nodejs20.x", "--handler", "index.handler", "--role", ROLE,
+                   "--zip-file", "fileb://code.zip")  # fmt: skip
+        aws("wait", "function-active-v2", *named)
+        aws("add-permission", *named, "--statement-id", "s", "--action", "lambda:InvokeFunction",
+            "--principal", "apigateway.amazonaws.com")  # fmt: skip
+        told = aws("invoke", *named, "--payload", '{"a": 1}', "out.json")
+        assert told["StatusCode"] == 200
+        answer = json.loads((tmp_path / "out.json").read_text())
+        assert json.loads(answer["body"])["arn"] == made["FunctionArn"]
+        assert [each["FunctionName"] for each in aws("list-functions")["Functions"]] == ["cli"]
+        aws("delete-function", *named)
+
+
+DESTRUCTIVE = """const fs = require('fs');
+const LIMIT = 6291556;  // 6 MB and what AWS adds for its envelope
+exports.handler = async (event) => {
+  const answer = {statusCode: 200, body: 'fine'};
+  switch (event.path) {
+    case '/crash': process.abort();
+    case '/exit': process.exit(7);
+    case '/throw': setTimeout(() => { throw new Error('later'); }, 0); await new Promise(() => {});
+    case '/hang': for (;;);
+    case '/sleep': console.log('falling asleep'); await new Promise((done) => setTimeout(done, 60000));
+    case '/leak': {
+      const {spawn} = require('child_process');
+      const pids = [1, 2, 3].map((n) => spawn('sleep', ['600'], {detached: n > 1, stdio: 'ignore'}).pid);
+      return {...answer, body: JSON.stringify([process.pid, ...pids])};
+    }
+    case '/print': {
+      const line = Buffer.alloc(1 << 20, 'x'); line[line.length - 1] = 10;
+      for (let i = 0; i < 1024; i += 1) fs.writeSync(1, line);
+      return answer;
+    }
+    case '/memory': { const held = []; for (;;) held.push(Buffer.alloc(16 << 20, 1)); }
+    case '/large': return {...answer, body: 'x'.repeat(LIMIT - JSON.stringify({...answer, body: ''}).length + 1)};
+    case '/largest': return {...answer, body: 'x'.repeat(LIMIT - JSON.stringify({...answer, body: ''}).length)};
+    case '/files': { const held = []; for (;;) held.push(fs.openSync('/dev/null')); }
+    case '/pid': return {...answer, body: String(process.pid)};
+    case '/wait': await new Promise((done) => setTimeout(done, 3000)); return {...answer, body: 'waited'};
+    default: return answer;
+  }
+};"""
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def resident_mib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+
+class TestFailure:
+    """Whatever a function does, its client gets AWS's answer in time, and nobody else sees anything."""
+
+    @pytest.fixture
+    def served(self, gateway, behind):
+        """A function that does what its path says, and another one beside it whose calls never fail."""
+        create(gateway, "bad", DESTRUCTIVE, Timeout=8, MemorySize=256)
+        create(gateway, "good", "exports.handler = async () => ({statusCode: 200, body: 'good'});")
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
+        bad, good = behind(arn + "bad", credentials=ROLE), behind(arn + "good", credentials=ROLE)
+        assert good.call("GET", "/a").text == "good" and bad.call("GET", "/fine").text == "fine"
+        stop, seen = threading.Event(), []
+
+        def watch():
+            while not stop.is_set():
+                begun = time.monotonic()
+                answer = good.call("GET", "/a")
+                seen.append((answer.status_code, answer.text, time.monotonic() - begun))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        yield bad
+        stop.set()
+        watcher.join()
+        assert seen and {(status, text) for status, text, _ in seen} == {(200, "good")}
+        assert max(seconds for *_, seconds in seen) < 5
+        assert bad.call("GET", "/fine").text == "fine"
+        assert resident_mib(gateway.process.pid) < 200
+
+    def fails(self, served, path, seconds):
+        begun = time.monotonic()
+        answer = served.call("GET", path)
+        assert (answer.status_code, body_json(answer)) == (502, {"message": "Internal server error"})
+        assert answer.headers["x-amzn-ErrorType"] == "InternalServerErrorException"
+        assert time.monotonic() - begun < seconds
+
+    @pytest.mark.parametrize("path", ["/crash", "/exit", "/throw", "/memory", "/files"])
+    def test_a_crash(self, served, path):
+        self.fails(served, path, 7)
+
+    @pytest.mark.parametrize("path", ["/hang", "/sleep"])
+    def test_a_hang(self, gateway, served, path):
+        gateway.client("lambda").update_function_configuration(FunctionName="bad", Timeout=1)
+        self.fails(served, path, 4)
+
+    def test_leaked_processes(self, gateway, served):
+        pids = body_json(served.call("GET", "/leak"))
+        assert all(alive(pid) for pid in pids)
+        served.call("GET", "/exit")
+        eventually(lambda: not any(alive(pid) for pid in pids), 5, "the end of the children")
+
+    def test_a_gigabyte_of_output(self, gateway, served):
+        before = resident_mib(gateway.process.pid)
+        most, done = [0.0], threading.Event()
+
+        def measure():
+            while not done.wait(0.02):
+                most[0] = max(most[0], resident_mib(gateway.process.pid))
+
+        meter = threading.Thread(target=measure)
+        meter.start()
+        gateway.client("lambda").update_function_configuration(FunctionName="bad", Timeout=28)
+        answer = served.call("GET", "/print")
+        done.set()
+        meter.join()
+        assert (answer.status_code, answer.text) == (200, "fine")
+        assert most[0] - before < 100
+        assert gateway.log_path.stat().st_size < 64 << 20
+
+    def test_a_result_of_6_mb_and_1(self, served):
+        self.fails(served, "/large", 7)
+        assert served.call("GET", "/largest").status_code == 200
+
+    def test_killed_in_flight(self, gateway, served):
+        pid = int(served.call("GET", "/pid").text)
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(served.call("GET", "/sleep")))
+        thread.start()
+        eventually(lambda: "falling asleep" in gateway.log(), 5)
+        os.kill(pid, signal.SIGKILL)
+        thread.join(5)
+        assert [answer.status_code for answer in answers] == [502]

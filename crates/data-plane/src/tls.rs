@@ -9,7 +9,10 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_rustls::TlsConnector;
 
 /// Checks certificates against the system's trust store (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace it).
-pub(crate) fn verified_connector() -> Result<TlsConnector, String> {
+///
+/// # Errors
+/// A sentence that says why the system has none.
+pub fn verified_connector() -> Result<TlsConnector, String> {
     let mut roots = RootCertStore::empty();
     let loaded = rustls_native_certs::load_native_certs();
     let (added, _) = roots.add_parsable_certificates(loaded.certs);

@@ -76,6 +76,8 @@ pub struct FunctionConfig {
     pub code: PathBuf,
     /// The function's own environment variables.
     pub environment: BTreeMap<String, String>,
+    /// Directories of layers, the first first; a later one wins.
+    pub layers: Vec<PathBuf>,
     /// How long one invocation may take: 1 s to 900 s.
     pub timeout: Duration,
     /// Resident memory of the process, 128 to 10,240 MB; a process above it is killed.
@@ -100,6 +102,7 @@ impl FunctionConfig {
             handler: handler.to_owned(),
             code: code.into(),
             environment: BTreeMap::new(),
+            layers: Vec::new(),
             timeout: Duration::from_secs(3),
             memory_mb: 128,
             concurrency: CONCURRENCY_DEFAULT,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{FunctionConfig, Runtime};
 
@@ -29,7 +29,9 @@ pub(crate) fn environment(
         variables.insert(name.into(), value.as_ref().to_owned());
     };
     let region = config.region();
-    set("PATH", &std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    let own: Vec<_> = std::env::split_paths(&path).collect();
+    set("PATH", &search_path(config, &["bin"], own));
     set("HOME", &instance.private);
     set("LANG", &"en_US.UTF-8");
     set("TZ", &":UTC");
@@ -45,13 +47,25 @@ pub(crate) fn environment(
     match config.runtime {
         Runtime::Node(_) => {
             set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{}", config.runtime));
-            set("NODE_PATH", &"/opt/nodejs/node_modules");
+            let versioned = match config.runtime {
+                Runtime::Node(major) => format!("nodejs/node{major}/node_modules"),
+                _ => String::new(),
+            };
+            let places = ["nodejs/node_modules", versioned.as_str()];
+            set("NODE_PATH", &search_path(config, &places, vec!["/opt/nodejs/node_modules".into()]));
         }
         Runtime::Python(_) => {
             set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{}", config.runtime));
-            set("PYTHONPATH", &"/opt/python");
+            let versioned = match config.runtime {
+                Runtime::Python(minor) => format!("python/lib/python3.{minor}/site-packages"),
+                _ => String::new(),
+            };
+            set("PYTHONPATH", &search_path(config, &["python", &versioned], vec!["/opt/python".into()]));
         }
         Runtime::Provided(_) => {}
+    }
+    if !config.layers.is_empty() {
+        set("LD_LIBRARY_PATH", &search_path(config, &["lib"], Vec::new()));
     }
     for (name, value) in common.iter().chain(&config.environment) {
         set(name, value);
@@ -61,4 +75,14 @@ pub(crate) fn environment(
     set("LAMBDA_RUNTIME_DIR", &"/var/runtime");
     set("AWS_LAMBDA_RUNTIME_API", &instance.runtime_api);
     variables
+}
+
+/// The places inside of layers, the last layer's first, and then the others.
+fn search_path(config: &FunctionConfig, places: &[&str], others: Vec<PathBuf>) -> OsString {
+    let layers = config.layers.iter().rev();
+    let mut all: Vec<PathBuf> =
+        layers.flat_map(|layer| places.iter().map(move |place| layer.join(place))).collect();
+    all.extend(others);
+    // Only a path with a colon cannot be a part of one; nothing of ours has one.
+    std::env::join_paths(all).unwrap_or_default()
 }

@@ -335,6 +335,12 @@ impl Functions {
         Some(self.find(reference.name, reference.qualifier)?.config.clone())
     }
 
+    /// Whether a function of that name is here, in whatever version.
+    pub fn knows(&self, function: &str) -> bool {
+        let registry = self.inner.registry.read().unwrap_or_else(PoisonError::into_inner);
+        FunctionRef::parse(function).is_some_and(|reference| registry.contains_key(reference.name))
+    }
+
     fn find(&self, name: &str, qualifier: Option<&str>) -> Option<Arc<Pool>> {
         let registry = self.inner.registry.read().unwrap_or_else(PoisonError::into_inner);
         registry.get(name)?.version(qualifier.unwrap_or(LATEST))

@@ -11,6 +11,8 @@ use stagedoor_data_plane::backends::VpcLinkTargets;
 use stagedoor_data_plane::logs::LogDestinations;
 use stagedoor_wire::Credential;
 
+use crate::remote_lambda::{Endpoint, LambdaEndpoint};
+
 /// What the configuration file can say. Unknown keys are errors: a misspelt setting must not go unnoticed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -21,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) account_id: String,
     /// The keys that control-plane calls have to be signed with.
     pub(crate) credentials: Vec<ConfiguredCredential>,
+    /// Where functions run that are not known here.
+    pub(crate) lambda_endpoints: Vec<LambdaEndpoint>,
     /// How much there may be of what; AWS's defaults where it says nothing.
     pub(crate) quotas: Quotas,
     /// Files for the logs of stages. What none of them names goes to standard output.
@@ -77,6 +81,7 @@ impl Default for Config {
             region: "us-east-1".to_owned(),
             account_id: "000000000000".to_owned(),
             credentials: Vec::new(),
+            lambda_endpoints: Vec::new(),
             quotas: Quotas::default(),
             log_destinations: Vec::new(),
             vpc_links: Vec::new(),
@@ -112,6 +117,7 @@ impl Config {
         {
             return Err("credentials need both access_key_id and secret_access_key".to_owned());
         }
+        config.remote_lambda()?;
         if config.log_destinations.iter().any(|to| to.arn.is_empty() || to.file.as_os_str().is_empty()) {
             return Err("log_destinations need both arn and file".to_owned());
         }
@@ -155,6 +161,14 @@ impl Config {
             }
         }
         Ok(Arc::new(links))
+    }
+
+    /// Where functions run that are not known here, in the order of the file.
+    ///
+    /// # Errors
+    /// A sentence that names what is wrong.
+    pub(crate) fn remote_lambda(&self) -> Result<Vec<Endpoint>, String> {
+        self.lambda_endpoints.iter().map(Endpoint::configured).collect()
     }
 
     /// The access keys, as the protocol wants them.
@@ -202,5 +216,10 @@ mod tests {
         check("[account_throttle]\nrate_limit = -1.0\nburst_limit = 1", Err("account_throttle needs"));
         check("[account_throttle]\nrate_limit = 1.0", Err("missing field `burst_limit`"));
         check("[[credentials]]\naccess_key_id = 'a'", Err("missing field `secret_access_key`"));
+        let endpoint = "[[lambda_endpoints]]\npattern = 'arn:aws:lambda:*:*:function:*'\n";
+        check(&format!("{endpoint}url = 'http://127.0.0.1:3001'"), Ok(0));
+        check(endpoint, Err("AWS itself, which needs access_key_id"));
+        check(&format!("{endpoint}access_key_id = 'a'"), Err("lambda_endpoints need both"));
+        check(&format!("{endpoint}uri = 'x'"), Err("unknown field `uri`"));
     }
 }

@@ -12,9 +12,10 @@ use stagedoor_functions::{
     SetupError, StreamedOutput,
 };
 use stagedoor_templates::{FunctionSpec, Runtime as Language};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
+use crate::remote_lambda::Endpoint;
 
 /// Starts with no function. `control` is where functions find the services that the gateway itself offers; other
 /// services they find where their own environment says.
@@ -44,20 +45,61 @@ pub(crate) fn start(
     })
 }
 
-/// Hands the data plane's calls to the functions.
-pub(crate) struct Invoker(pub(crate) Functions);
+/// Hands the data plane's calls to the functions: those here, and those that run elsewhere.
+pub(crate) struct Invoker {
+    pub(crate) functions: Functions,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+}
+
+impl Invoker {
+    /// The answer of another endpoint, for a function that is not known here and fits its pattern.
+    fn elsewhere(
+        &self,
+        call: &LambdaCall,
+    ) -> Option<impl Future<Output = Result<LambdaAnswer, LambdaError>> + Send + use<>> {
+        if self.endpoints.is_empty() || self.functions.knows(&call.function_arn) {
+            return None;
+        }
+        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.serves(&call.function_arn))?;
+        let (endpoint, call) = (Arc::clone(endpoint), call.clone());
+        let (told, answer) = oneshot::channel();
+        // Kept connections must not belong to one worker's event loop.
+        self.functions.spawn(async move {
+            let _ = told.send(endpoint.invoke(call).await);
+        });
+        Some(async move {
+            answer.await.unwrap_or_else(|_| Err(LambdaError::Failed("the gateway is ending".to_owned())))
+        })
+    }
+}
 
 impl LambdaInvoker for Invoker {
     fn invoke(&self, call: LambdaCall) -> LambdaFuture {
+        if let Some(answer) = self.elsewhere(&call) {
+            return Box::pin(answer);
+        }
         let (arn, size) = (Arc::clone(&call.function_arn), call.payload.len());
-        let answer = self.0.invoke(invocation(call));
+        let answer = self.functions.invoke(invocation(call));
         Box::pin(async move { answer.await.map(whole).map_err(|error| failure(error, arn, size)) })
     }
 
     fn invoke_streaming(&self, call: LambdaCall) -> LambdaStreamFuture {
+        if let Some(answer) = self.elsewhere(&call) {
+            return Box::pin(async move {
+                let answer = answer.await?;
+                let (pieces, chunks) = mpsc::channel(1);
+                let piece = match answer.function_error {
+                    Some(code) => Err(broken(code, &answer.payload)),
+                    None => Ok(answer.payload),
+                };
+                // The receiver is at hand and the channel is empty.
+                let _ = pieces.try_send(piece);
+                Ok(chunks)
+            });
+        }
         let (arn, size) = (Arc::clone(&call.function_arn), call.payload.len());
-        let answer = self.0.invoke_streaming(invocation(call));
-        let functions = self.0.clone();
+        let answer = self.functions.invoke_streaming(invocation(call));
+        let functions = self.functions.clone();
         Box::pin(async move {
             let output = answer.await.map_err(|error| failure(error, arn, size))?;
             let (pieces, chunks) = mpsc::channel(1);

@@ -10,6 +10,7 @@ mod control;
 mod lambda;
 mod logging;
 mod publisher;
+mod remote_lambda;
 mod report;
 mod serve;
 mod tester;

@@ -130,7 +130,10 @@ async fn serve(
             limit: Limit { rate: limit.rate_limit, burst: limit.burst_limit },
             bucket: counters.bucket("account"),
         }),
-        lambda: Arc::new(lambda::Invoker(functions.clone())),
+        lambda: Arc::new(lambda::Invoker {
+            functions: functions.clone(),
+            endpoints: config.remote_lambda().map_err(Failure::Config)?.into_iter().map(Arc::new).collect(),
+        }),
         tls: Default::default(),
         logs: Some(Arc::clone(&logs)),
     });

@@ -36,7 +36,12 @@ pub(crate) fn load(
     functions: &Functions,
     before: Option<&Project>,
 ) -> Result<Project, Vec<Problem>> {
+    // The configuration was read and checked at start.
+    let endpoints = config.remote_lambda().unwrap_or_default();
     let is_known = |name: &str| {
+        if endpoints.iter().any(|endpoint| endpoint.may_know(name)) {
+            return true;
+        }
         let ours = before
             .is_some_and(|project| project.definitions.functions().iter().any(|spec| spec.name == name));
         !ours && functions.get(name).is_some()

@@ -8,6 +8,7 @@ mod code;
 mod event_invoke;
 mod event_stream;
 mod invoke;
+mod layers;
 mod model;
 mod operations;
 mod respond;

@@ -55,6 +55,17 @@ pub(super) struct Version {
     pub(super) code: Code,
     pub(super) last_modified: String,
     pub(super) revision: String,
+    /// In the order in which they were given.
+    #[serde(default)]
+    pub(super) layers: Vec<Layer>,
+}
+
+/// A layer version that a function uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Layer {
+    pub(super) arn: String,
+    pub(super) size: u64,
+    pub(super) dir: PathBuf,
 }
 
 /// A name for a version.
@@ -103,6 +114,11 @@ impl Version {
         if let Some(fields) = shown.as_object_mut().filter(|_| !self.environment.is_empty()) {
             fields.insert("Environment".to_owned(), json!({ "Variables": self.environment }));
         }
+        if let Some(fields) = shown.as_object_mut().filter(|_| !self.layers.is_empty()) {
+            let layers: Vec<_> =
+                self.layers.iter().map(|layer| json!({ "Arn": layer.arn, "CodeSize": layer.size })).collect();
+            fields.insert("Layers".to_owned(), Value::Array(layers));
+        }
         shown
     }
 
@@ -114,6 +130,7 @@ impl Version {
             handler: self.handler.clone(),
             code: self.code.dir.clone(),
             environment: self.environment.clone(),
+            layers: self.layers.iter().map(|layer| layer.dir.clone()).collect(),
             timeout: Duration::from_secs(self.timeout),
             memory_mb: self.memory,
             concurrency: record.concurrency.map_or(CONCURRENCY_DEFAULT, |count| count as usize),

@@ -33,7 +33,7 @@ const RESERVED: [&str; 17] = [
 ];
 
 /// The members of CreateFunction and UpdateFunctionConfiguration that are more than words here.
-const CONFIGURATION: [&str; 10] = [
+const CONFIGURATION: [&str; 11] = [
     "Runtime",
     "Role",
     "Handler",
@@ -41,6 +41,7 @@ const CONFIGURATION: [&str; 10] = [
     "Timeout",
     "MemorySize",
     "Environment",
+    "Layers",
     "TracingConfig",
     "RevisionId",
     "FunctionName",
@@ -59,6 +60,13 @@ impl LambdaApi {
             }
             Operation::UpdateFunctionCode => self.update_function_code(route, &model::members(body)?),
             Operation::DeleteFunction => self.delete_function(route),
+            Operation::GetAccountSettings => Ok(self.account_settings()),
+            Operation::PublishLayerVersion
+            | Operation::ListLayers
+            | Operation::ListLayerVersions
+            | Operation::GetLayerVersion
+            | Operation::GetLayerVersionByArn
+            | Operation::DeleteLayerVersion => self.operate_layers(route, body),
             Operation::PutFunctionEventInvokeConfig
             | Operation::UpdateFunctionEventInvokeConfig
             | Operation::GetFunctionEventInvokeConfig
@@ -116,8 +124,12 @@ impl LambdaApi {
             code,
             last_modified: String::new(),
             revision: String::new(),
+            layers: Vec::new(),
         };
         configure(&mut latest, given)?;
+        if let Some(layers) = strings(given.get("Layers")) {
+            latest.layers = self.layers(&layers)?;
+        }
         let mut record = Record {
             name: name.clone(),
             latest,
@@ -156,6 +168,26 @@ impl LambdaApi {
         Answer::json(200, &body)
     }
 
+    fn account_settings(&self) -> Answer {
+        let records = self.records();
+        let reserved: u32 = records.values().filter_map(|record| record.concurrency).sum();
+        let versions = records.values().flat_map(|record| record.versions.values().chain([&record.latest]));
+        let size: u64 = versions.map(|version| version.code.size).sum();
+        Answer::json(
+            200,
+            &json!({
+                "AccountLimit": {
+                    "TotalCodeSize": 80_530_636_800_u64,
+                    "CodeSizeUnzipped": 262_144_000,
+                    "CodeSizeZipped": 52_428_800,
+                    "ConcurrentExecutions": 1000,
+                    "UnreservedConcurrentExecutions": 1000_u32.saturating_sub(reserved),
+                },
+                "AccountUsage": { "TotalCodeSize": size, "FunctionCount": records.len() },
+            }),
+        )
+    }
+
     fn get_function(&self, route: &Route) -> Result<Answer, ApiError> {
         let reference = self.reference(route)?;
         let records = self.records();
@@ -189,7 +221,13 @@ impl LambdaApi {
         given: &Map<String, Value>,
     ) -> Result<Answer, ApiError> {
         only(given, &CONFIGURATION, "UpdateFunctionConfiguration")?;
-        self.change(route, given, |latest| configure(latest, given))
+        let layers = strings(given.get("Layers")).map(|arns| self.layers(&arns)).transpose()?;
+        self.change(route, given, |latest| {
+            if let Some(layers) = layers {
+                latest.layers = layers;
+            }
+            configure(latest, given)
+        })
     }
 
     fn update_function_code(&self, route: &Route, given: &Map<String, Value>) -> Result<Answer, ApiError> {
@@ -463,7 +501,7 @@ pub(super) fn map(value: Option<&Value>) -> BTreeMap<String, String> {
     fields.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-fn strings(value: Option<&Value>) -> Option<Vec<String>> {
+pub(super) fn strings(value: Option<&Value>) -> Option<Vec<String>> {
     let items = value?.as_array()?;
     Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect())
 }

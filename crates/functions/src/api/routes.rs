@@ -16,20 +16,27 @@ pub(super) enum Operation {
     DeleteFunction,
     DeleteFunctionConcurrency,
     DeleteFunctionEventInvokeConfig,
+    DeleteLayerVersion,
+    GetAccountSettings,
     GetAlias,
     GetFunction,
     GetFunctionCodeSigningConfig,
     GetFunctionConcurrency,
     GetFunctionConfiguration,
     GetFunctionEventInvokeConfig,
+    GetLayerVersion,
+    GetLayerVersionByArn,
     GetPolicy,
     Invoke,
     InvokeWithResponseStream,
     ListAliases,
     ListFunctionEventInvokeConfigs,
     ListFunctions,
+    ListLayerVersions,
+    ListLayers,
     ListTags,
     ListVersionsByFunction,
+    PublishLayerVersion,
     PublishVersion,
     PutFunctionConcurrency,
     PutFunctionEventInvokeConfig,
@@ -139,6 +146,19 @@ pub(super) fn route(method: &Method, uri: &Uri) -> Result<Route, ApiError> {
         ("DELETE", ["2015-03-31", "functions", name, "aliases", alias]) => {
             (Operation::DeleteAlias, &[*name, *alias])
         }
+        ("GET", ["2016-08-19", "account-settings"]) => (Operation::GetAccountSettings, &[]),
+        ("POST", ["2018-10-31", "layers", name, "versions"]) => (Operation::PublishLayerVersion, &[*name]),
+        ("GET", ["2018-10-31", "layers", name, "versions"]) => (Operation::ListLayerVersions, &[*name]),
+        ("GET", ["2018-10-31", "layers", name, "versions", number]) => {
+            (Operation::GetLayerVersion, &[*name, *number])
+        }
+        ("DELETE", ["2018-10-31", "layers", name, "versions", number]) => {
+            (Operation::DeleteLayerVersion, &[*name, *number])
+        }
+        ("GET", ["2018-10-31", "layers"]) if query.contains_key("Arn") => {
+            (Operation::GetLayerVersionByArn, &[])
+        }
+        ("GET", ["2018-10-31", "layers"]) => (Operation::ListLayers, &[]),
         ("PUT", ["2019-09-25", "functions", name, "event-invoke-config"]) => {
             (Operation::PutFunctionEventInvokeConfig, &[*name])
         }
@@ -186,9 +206,8 @@ fn unbuilt(method: &str, segments: &[&str]) -> String {
         ("PUT", [_, "functions", _, "runtime-management-config"]) => "PutRuntimeManagementConfig",
         ("POST", [_, "event-source-mappings"]) => "CreateEventSourceMapping",
         ("GET", [_, "event-source-mappings"]) => "ListEventSourceMappings",
-        ("GET", [_, "layers"]) => "ListLayers",
-        ("POST", [_, "layers", _, "versions"]) => "PublishLayerVersion",
-        ("GET", [_, "account-settings"]) => "GetAccountSettings",
+        ("POST", [_, "layers", _, "versions", _, "policy"]) => "AddLayerVersionPermission",
+        ("GET", [_, "layers", _, "versions", _, "policy"]) => "GetLayerVersionPolicy",
         (method, segments) => return format!("{method} /{}", segments.join("/")),
     };
     name.to_owned()
