@@ -15,7 +15,7 @@ pub const LATEST: &str = "$LATEST";
 pub const CONCURRENCY_DEFAULT: usize = 1000;
 
 /// The languages that functions run in, by AWS's identifiers. What runs is the interpreter installed here; the
-/// version of the identifier reaches the function as `AWS_EXECUTION_ENV` and picks `python3.N` where there is one.
+/// version of the identifier reaches the function as `AWS_EXECUTION_ENV` and picks `python3.N` or `nodeN` where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runtime {
     /// `nodejs18.x` and later; the number is Node's major version.

@@ -23,8 +23,10 @@ pub(crate) struct Interpreters(Mutex<HashMap<PathBuf, Option<PathBuf>>>);
 /// Program and arguments of a function's process.
 pub(crate) async fn command_line(config: &FunctionConfig, shared: &Shared) -> io::Result<Vec<OsString>> {
     match config.runtime {
-        Runtime::Node(_) => {
-            let node = shared.interpreters.find(&["node", "nodejs"], &["-p", "process.execPath"]).await;
+        Runtime::Node(major) => {
+            let exact = format!("node{major}");
+            let node =
+                shared.interpreters.find(&[&exact, "node", "nodejs"], &["-p", "process.execPath"]).await;
             let node = node.ok_or_else(|| missing("node", config.runtime))?;
             // Node collects garbage before the memory of the function is used up.
             let heap = format!("--max-old-space-size={}", u64::from(config.memory_mb) * 9 / 10);
