@@ -18,7 +18,7 @@ use crate::tx::Tx;
 use crate::{ApiError, ids, tags};
 
 /// Where client certificates stand in the store.
-pub(crate) const ALL: &str = "clientcertificates/";
+const ALL: &str = "clientcertificates/";
 
 /// AWS's certificates hold for a year.
 const LIFETIME: Duration = Duration::days(365);

@@ -8,7 +8,7 @@ use crate::domain_access;
 use crate::domain_names::{self, identity};
 use crate::store::Revision;
 use crate::v2::routing_rules::{self, asks};
-use crate::{ApiError, ControlPlane, client_certificates};
+use crate::{ApiError, ControlPlane};
 
 /// A custom domain name and where its requests go.
 #[derive(Clone, Debug, Default)]
@@ -47,19 +47,6 @@ impl ControlPlane {
     pub fn domains_changed_since(&self, revision: Revision) -> Result<bool, ApiError> {
         let Some(changes) = self.store().changes_since(revision)? else { return Ok(true) };
         Ok(changes.iter().any(|(key, _)| KINDS.iter().any(|kind| key.starts_with(kind))))
-    }
-
-    /// The ids of client certificates that have changed after a revision; `None` means any of them.
-    ///
-    /// # Errors
-    /// [`ApiError::Internal`] if the store cannot be read.
-    pub fn client_certificates_changed_since(
-        &self,
-        revision: Revision,
-    ) -> Result<Option<Vec<String>>, ApiError> {
-        let Some(changes) = self.store().changes_since(revision)? else { return Ok(None) };
-        let ids = changes.iter().filter_map(|(key, _)| key.strip_prefix(client_certificates::ALL));
-        Ok(Some(ids.map(str::to_owned).collect()))
     }
 
     /// All custom domain names as they are to be served.

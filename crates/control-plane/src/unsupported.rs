@@ -17,9 +17,10 @@ use stagedoor_shapes::snapshot::RestApiSnapshot;
 type Rule<T> = (fn(&T) -> bool, &'static str);
 
 const API: &[Rule<RestApi>] = &[
+    // AWS's own rule: without a policy nobody could call it.
     (
-        is_private,
-        "endpointConfiguration: PRIVATE APIs are not supported yet, because nothing keeps others out",
+        |api| is_private(api) && api.policy.as_deref().is_none_or(str::is_empty),
+        "Private REST API doesn't have a resource policy attached to it",
     ),
     (
         |api| api.endpoint_access_mode == Some(EndpointAccessMode::Strict),

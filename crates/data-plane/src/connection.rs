@@ -12,8 +12,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use stagedoor_http::head::HeadError;
 use stagedoor_http::server::{Incoming, IncomingError, ServerConnection};
 use stagedoor_http::{Body, Headers, RequestHead, ResponseHead};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::accept::ClientStream;
+use crate::domains::VpcEndpoint;
 use crate::edge::{self, Edge};
 use crate::forward::limit_waits;
 use crate::http2;
@@ -35,13 +36,15 @@ const FALLBACK_BODY_BYTES_MAX: u64 = 80 * 1024 * 1024;
 /// What a listener's connections have in common.
 pub(crate) struct Listening {
     pub(crate) fallback: Option<Arc<dyn Fallback>>,
+    pub(crate) tls: bool,
+    pub(crate) vpc_endpoint: Option<Arc<VpcEndpoint>>,
 }
 
 /// Serves one connection until it closes.
-pub(crate) async fn serve(
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: Rc<Worker>,
     listening: Rc<Listening>,
-    stream: ClientStream,
+    stream: S,
     info: ConnectionInfo,
 ) {
     if worker.drain.has_begun() {
@@ -114,7 +117,8 @@ pub(crate) async fn answer(
     body: Body,
 ) -> (ResponseHead, Body) {
     let published = worker.view.load();
-    match (edge::resolve(&published, &head), &listening.fallback) {
+    match (edge::resolve(&published, &head, info), &listening.fallback) {
+        (Edge::Healthy, _) => healthy(),
         (Edge::Api(target), _) => pipeline::serve(worker, info, target, head, body).await,
         (Edge::NotApiTraffic, Some(fallback)) => {
             drop(published);
@@ -122,6 +126,14 @@ pub(crate) async fn answer(
         }
         (Edge::NotApiTraffic | Edge::Refused, _) => pipeline::refuse_unknown(),
     }
+}
+
+/// What API Gateway itself answers at `/ping` and `/sping` of a custom domain.
+fn healthy() -> (ResponseHead, Body) {
+    let mut headers = Headers::new();
+    headers.append("x-amzn-RequestId", ids::request_id());
+    headers.append("Content-Type", "text/plain");
+    (ResponseHead { status: StatusCode::OK, headers }, "healthy".into())
 }
 
 async fn fall_back(

@@ -60,6 +60,7 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("authorizer.status", Late, |x| number(x.record.authorizer.as_ref()?.status)),
     ("awsEndpointRequestId", Early, |x| of(&x.record.integration.request_id)),
     ("customDomain.basePathMatched", Early, |x| of(&x.record.base_path)),
+    ("customDomain.routingRuleIdMatched", Early, |x| of(&x.record.routing_rule)),
     ("deploymentId", Early, |x| text(&x.plan.deployment_id)),
     ("domainName", Early, |x| x.domain_name().map(Cow::Borrowed)),
     ("domainPrefix", Early, |x| x.domain_name()?.split('.').next().map(Cow::Borrowed)),

@@ -3,24 +3,38 @@
 //! API traffic is `{api-id}.execute-api.{anything}` with the stage as the first path segment, or on any host
 //! `/_aws/execute-api/{api-id}/{stage}/…`. An API or stage that does not exist answers as AWS does, 403 `Forbidden`:
 //! AWS resolves every name below `execute-api`, so an unknown id is no reason for a 404 there either.
+//!
+//! A custom domain name is told by the whole host; its rules and mappings say where the request goes. On a domain with
+//! mutual TLS nothing is answered before the client's certificate is known to be trusted.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use stagedoor_http::RequestHead;
+use stagedoor_policy::{ContextKeys, Values};
+use stagedoor_shapes::apigateway::EndpointType;
 
+use crate::client_certificate::ClientCertificate;
+use crate::domains::Domain;
 use crate::plan::Plan;
 use crate::published::{Published, PublishedApi};
+use crate::worker::{ConnectionInfo, TlsConnection};
 
 /// The path under which API traffic is served on any host.
 const PATH_STYLE: &str = "/_aws/execute-api/";
+
+/// What stands between a private API's id and the number of a VPC endpoint in a host name.
+const VPC_ENDPOINT: &str = "-vpce-";
 
 /// Where a request belongs.
 #[derive(Debug)]
 pub enum Edge<'p> {
     /// To a stage of an API.
     Api(Target<'p>),
-    /// To an API or stage that is not served.
+    /// To an API or stage that is not served, or not to this client.
     Refused,
+    /// To a custom domain's health check.
+    Healthy,
     /// Not to an API.
     NotApiTraffic,
 }
@@ -32,14 +46,36 @@ pub struct Target<'p> {
     pub plan: &'p Plan,
     /// Where in the request's target the path below the stage stands: `/users` of `/dev/users?x=y`. May be empty.
     pub path: Range<usize>,
+    /// The custom domain that the request came by.
+    pub via: Option<Via<'p>>,
+}
+
+/// How a custom domain sent a request to its stage.
+#[derive(Debug)]
+pub struct Via<'p> {
+    /// The path of the mapping that matched.
+    pub base_path: Option<&'p str>,
+    /// The id of the routing rule that matched.
+    pub rule_id: Option<&'p str>,
+    /// The client's certificate, if the domain asks for one. It is trusted.
+    pub client_certificate: Option<Rc<ClientCertificate>>,
 }
 
 /// Finds out where a request belongs.
 #[must_use]
-pub fn resolve<'p>(published: &'p Published, head: &RequestHead) -> Edge<'p> {
+pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &ConnectionInfo) -> Edge<'p> {
     let path = head.path();
-    let host_id = head.headers.get_str("host").and_then(api_id_of_host);
-    let (id, after_id) = if let Some(id) = host_id {
+    let host = head.headers.get_str("host").map(without_port);
+    let host_id = host.and_then(api_id_of_host);
+    let vpc_endpoint = connection.vpc_endpoint.as_deref();
+    if let (Some(host), None) = (host, host_id)
+        && let Some(domain) = published.domains.find(host, vpc_endpoint.map(|endpoint| &*endpoint.id))
+    {
+        return through_domain(published, domain, host, head, connection).unwrap_or(Edge::Refused);
+    }
+    // Behind a VPC endpoint's own name, a header says which API is meant.
+    let named_id = vpc_endpoint.and_then(|_| head.headers.get_str("x-apigw-api-id"));
+    let (id, after_id) = if let Some(id) = named_id.or(host_id) {
         (id, path)
     } else if let Some(rest) = path.strip_prefix(PATH_STYLE) {
         match rest.split_once('/') {
@@ -61,14 +97,104 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead) -> Edge<'p> {
     let stage_end = after_id.find('/').unwrap_or(after_id.len());
     let (stage, below) = after_id.split_at(stage_end);
     let Some(plan) = api.stages.get(stage) else { return Edge::Refused };
-    Edge::Api(Target { plan, path: path.len() - below.len()..path.len() })
+    if plan.endpoint_type == EndpointType::Private && !reaches_private(id, connection) {
+        return Edge::Refused;
+    }
+    Edge::Api(Target { plan, path: path.len() - below.len()..path.len(), via: None })
+}
+
+/// Whether a client may see a private API at all: it has to come through a VPC endpoint, and if the host names one,
+/// through that one. Whom the API's policy admits is decided later.
+fn reaches_private(id: &str, connection: &ConnectionInfo) -> bool {
+    let Some(endpoint) = &connection.vpc_endpoint else { return false };
+    let named = id.find(VPC_ENDPOINT).and_then(|at| id.get(at + 1..));
+    named.is_none_or(|named| named.eq_ignore_ascii_case(&endpoint.id))
+}
+
+/// What a private domain's policy may ask about a request.
+impl ContextKeys for ConnectionInfo {
+    fn values(&self, key: &str) -> Values<'_> {
+        let endpoint = self.vpc_endpoint.as_deref();
+        match key {
+            "aws:sourcevpce" => Values::from_option(endpoint.map(|endpoint| endpoint.id.as_str().into())),
+            "aws:sourcevpc" => {
+                Values::from_option(endpoint.and_then(|endpoint| Some(endpoint.vpc.as_deref()?.into())))
+            }
+            "aws:vpcsourceip" => Values::One(self.peer.ip().to_canonical().to_string().into()),
+            "aws:securetransport" => Values::One(if self.tls.is_some() { "true" } else { "false" }.into()),
+            _ => Values::Absent,
+        }
+    }
+}
+
+/// A custom domain's way to a stage; `None` refuses the request.
+fn through_domain<'p>(
+    published: &'p Published,
+    domain: &'p Domain,
+    host: &str,
+    head: &RequestHead,
+    connection: &ConnectionInfo,
+) -> Option<Edge<'p>> {
+    let endpoint = connection.vpc_endpoint.as_ref().map(|endpoint| &*endpoint.id);
+    // A connection made for one name brings neither the certificate nor the rules of another.
+    let made_for = |tls: &TlsConnection| {
+        let name = tls.server_name.as_deref()?;
+        published.domains.find(name, endpoint).filter(|found| std::ptr::eq(*found, domain))
+    };
+    if domain.strict {
+        let tls = connection.tls.as_ref()?;
+        tls.server_name.as_deref().filter(|name| name.eq_ignore_ascii_case(host))?;
+    }
+    let client_certificate = match &domain.mutual_tls {
+        None => None,
+        Some(truststore) => {
+            let tls = connection.tls.as_ref()?;
+            made_for(tls)?;
+            let certificate = tls.client_certificate(truststore);
+            let refused = |reason: &String| {
+                tracing::info!(domain = &*domain.name, peer = %connection.peer, "Access denied. Reason: {reason}");
+            };
+            Some(certificate.inspect_err(refused).ok()?)
+        }
+    };
+    if domain.private_to.is_some() && !domain.policy.as_ref()?.admits(connection) {
+        return None;
+    }
+    let path = head.path();
+    if matches!(path, "/ping" | "/sping") {
+        return Some(Edge::Healthy);
+    }
+    let way = domain.route(head)?;
+    let rest = path.get(way.base_length..)?;
+    let (stage, below) = match way.stage {
+        Some(stage) => (stage, rest),
+        None => {
+            let rest = rest.trim_start_matches('/');
+            rest.split_at(rest.find('/').unwrap_or(rest.len()))
+        }
+    };
+    let plan = published.apis.get(way.api_id)?.stages.get(stage)?;
+    // Private APIs stand behind private domains, and nothing else does.
+    if (plan.endpoint_type == EndpointType::Private) != domain.private_to.is_some() {
+        return None;
+    }
+    let via = Via { base_path: way.base_path, rule_id: way.rule_id, client_certificate };
+    Some(Edge::Api(Target { plan, path: path.len() - below.len()..path.len(), via: Some(via) }))
 }
 
 fn find<'p>(published: &'p Published, id: &str) -> Option<&'p PublishedApi> {
     published.apis.get(id).or_else(|| {
         // A private API's host name carries the id of a VPC endpoint after the API's own.
-        published.apis.get(id.split_once("-vpce-")?.0)
+        published.apis.get(id.split_once(VPC_ENDPOINT)?.0)
     })
+}
+
+/// A host without its port.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
 }
 
 /// The API id in a host name, if it is one of ours.
@@ -89,13 +215,26 @@ mod tests {
     use stagedoor_http::{Headers, Version};
 
     use super::*;
+    use crate::domains::{Domains, PathMapping, VpcEndpoint};
 
     fn check(host: &str, target: &str, expected: &str) {
         let stages = HashMap::from([("dev".to_owned(), Arc::new(Plan::empty("abc", "dev")))]);
         let open = PublishedApi { endpoint_disabled: false, stages: stages.clone() };
         let closed = PublishedApi { endpoint_disabled: true, stages };
         let apis = [("abc".into(), open), ("closed".into(), closed)];
-        let published = Published { apis: HashMap::from(apis) };
+        let mut domains = Domains::default();
+        let mapping = |path: &str, stage: Option<&str>| PathMapping {
+            path: path.into(),
+            api_id: "closed".into(),
+            stage: stage.map(str::to_owned),
+        };
+        domains.insert(Domain {
+            name: "api.example.com".into(),
+            mappings: vec![mapping("v1", Some("dev")), mapping("all", None)],
+            ..Domain::default()
+        });
+        domains.insert(Domain { name: "strict.example.com".into(), strict: true, ..Domain::default() });
+        let published = Published { apis: HashMap::from(apis), domains: Arc::new(domains) };
         let mut headers = Headers::new();
         headers.append("Host", host.to_owned());
         let head = RequestHead {
@@ -104,7 +243,14 @@ mod tests {
             version: Version::Http11,
             headers,
         };
-        let found = match resolve(&published, &head) {
+        let connection = ConnectionInfo {
+            peer: ([127, 0, 0, 1], 1).into(),
+            local: ([127, 0, 0, 1], 2).into(),
+            tls: None,
+            vpc_endpoint: None,
+        };
+        let found = match resolve(&published, &head, &connection) {
+            Edge::Healthy => "healthy".to_owned(),
             Edge::Api(found) => format!("{} {:?}", found.plan.stage, &target[found.path]),
             Edge::Refused => "refused".to_owned(),
             Edge::NotApiTraffic => "other".to_owned(),
@@ -129,6 +275,81 @@ mod tests {
         check("abc.execute-apis.x", "/dev", "other");
         check(".execute-api.x", "/dev", "other");
         check("localhost", "/dev", "other");
+    }
+
+    #[test]
+    fn by_custom_domain() {
+        // An API whose own address is switched off is reached this way alone.
+        check("api.example.com:8443", "/v1/users?a", r#"dev "/users""#);
+        check("API.example.com", "/v1", r#"dev """#);
+        check("api.example.com", "/all/dev/users", r#"dev "/users""#);
+        check("api.example.com", "/all/other/users", "refused");
+        check("api.example.com", "/v2", "refused");
+        check("api.example.com", "/ping", "healthy");
+        check("api.example.com", "/sping", "healthy");
+        check("api.example.com", "/ping/x", "refused");
+        check("strict.example.com", "/ping", "refused");
+        check("other.example.com", "/v1", "other");
+    }
+
+    #[test]
+    fn private_domains_and_apis_are_reached_through_their_endpoints() {
+        let private = |id: &str| {
+            let mut plan = Plan::empty(id, "dev");
+            plan.endpoint_type = EndpointType::Private;
+            let stages = HashMap::from([("dev".to_owned(), Arc::new(plan))]);
+            (id.to_owned(), PublishedApi { endpoint_disabled: false, stages })
+        };
+        let policy = r#"{"Version":"2012-10-17","Statement":[
+            {"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:r:a:/d/*"},
+            {"Effect":"Deny","Principal":"*","Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:r:a:/d/*",
+             "Condition":{"StringEquals":{"aws:SourceVpce":"vpce-2"}}}]}"#;
+        let policy = stagedoor_policy::Policy::parse(policy, stagedoor_policy::Kind::Resource).unwrap();
+        let mapping = || PathMapping { path: String::new(), api_id: "abc".into(), stage: Some("dev".into()) };
+        let mut domains = Domains::default();
+        domains.insert(Domain {
+            name: "in.example.com".into(),
+            private_to: Some(vec!["vpce-1".into(), "vpce-2".into()]),
+            policy: Some(crate::domains::DomainPolicy { policy, arn: "arn:aws:execute-api:r:a:/d".into() }),
+            mappings: vec![mapping()],
+            ..Domain::default()
+        });
+        domains.insert(Domain {
+            name: "out.example.com".into(),
+            mappings: vec![mapping()],
+            ..Domain::default()
+        });
+        let published = Published { apis: HashMap::from([private("abc")]), domains: Arc::new(domains) };
+        let check = |host: &str, endpoint: Option<&str>, named: Option<&str>, expected: &str| {
+            let mut headers = Headers::new();
+            headers.append("Host", host.to_owned());
+            if let Some(named) = named {
+                headers.append("x-apigw-api-id", named.to_owned());
+            }
+            let target = "/dev/a".into();
+            let head = RequestHead { method: Method::GET, target, version: Version::Http11, headers };
+            let endpoint = endpoint.map(|id| Arc::new(VpcEndpoint { id: id.to_owned(), vpc: None }));
+            let (peer, local) = (([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 2).into());
+            let connection = ConnectionInfo { peer, local, tls: None, vpc_endpoint: endpoint };
+            let found = match resolve(&published, &head, &connection) {
+                Edge::Api(_) => "served",
+                Edge::Refused => "refused",
+                Edge::Healthy | Edge::NotApiTraffic => "other",
+            };
+            assert_eq!(found, expected, "{host} {:?}", connection.vpc_endpoint);
+        };
+        check("abc.execute-api.x", None, None, "refused");
+        check("abc.execute-api.x", Some("vpce-1"), None, "served");
+        check("abc-vpce-1.execute-api.x", Some("vpce-1"), None, "served");
+        check("abc-vpce-1.execute-api.x", Some("vpce-2"), None, "refused");
+        check("abc-vpce-1.execute-api.x", None, None, "refused");
+        check("vpce-1.execute-api.x", Some("vpce-1"), Some("abc"), "served");
+        check("vpce-1.execute-api.x", None, Some("abc"), "refused");
+        check("in.example.com", Some("vpce-1"), None, "served");
+        check("in.example.com", Some("vpce-2"), None, "refused");
+        check("in.example.com", Some("vpce-3"), None, "other");
+        check("in.example.com", None, None, "other");
+        check("out.example.com", Some("vpce-1"), None, "refused");
     }
 
     #[test]

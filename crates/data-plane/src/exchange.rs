@@ -12,12 +12,13 @@ use stagedoor_http::{Body, BodyError, Headers, RequestHead, ResponseHead};
 use stagedoor_policy::Verdict;
 
 use crate::clients::Client;
+use crate::edge::Via;
 use crate::gateway_response::Fault;
 use crate::ids;
 use crate::phases::caching::CacheTurn;
 use crate::phases::transformation::{IntegrationAnswer, IntegrationRequest};
 use crate::plan::{MAX_PAYLOAD_BYTES, MethodPlan, Plan, ResourcePlan, Route};
-use crate::record::Record;
+use crate::record::{ClientCertRecord, Record};
 use crate::vtl::TemplateScope;
 use crate::worker::{ConnectionInfo, Worker};
 
@@ -67,6 +68,8 @@ pub struct Exchange<'a> {
     pub may_invalidate_cache: bool,
     /// What the request has to do with the stage's cache.
     pub cache_turn: Option<CacheTurn<'a>>,
+    /// Whether it came by a custom domain name, so that its path has no stage before it.
+    pub by_domain: bool,
     trace_id: OnceCell<Bytes>,
     query: OnceCell<Vec<(String, String)>>,
 }
@@ -115,6 +118,7 @@ impl<'a> Exchange<'a> {
             templates: None,
             may_invalidate_cache: false,
             cache_turn: None,
+            by_domain: false,
             trace_id: OnceCell::new(),
             query: OnceCell::new(),
         }
@@ -126,9 +130,30 @@ impl<'a> Exchange<'a> {
         self.head.path().get(self.path.clone()).unwrap_or_default()
     }
 
-    /// `$context.path`: the path with the stage before it. A test has no stage.
+    /// Notes what a custom domain knows of the request.
+    pub fn came_by_domain(&mut self, via: &Via<'_>) {
+        self.by_domain = true;
+        self.record.base_path = via.base_path.map(Into::into);
+        self.record.routing_rule = via.rule_id.map(Into::into);
+        if let Some(certificate) = &via.client_certificate {
+            self.record.identity_mut().client_cert = Some(Box::new(ClientCertRecord {
+                pem: certificate.pem.as_str().into(),
+                subject_dn: certificate.subject_dn.as_str().into(),
+                issuer_dn: certificate.issuer_dn.as_str().into(),
+                serial_number: certificate.serial_number.as_str().into(),
+                not_before: certificate.not_before.as_str().into(),
+                not_after: certificate.not_after.as_str().into(),
+            }));
+        }
+    }
+
+    /// `$context.path`: the path with the stage before it; behind a custom domain, the path as the client sent it. A
+    /// test has no stage.
     #[must_use]
     pub fn path_with_stage(&self) -> String {
+        if self.by_domain {
+            return self.head.path().to_owned();
+        }
         if self.is_test {
             return self.path().to_owned();
         }

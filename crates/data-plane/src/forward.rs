@@ -155,7 +155,7 @@ impl Worker {
                 };
                 let name = ServerName::try_from(upstream.host.to_string())
                     .map_err(|error| failed(error.to_string()))?;
-                let connector = self.services.tls.connector(upstream.verify_certificate).map_err(failed)?;
+                let connector = self.services.tls.connector(upstream).map_err(failed)?;
                 let tls = connector.connect(name, tcp).await.map_err(|error| failed(error.to_string()))?;
                 Stream::Tls(Box::new(tls))
             }
@@ -189,11 +189,14 @@ pub struct UpstreamTls {
 }
 
 impl UpstreamTls {
-    fn connector(&self, verify: bool) -> Result<tokio_rustls::TlsConnector, String> {
-        if verify {
-            self.verified.get_or_init(tls::verified_connector).clone()
+    fn connector(&self, upstream: &Upstream) -> Result<tokio_rustls::TlsConnector, String> {
+        if let Some(client) = &upstream.client {
+            return client.connector(upstream.verify_certificate);
+        }
+        if upstream.verify_certificate {
+            self.verified.get_or_init(|| tls::verified_connector(None)).clone()
         } else {
-            self.unverified.get_or_init(tls::unverified_connector).clone()
+            self.unverified.get_or_init(|| tls::unverified_connector(None)).clone()
         }
     }
 }

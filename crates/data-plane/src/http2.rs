@@ -19,7 +19,6 @@ use stagedoor_http::encode::is_framing_field;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::accept::ClientStream;
 use crate::connection::{self, BODY_WAIT_MAX, Listening};
 use crate::forward::limit_waits;
 use crate::worker::{ConnectionInfo, Worker};
@@ -34,10 +33,10 @@ const DRAIN_BYTES_MAX: usize = 12 * 1024 * 1024;
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-pub(crate) async fn serve(
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: Rc<Worker>,
     listening: Rc<Listening>,
-    stream: ClientStream,
+    stream: S,
     read: Bytes,
     info: ConnectionInfo,
 ) {
@@ -178,12 +177,12 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
 }
 
 /// A stream of which some bytes have been read already.
-struct Rewound {
+struct Rewound<S> {
     read: Bytes,
-    stream: ClientStream,
+    stream: S,
 }
 
-impl AsyncRead for Rewound {
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -198,7 +197,7 @@ impl AsyncRead for Rewound {
     }
 }
 
-impl AsyncWrite for Rewound {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -216,7 +215,7 @@ impl AsyncWrite for Rewound {
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,13 +7,16 @@
 mod accept;
 pub mod backends;
 pub mod cache;
+pub mod client_certificate;
 pub mod clients;
 mod connection;
 pub mod context;
+pub mod domains;
 pub mod edge;
 pub mod exchange;
 pub mod forward;
 pub mod gateway_response;
+mod handshake;
 mod http2;
 pub mod ids;
 pub mod lambda;
@@ -25,7 +28,10 @@ pub mod phases;
 pub mod pipeline;
 pub mod plan;
 pub mod published;
+/// The TLS library, whose settings are a part of what is published.
+pub use rustls;
 pub mod record;
+pub mod server_tls;
 pub mod test_invoke;
 pub mod tls;
 pub mod upstream;

@@ -16,6 +16,8 @@ use tokio::task::LocalSet;
 
 use crate::accept::Acceptor;
 use crate::connection::{self, Listening};
+use crate::domains::VpcEndpoint;
+use crate::handshake;
 use crate::worker::{ConnectionInfo, Fallback, Services, Worker};
 
 const BACKLOG: i32 = 4096;
@@ -29,6 +31,18 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Who answers what is not API traffic. Without one it is refused.
     pub fallback: Option<Arc<dyn Fallback>>,
+    /// Whether its connections are encrypted, with the settings that are published.
+    pub tls: bool,
+    /// The VPC endpoint that its clients come through, whatever their address.
+    pub vpc_endpoint: Option<Arc<VpcEndpoint>>,
+}
+
+impl Listener {
+    /// A plain listener.
+    #[must_use]
+    pub fn plain(address: SocketAddr, fallback: Option<Arc<dyn Fallback>>) -> Self {
+        Self { address, fallback, tls: false, vpc_endpoint: None }
+    }
 }
 
 /// An address that cannot be listened on.
@@ -70,7 +84,12 @@ pub fn start(
         for worker in &mut sockets {
             let socket = bind(address, true).map_err(failed)?;
             address = socket.local_addr().map_err(failed)?;
-            worker.push((socket, address, listener.fallback.clone()));
+            let listening = Settings {
+                fallback: listener.fallback.clone(),
+                tls: listener.tls,
+                vpc_endpoint: listener.vpc_endpoint.clone(),
+            };
+            worker.push((socket, address, listening));
         }
         addresses.push(address);
     }
@@ -124,7 +143,14 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-type Bound = (StdListener, SocketAddr, Option<Arc<dyn Fallback>>);
+type Bound = (StdListener, SocketAddr, Settings);
+
+/// What a listener's connections have in common, before they belong to a worker.
+struct Settings {
+    fallback: Option<Arc<dyn Fallback>>,
+    tls: bool,
+    vpc_endpoint: Option<Arc<VpcEndpoint>>,
+}
 
 fn run(
     services: Arc<Services>,
@@ -143,10 +169,11 @@ fn run(
     local.block_on(&runtime, async move {
         let worker = Worker::new(services, number);
         let mut accepting = Vec::with_capacity(sockets.len());
-        for (socket, address, fallback) in sockets {
+        for (socket, address, settings) in sockets {
             match Acceptor::new(socket) {
                 Ok(acceptor) => {
-                    let listening = Rc::new(Listening { fallback });
+                    let Settings { fallback, tls, vpc_endpoint } = settings;
+                    let listening = Rc::new(Listening { fallback, tls, vpc_endpoint });
                     let accept = accept(Rc::clone(&worker), acceptor, address, listening);
                     accepting.push(tokio::task::spawn_local(accept));
                 }
@@ -173,13 +200,15 @@ async fn accept(worker: Rc<Worker>, acceptor: Acceptor, local: SocketAddr, liste
     loop {
         match acceptor.accept().await {
             Ok((stream, peer)) => {
-                let info = ConnectionInfo { peer, local, tls: false };
-                tokio::task::spawn_local(connection::serve(
-                    Rc::clone(&worker),
-                    Rc::clone(&listening),
-                    stream,
-                    info,
-                ));
+                let (worker, listening) = (Rc::clone(&worker), Rc::clone(&listening));
+                let of_client = || worker.services.vpc_endpoints.of_client(peer.ip());
+                let vpc_endpoint = listening.vpc_endpoint.clone().or_else(of_client);
+                let info = ConnectionInfo { peer, local, tls: None, vpc_endpoint };
+                if listening.tls {
+                    tokio::task::spawn_local(handshake::serve(worker, listening, stream, info));
+                } else {
+                    tokio::task::spawn_local(connection::serve(worker, listening, stream, info));
+                }
             }
             // The client gave up before its turn came.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

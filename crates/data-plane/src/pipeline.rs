@@ -61,6 +61,14 @@ pub async fn serve(
 ) -> (ResponseHead, Body) {
     let plan = target.plan.choose(|| worker.roll());
     let mut exchange = Exchange::new(worker, connection, plan, target.path, head, body);
+    if let Some(via) = &target.via {
+        exchange.came_by_domain(via);
+    }
+    if let Some(endpoint) = &connection.vpc_endpoint {
+        let identity = exchange.record.identity_mut();
+        identity.vpce_id = Some(endpoint.id.as_str().into());
+        identity.vpc_id = endpoint.vpc.as_deref().map(Into::into);
+    }
     let (head, body) = answer(&mut exchange).await;
     if let Some(fault) = exchange.fault.as_ref().filter(|fault| fault.is_misconfiguration()) {
         // AWS tells the client nothing but 500 or 502; whoever wrote the API has to find the reason here.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::domains::Domains;
 use crate::plan::Plan;
 
 /// The plans being served.
@@ -18,6 +19,8 @@ use crate::plan::Plan;
 pub struct Published {
     /// REST APIs by id.
     pub apis: HashMap<String, PublishedApi>,
+    /// Custom domain names.
+    pub domains: Arc<Domains>,
 }
 
 /// One API and its stages.
@@ -88,7 +91,7 @@ mod tests {
         assert!(Rc::ptr_eq(&before, &view.load()));
 
         let apis = HashMap::from([("a".to_owned(), PublishedApi::default())]);
-        current.store(Arc::new(Published { apis }));
+        current.store(Arc::new(Published { apis, ..Published::default() }));
         assert_eq!(view.load().apis.len(), 1);
         assert!(before.apis.is_empty());
     }

@@ -33,6 +33,8 @@ pub struct Record {
     pub cache: CacheUse,
     /// `$context.customDomain.basePathMatched`.
     pub base_path: Option<Box<str>>,
+    /// `$context.customDomain.routingRuleIdMatched`.
+    pub routing_rule: Option<Box<str>>,
     /// What the client was sent.
     pub response: ResponseRecord,
     /// The execution log, if the method has one.

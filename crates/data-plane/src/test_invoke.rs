@@ -21,7 +21,7 @@ use crate::logs::execution::{ExecutionLogSettings, response_headers};
 use crate::phases::authorization;
 use crate::pipeline;
 use crate::plan::{MAX_PAYLOAD_BYTES, Plan};
-use crate::worker::{ConnectionInfo, Services, Worker};
+use crate::worker::{ConnectionInfo, Services, TlsConnection, Worker};
 
 /// The stage that AWS shows to functions and templates.
 pub const STAGE: &str = "test-invoke-stage";
@@ -132,7 +132,12 @@ async fn serve(worker: Rc<Worker>, mut jobs: mpsc::UnboundedReceiver<Job>) {
 /// Connections that tests pretend to come in on.
 fn connection() -> ConnectionInfo {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    ConnectionInfo { peer: nowhere, local: nowhere, tls: true }
+    ConnectionInfo {
+        peer: nowhere,
+        local: nowhere,
+        tls: Some(TlsConnection::new(None, &[])),
+        vpc_endpoint: None,
+    }
 }
 
 fn exchange<'x>(

@@ -1,18 +1,21 @@
 //! TLS settings towards backends.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
+use crate::server_tls::Identity;
+
 /// Checks certificates against the system's trust store (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace it).
 ///
 /// # Errors
 /// A sentence that says why the system has none.
-pub fn verified_connector() -> Result<TlsConnector, String> {
+pub fn verified_connector(client: Option<&ClientTls>) -> Result<TlsConnector, String> {
     let mut roots = RootCertStore::empty();
     let loaded = rustls_native_certs::load_native_certs();
     let (added, _) = roots.add_parsable_certificates(loaded.certs);
@@ -20,13 +23,13 @@ pub fn verified_connector() -> Result<TlsConnector, String> {
         let reasons: Vec<_> = loaded.errors.iter().map(ToString::to_string).collect();
         return Err(format!("the system has no trusted certificates: {}", reasons.join("; ")));
     }
-    Ok(connector(builder()?.with_root_certificates(roots).with_no_client_auth()))
+    connector(builder()?.with_root_certificates(roots), client)
 }
 
 /// Accepts any certificate, for integrations with `tlsConfig.insecureSkipVerification`.
-pub(crate) fn unverified_connector() -> Result<TlsConnector, String> {
+pub(crate) fn unverified_connector(client: Option<&ClientTls>) -> Result<TlsConnector, String> {
     let verifier = Arc::new(AnyCertificate(provider()));
-    Ok(connector(builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+    connector(builder()?.dangerous().with_custom_certificate_verifier(verifier), client)
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -39,9 +42,60 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
         .map_err(|error| error.to_string())
 }
 
-fn connector(mut config: ClientConfig) -> TlsConnector {
+fn connector(
+    builder: rustls::ConfigBuilder<ClientConfig, WantsClientCert>,
+    client: Option<&ClientTls>,
+) -> Result<TlsConnector, String> {
+    let mut config = match client {
+        None => builder.with_no_client_auth(),
+        Some(client) => builder
+            .with_client_auth_cert(client.identity.chain.clone(), client.identity.key.clone_key())
+            .map_err(|error| error.to_string())?,
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    TlsConnector::from(Arc::new(config))
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// A client certificate that backends are shown, with the connections' settings that go with it. Connections with
+/// different certificates are never the same.
+pub struct ClientTls {
+    id: String,
+    identity: Identity,
+    connectors: OnceLock<[Result<TlsConnector, String>; 2]>,
+}
+
+impl ClientTls {
+    /// A certificate under its id.
+    #[must_use]
+    pub fn new(id: String, identity: Identity) -> Self {
+        Self { id, identity, connectors: OnceLock::new() }
+    }
+
+    pub(crate) fn connector(&self, verify: bool) -> Result<TlsConnector, String> {
+        let make = || [unverified_connector(Some(self)), verified_connector(Some(self))];
+        let [unverified, verified] = self.connectors.get_or_init(make);
+        if verify { verified.clone() } else { unverified.clone() }
+    }
+}
+
+impl std::fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientTls").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.identity.chain == other.identity.chain
+    }
+}
+
+impl Eq for ClientTls {}
+
+impl std::hash::Hash for ClientTls {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
 }
 
 /// Skips the check of the certificate's issuer and name; the handshake's signatures are checked all the same.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use stagedoor_http::BodyError;
 
+use crate::tls::ClientTls;
+
 /// How a backend is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -31,6 +33,8 @@ pub struct Upstream {
     pub target: Option<Target>,
     /// Whether its certificate is checked (not so with `tlsConfig.insecureSkipVerification`).
     pub verify_certificate: bool,
+    /// The certificate that the gateway shows it (the stage's `clientCertificateId`).
+    pub client: Option<Arc<ClientTls>>,
 }
 
 /// A host and a port.
@@ -111,6 +115,7 @@ impl Upstream {
                 authority: authority.into(),
                 target: None,
                 verify_certificate: true,
+                client: None,
             },
             rest,
         ))

@@ -2,7 +2,7 @@
 //!
 //! A request never leaves the worker that accepted it, so nothing here needs a lock or is `Send`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,11 +11,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
 use stagedoor_http::{Body, BodyError, BodyStream};
 use stagedoor_shared_state::{Bucket, Counters, Limit};
 use tokio::sync::{Notify, mpsc};
 
+use crate::client_certificate::{ClientCertificate, Truststore};
 use crate::clients::CurrentClients;
+use crate::domains::{VpcEndpoint, VpcEndpoints};
 use crate::forward::{Pool, UpstreamTls};
 use crate::lambda::LambdaInvoker;
 use crate::logs::{LogBuffer, LogWriter};
@@ -39,6 +42,8 @@ pub struct Services {
     pub tls: UpstreamTls,
     /// Writes log lines; without one, stages log nothing.
     pub logs: Option<Arc<LogWriter>>,
+    /// The VPC endpoints that clients may come through.
+    pub vpc_endpoints: VpcEndpoints,
 }
 
 /// How fast all of an account's APIs may be called together.
@@ -200,6 +205,63 @@ pub struct ConnectionInfo {
     pub peer: SocketAddr,
     /// The address of the listener.
     pub local: SocketAddr,
-    /// Whether the connection is TLS.
-    pub tls: bool,
+    /// What its handshake told, if it is encrypted.
+    pub tls: Option<TlsConnection>,
+    /// The VPC endpoint that it came through.
+    pub vpc_endpoint: Option<Arc<VpcEndpoint>>,
+}
+
+/// The client's certificate if it is trusted, or why it is not.
+type Trust = Result<Rc<ClientCertificate>, String>;
+
+/// A truststore and what it said.
+type Asked = (Arc<Truststore>, Trust);
+
+/// What the handshake of a connection told.
+#[derive(Clone)]
+pub struct TlsConnection {
+    /// The name the client asked for, in lower case.
+    pub server_name: Option<Box<str>>,
+    /// The client's certificate and those that came with it, if the domain asks for one.
+    pub client_chain: Arc<[CertificateDer<'static>]>,
+    /// The truststore that was asked last, and what it said. It is asked again when there is a newer one.
+    trusted: Rc<RefCell<Option<Asked>>>,
+}
+
+impl std::fmt::Debug for TlsConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsConnection").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+impl TlsConnection {
+    /// What a handshake told.
+    #[must_use]
+    pub fn new(server_name: Option<&str>, client_chain: &[CertificateDer<'_>]) -> Self {
+        Self {
+            server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
+            client_chain: client_chain.iter().map(|der| der.clone().into_owned()).collect(),
+            trusted: Rc::default(),
+        }
+    }
+
+    /// The client's certificate, if the truststore trusts it.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn client_certificate(&self, truststore: &Arc<Truststore>) -> Trust {
+        let mut trusted = self.trusted.borrow_mut();
+        match &*trusted {
+            Some((asked, answer)) if Arc::ptr_eq(asked, truststore) => answer.clone(),
+            _ => {
+                let read = |_| match self.client_chain.first() {
+                    Some(own) => ClientCertificate::read(own).map(Rc::new),
+                    None => Err("no client certificate".to_owned()),
+                };
+                let answer = truststore.check(&self.client_chain).and_then(read);
+                *trusted = Some((Arc::clone(truststore), answer.clone()));
+                answer
+            }
+        }
+    }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 use stagedoor_control_plane::Quotas;
 use stagedoor_data_plane::backends::VpcLinkTargets;
+use stagedoor_data_plane::domains::{Network, VpcEndpoint, VpcEndpoints};
 use stagedoor_data_plane::logs::LogDestinations;
 use stagedoor_wire::Credential;
 
@@ -34,6 +36,14 @@ pub(crate) struct Config {
     /// How fast all APIs together may be called. Not limited by default: AWS's limit, 10,000 a second and 5,000 at
     /// once, is what its own service takes from an account.
     pub(crate) account_throttle: Option<AccountThrottle>,
+    /// Where API traffic is served encrypted.
+    pub(crate) https: Option<Https>,
+    /// The certificates that custom domain names name by their ARNs.
+    pub(crate) certificates: Vec<ConfiguredCertificate>,
+    /// The truststores that custom domain names with mutual TLS name by their URIs.
+    pub(crate) truststores: Vec<ConfiguredTruststore>,
+    /// The VPC endpoints that private APIs are reached through.
+    pub(crate) vpc_endpoints: Vec<ConfiguredVpcEndpoint>,
 }
 
 /// A file for the log lines that a stage sends to an ARN.
@@ -65,6 +75,80 @@ pub(crate) struct AccountThrottle {
     pub(crate) burst_limit: u32,
 }
 
+/// An HTTPS listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Https {
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// The certificate of hosts that are no custom domain names, in PEM, with its chain. Without one a self-signed
+    /// certificate is made at each start.
+    certificate: Option<PathBuf>,
+    /// Its private key.
+    key: Option<PathBuf>,
+}
+
+impl Https {
+    /// The default certificate's files.
+    pub(crate) fn files(&self) -> Option<PemFiles> {
+        Some(PemFiles { certificate: self.certificate.clone()?, key: self.key.clone()? })
+    }
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PemFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// The files behind a certificate's ARN.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfiguredCertificate {
+    arn: String,
+    /// PEM: the certificate with its chain.
+    certificate: PathBuf,
+    /// PEM.
+    key: PathBuf,
+}
+
+/// The file behind a truststore's URI.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfiguredTruststore {
+    /// `s3://bucket/key`.
+    uri: String,
+    /// The object's version; any if it is absent.
+    version: Option<String>,
+    /// PEM.
+    file: PathBuf,
+}
+
+/// A VPC endpoint: a listener of its own, networks that clients come from, or both.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfiguredVpcEndpoint {
+    /// `vpce-…`.
+    pub(crate) id: String,
+    /// `vpc-…`.
+    pub(crate) vpc: Option<String>,
+    /// Where its clients connect without TLS.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where they connect with TLS. Needs `[https]`, whose certificate serves hosts that are no custom domain names.
+    pub(crate) listen_https: Option<SocketAddr>,
+    /// Networks that its clients come from, whichever listener they use.
+    #[serde(default)]
+    sources: Vec<String>,
+}
+
+impl ConfiguredVpcEndpoint {
+    /// The endpoint in the data plane's terms.
+    pub(crate) fn endpoint(&self) -> Arc<VpcEndpoint> {
+        Arc::new(VpcEndpoint { id: self.id.clone(), vpc: self.vpc.clone() })
+    }
+}
+
 /// One access key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +170,10 @@ impl Default for Config {
             log_destinations: Vec::new(),
             vpc_links: Vec::new(),
             account_throttle: None,
+            https: None,
+            certificates: Vec::new(),
+            truststores: Vec::new(),
+            vpc_endpoints: Vec::new(),
         }
     }
 }
@@ -98,7 +186,19 @@ impl Config {
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let name = path.display();
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
-        Self::parse(&text).map_err(|error| format!("{name}: {error}"))
+        let mut config = Self::parse(&text).map_err(|error| format!("{name}: {error}"))?;
+        config.anchor(path.parent().unwrap_or(Path::new(".")));
+        Ok(config)
+    }
+
+    /// Reads the paths of files as relative to the configuration file's folder.
+    fn anchor(&mut self, folder: &Path) {
+        let https = self.https.iter_mut().flat_map(|https| [&mut https.certificate, &mut https.key]);
+        let certificates = self.certificates.iter_mut().flat_map(|of| [&mut of.certificate, &mut of.key]);
+        let truststores = self.truststores.iter_mut().map(|truststore| &mut truststore.file);
+        for path in https.flatten().chain(certificates).chain(truststores) {
+            *path = folder.join(&*path);
+        }
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -127,7 +227,77 @@ impl Config {
         {
             return Err("account_throttle needs a rate_limit and a burst_limit of at least 0".to_owned());
         }
+        if let Some(https) = &config.https
+            && https.certificate.is_some() != https.key.is_some()
+        {
+            return Err("[https] needs both certificate and key, or neither".to_owned());
+        }
+        for truststore in &config.truststores {
+            if !truststore.uri.starts_with("s3://") {
+                return Err(format!(
+                    "a truststore's uri is one such as s3://bucket/key, not {:?}",
+                    truststore.uri
+                ));
+            }
+        }
+        for endpoint in &config.vpc_endpoints {
+            if !endpoint.id.starts_with("vpce-") {
+                return Err(format!("a VPC endpoint's id begins with vpce-, unlike {:?}", endpoint.id));
+            }
+            if endpoint.listen_https.is_some() && config.https.is_none() {
+                return Err(format!("{}: listen_https needs [https]", endpoint.id));
+            }
+            if endpoint.listen.is_none() && endpoint.listen_https.is_none() && endpoint.sources.is_empty() {
+                return Err(format!("{}: a VPC endpoint needs listen, listen_https or sources", endpoint.id));
+            }
+        }
+        config.networks()?;
         Ok(config)
+    }
+
+    fn networks(&self) -> Result<Vec<(Network, Arc<VpcEndpoint>)>, String> {
+        let of = |endpoint: &ConfiguredVpcEndpoint| {
+            let shared = endpoint.endpoint();
+            let networks = endpoint.sources.iter().map(|source| Network::parse(source));
+            networks.map(|network| Ok((network?, Arc::clone(&shared)))).collect::<Vec<Result<_, String>>>()
+        };
+        self.vpc_endpoints.iter().flat_map(of).collect()
+    }
+
+    /// The VPC endpoints by the networks of their clients.
+    pub(crate) fn vpc_endpoints(&self) -> VpcEndpoints {
+        // They have been read once already, when the file was.
+        VpcEndpoints::new(self.networks().unwrap_or_default())
+    }
+
+    /// The files of a certificate.
+    pub(crate) fn certificate(&self, arn: &str) -> Option<PemFiles> {
+        let found = self.certificates.iter().find(|certificate| certificate.arn == arn)?;
+        Some(PemFiles { certificate: found.certificate.clone(), key: found.key.clone() })
+    }
+
+    /// The file of a truststore.
+    ///
+    /// # Errors
+    /// A sentence if there is none.
+    pub(crate) fn truststore(&self, uri: &str, version: Option<&str>) -> Result<&Path, String> {
+        let of_uri = || self.truststores.iter().filter(|truststore| truststore.uri == uri);
+        let exact = of_uri().find(|truststore| version.is_some() && truststore.version.as_deref() == version);
+        let any = || of_uri().find(|truststore| truststore.version.is_none() || version.is_none());
+        exact.or_else(any).map(|truststore| &*truststore.file).ok_or_else(|| {
+            format!(
+                "The truststore {uri} cannot be read: the configuration has no [[truststores]] with this uri{}",
+                version.map(|version| format!(" and the version {version}")).unwrap_or_default()
+            )
+        })
+    }
+
+    /// Every file that is looked at again while the gateway runs.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let https = self.https.iter().filter_map(Https::files).map(|files| [files.certificate, files.key]);
+        let certificates = self.certificates.iter().map(|of| [of.certificate.clone(), of.key.clone()]);
+        let truststores = self.truststores.iter().map(|truststore| truststore.file.clone());
+        https.chain(certificates).flatten().chain(truststores).collect()
     }
 
     /// Where the logs of stages are written.
@@ -221,5 +391,14 @@ mod tests {
         check(endpoint, Err("AWS itself, which needs access_key_id"));
         check(&format!("{endpoint}access_key_id = 'a'"), Err("lambda_endpoints need both"));
         check(&format!("{endpoint}uri = 'x'"), Err("unknown field `uri`"));
+        check("[https]\nlisten = '127.0.0.1:8443'", Ok(0));
+        check("[https]\nlisten = 'x'", Err("listen = 'x'"));
+        check("[https]\nlisten = '127.0.0.1:8443'\nkey = 'a'", Err("both certificate and key"));
+        check("[[truststores]]\nuri = '/a'\nfile = 'b'", Err("such as s3://bucket/key"));
+        check("[[vpc_endpoints]]\nid = 'vpce-1'\nsources = ['10.0.0.0/8']", Ok(0));
+        check("[[vpc_endpoints]]\nid = 'vpce-1'\nsources = ['10.0.0.0/80']", Err("is no network"));
+        check("[[vpc_endpoints]]\nid = 'vpce-1'", Err("needs listen"));
+        check("[[vpc_endpoints]]\nid = 'x'\nlisten = '127.0.0.1:1'", Err("begins with vpce-"));
+        check("[[vpc_endpoints]]\nid = 'vpce-1'\nlisten_https = '127.0.0.1:1'", Err("needs [https]"));
     }
 }

@@ -7,6 +7,7 @@ mod check;
 mod cli;
 mod config;
 mod control;
+mod domains;
 mod lambda;
 mod logging;
 mod publisher;

@@ -11,14 +11,24 @@ use stagedoor_control_plane::{ApiError, ControlPlane};
 use stagedoor_data_plane::clients::{Clients, ClientsBuilder, CurrentClients};
 use stagedoor_data_plane::plan::{self, CompileSettings, Plan, PlanError};
 use stagedoor_data_plane::published::{Current, Published, PublishedApi};
+use stagedoor_data_plane::server_tls::Identity;
+use stagedoor_data_plane::tls::ClientTls;
+use stagedoor_shapes::apigateway::Stage;
 use stagedoor_shared_state::Counters;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+
+use crate::domains::DomainBuilder;
 
 /// Keeps what is served the same as what is deployed.
 pub(crate) struct Publisher {
     control_plane: Arc<ControlPlane>,
     target: Target,
     settings: CompileSettings,
+    domains: DomainBuilder,
+    /// Told when a file has changed that domains are made of.
+    files_changed: Arc<Notify>,
+    /// Whether that has been told and not been looked at.
+    domains_stale: bool,
     /// Which revision of each stage its plan was compiled from, by API and stage name.
     compiled: HashMap<(String, String), Revision>,
     revision: Revision,
@@ -60,11 +70,22 @@ impl Publisher {
         control_plane: Arc<ControlPlane>,
         target: Target,
         settings: CompileSettings,
+        domains: DomainBuilder,
+        files_changed: Arc<Notify>,
     ) -> Result<(Self, Follow), ApiError> {
         let (published, follow) = watch::channel(0);
         let follow = Follow { control_plane: Arc::clone(&control_plane), published: follow };
-        let mut publisher =
-            Self { control_plane, target, settings, compiled: HashMap::new(), revision: 0, published };
+        let mut publisher = Self {
+            control_plane,
+            target,
+            settings,
+            domains,
+            files_changed,
+            domains_stale: true,
+            compiled: HashMap::new(),
+            revision: 0,
+            published,
+        };
         publisher.revision = publisher.control_plane.revision()?;
         let all = publisher.control_plane.api_ids()?;
         publisher.publish(&all)?;
@@ -88,14 +109,21 @@ impl Publisher {
                 Err(error) => return tracing::error!(%error, "publishing ended"),
             }
             let seen = self.revision;
-            if newest.wait_for(|newest| *newest > seen).await.is_err() {
-                return;
+            let files_changed = Arc::clone(&self.files_changed);
+            tokio::select! {
+                newer = newest.wait_for(|newest| *newest > seen) => {
+                    if newer.is_err() {
+                        return;
+                    }
+                }
+                () = files_changed.notified() => self.domains_stale = true,
             }
         }
     }
 
     fn catch_up(&mut self) -> Result<(), ApiError> {
         let (revision, changed) = self.control_plane.apis_changed_since(self.revision)?;
+        self.domains_stale |= self.control_plane.domains_changed_since(self.revision)?;
         let changed = match changed {
             Some(changed) => changed,
             None => {
@@ -104,7 +132,7 @@ impl Publisher {
                 all
             }
         };
-        let result = if changed.is_empty() { Ok(()) } else { self.publish(&changed) };
+        let result = if changed.is_empty() && !self.domains_stale { Ok(()) } else { self.publish(&changed) };
         let result = result.and(self.publish_clients());
         // What cannot be published now could not be a moment later either; a later change to it is tried again.
         self.revision = revision;
@@ -160,7 +188,13 @@ impl Publisher {
 
     fn publish(&mut self, apis: &BTreeSet<String>) -> Result<(), ApiError> {
         let before = self.target.current.load_full();
-        let mut now = Published { apis: before.apis.clone() };
+        let domains = if self.domains_stale {
+            Arc::new(self.domains.build(self.control_plane.served_domains()?))
+        } else {
+            Arc::clone(&before.domains)
+        };
+        self.domains_stale = false;
+        let mut now = Published { apis: before.apis.clone(), domains };
         for id in apis {
             match self.control_plane.deployed_api(id)? {
                 Some(deployed) => {
@@ -190,7 +224,8 @@ impl Publisher {
             let plan: Option<Arc<Plan>> = match (self.compiled.get(&key), old) {
                 (Some(known), Some(old)) if *known == revision => Some(Arc::clone(old)),
                 _ => match compile(&deployed, &self.settings) {
-                    Ok(plan) => {
+                    Ok(mut plan) => {
+                        plan.present(self.client_tls(&deployed.stage));
                         let before = old.map(|before| &**before);
                         Some(Arc::new(plan.with_cache_of(before, deployed.cache_generation)))
                     }
@@ -208,6 +243,22 @@ impl Publisher {
             }
         }
         PublishedApi { endpoint_disabled: deployed.endpoint_disabled, stages }
+    }
+
+    /// The certificate that a stage shows its backends.
+    fn client_tls(&self, stage: &Stage) -> Option<Arc<ClientTls>> {
+        let id = stage.client_certificate_id.as_deref()?;
+        let made = self.control_plane.client_identity(id).map_err(|error| error.to_string());
+        let made = made.and_then(|found| found.ok_or_else(|| "there is none with this id".to_owned()));
+        let made = made
+            .and_then(|found| Identity::from_pem(found.certificate.as_bytes(), found.private_key.as_bytes()));
+        match made {
+            Ok(identity) => Some(Arc::new(ClientTls::new(id.to_owned(), identity))),
+            Err(error) => {
+                tracing::error!(id, %error, "the client certificate cannot be used: backends are not shown it");
+                None
+            }
+        }
     }
 }
 

@@ -261,7 +261,7 @@ impl Endpoint {
         if let Some(connector) = &*kept {
             return Ok(connector.clone());
         }
-        let connector = tls::verified_connector()?;
+        let connector = tls::verified_connector(None)?;
         *kept = Some(connector.clone());
         Ok(connector)
     }

@@ -22,11 +22,13 @@ use stagedoor_templates::Problem;
 use stagedoor_wire::{Wire, WireSettings};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::check::CompileCheck;
 use crate::cli::ServeOptions;
 use crate::config::{AccountThrottle, Config};
 use crate::control::Control;
+use crate::domains::{self, ConfiguredTruststores, DomainBuilder};
 use crate::lambda;
 use crate::publisher::{self, Publisher};
 use crate::tester::PipelineTester;
@@ -135,6 +137,7 @@ async fn serve(
             endpoints: config.remote_lambda().map_err(Failure::Config)?.into_iter().map(Arc::new).collect(),
         }),
         tls: Default::default(),
+        vpc_endpoints: config.vpc_endpoints(),
         logs: Some(Arc::clone(&logs)),
     });
     let tester = Tester::start(Arc::clone(&services))
@@ -148,6 +151,7 @@ async fn serve(
         quotas: config.quotas.clone(),
         deployment_check: Arc::new(CompileCheck(trial.clone())),
         method_tester: Arc::new(PipelineTester { tester, settings: trial }),
+        truststores: Arc::new(ConfiguredTruststores(Arc::clone(config))),
         usage: Arc::new(meter),
         account_throttle: match config.account_throttle {
             Some(AccountThrottle { rate_limit, burst_limit }) => {
@@ -175,9 +179,13 @@ async fn serve(
         .map_err(Failure::Definitions)?;
 
     let target = publisher::Target { current, clients, counters };
-    let (publisher, mut follow) = Publisher::start(Arc::clone(&control_plane), target, compile)
-        .map_err(|error| Failure::Store(error.to_string()))?;
+    let files_changed = Arc::new(Notify::new());
+    let domains = DomainBuilder::new(Arc::clone(config));
+    let (publisher, mut follow) =
+        Publisher::start(Arc::clone(&control_plane), target, compile, domains, Arc::clone(&files_changed))
+            .map_err(|error| Failure::Store(error.to_string()))?;
     runtime.spawn(publisher.follow());
+    runtime.spawn(domains::watch_files(Arc::clone(config), files_changed));
 
     let wire = Wire::new(
         Arc::clone(&control_plane),
@@ -191,10 +199,11 @@ async fn serve(
         metrics,
         logs: Arc::clone(&logs),
     };
-    let listeners = vec![
-        Listener { address: options.listen, fallback: None },
-        Listener { address: options.control, fallback: Some(Arc::new(control)) },
+    let mut listeners = vec![
+        Listener::plain(options.listen, None),
+        Listener::plain(options.control, Some(Arc::new(control))),
     ];
+    listeners.extend(configured_listeners(config));
 
     // The project is applied before the first request can come in.
     let applied = match &project {
@@ -206,11 +215,14 @@ async fn serve(
     follow.caught_up().await;
     let workers = listener::start(&services, listeners, count)?;
     let (traffic, control) = match workers.addresses() {
-        [traffic, control] => (*traffic, *control),
+        [traffic, control, ..] => (*traffic, *control),
         _ => return Err(Failure::Other("a listener is missing".to_owned())),
     };
     tracing::info!("API traffic on http://{traffic}");
     tracing::info!("AWS control-plane calls on http://{control}");
+    if let Some(https) = &config.https {
+        tracing::info!("API traffic on https://{}", https.listen);
+    }
     if config.credentials.is_empty() {
         tracing::info!("no credentials are configured: {control} accepts any access key");
     }
@@ -245,6 +257,22 @@ async fn serve(
 fn local_url(listen: std::net::SocketAddr) -> String {
     let port = listen.port();
     if listen.ip().is_unspecified() { format!("http://127.0.0.1:{port}") } else { format!("http://{listen}") }
+}
+
+/// The listeners that only a configuration file can ask for.
+fn configured_listeners(config: &Config) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    if let Some(https) = &config.https {
+        listeners.push(Listener { tls: true, ..Listener::plain(https.listen, None) });
+    }
+    for endpoint in &config.vpc_endpoints {
+        let addresses = [(endpoint.listen, false), (endpoint.listen_https, true)];
+        for (address, tls) in addresses.into_iter().filter_map(|(address, tls)| Some((address?, tls))) {
+            let vpc_endpoint = Some(endpoint.endpoint());
+            listeners.push(Listener { tls, vpc_endpoint, ..Listener::plain(address, None) });
+        }
+    }
+    listeners
 }
 
 fn cores() -> usize {

@@ -152,14 +152,14 @@ pub fn for_integration(exchange: &Exchange<'_>) -> Headers {
     headers.set("X-Amzn-Trace-Id", exchange.trace_id().clone());
     headers.set("X-Forwarded-For", forwarded);
     headers.set("X-Forwarded-Port", forwarded_port(exchange));
-    headers.set("X-Forwarded-Proto", if exchange.connection.tls { "https" } else { "http" });
+    headers.set("X-Forwarded-Proto", if exchange.connection.tls.is_some() { "https" } else { "http" });
     headers
 }
 
 /// The port the client asked for, as its `Host` has it.
 #[must_use]
 pub fn forwarded_port(exchange: &Exchange<'_>) -> Bytes {
-    let default = if exchange.connection.tls { "443" } else { "80" };
+    let default = if exchange.connection.tls.is_some() { "443" } else { "80" };
     let asked_for = exchange.head.headers.get("host").and_then(|host| {
         let port = host.slice(memchr::memrchr(b':', host)? + 1..);
         (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)

@@ -16,6 +16,7 @@ pub mod throttle;
 pub mod uri;
 pub mod validation;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ use crate::gateway_response::GatewayResponses;
 use crate::logs::LogDestinations;
 use crate::logs::access::AccessLog;
 use crate::metrics::{Labels, Metrics, Series};
+use crate::tls::ClientTls;
+use crate::upstream::{Scheme, Upstream};
 use authorization::Authorizers;
 use caching::CachingScope;
 use media_types::MediaTypes;
@@ -107,6 +110,9 @@ pub struct Plan {
     pub region: Box<str>,
     /// `$context.webaclArn`.
     pub web_acl_arn: Option<Box<str>>,
+    /// The certificate that HTTPS backends are shown. Set by [`Plan::present`]: the key is no part of a
+    /// definition.
+    client_tls: Option<Arc<ClientTls>>,
     /// How clients reach it, which decides the spelling of header names.
     pub endpoint_type: EndpointType,
     /// Where its methods take API keys from.
@@ -217,6 +223,25 @@ impl Plan {
             let method = resource.methods.first().map(|(_, method)| method).or(resource.any.as_ref())?;
             Some(Route { resource, method, captures: Captures::default() })
         })
+    }
+
+    /// Has the stage, and its canary, show this certificate to HTTPS backends.
+    pub fn present(&mut self, client: Option<Arc<ClientTls>>) {
+        if let Some(canary) = &mut self.canary {
+            canary.plan.client_tls.clone_from(&client);
+        }
+        self.client_tls = client;
+    }
+
+    /// A backend as this stage speaks to it: with the stage's client certificate, if it has one.
+    #[must_use]
+    pub fn shown<'a>(&self, upstream: &'a Upstream) -> Cow<'a, Upstream> {
+        match &self.client_tls {
+            Some(client) if upstream.scheme == Scheme::Https => {
+                Cow::Owned(Upstream { client: Some(Arc::clone(client)), ..upstream.clone() })
+            }
+            _ => Cow::Borrowed(upstream),
+        }
     }
 
     /// Finds the method for a request, by its path below the stage.
@@ -335,6 +360,7 @@ fn compile_for(
         web_acl_arn: stage.web_acl_arn.as_deref().map(Into::into),
         endpoint_type: types.and_then(|types| types.first().copied()).unwrap_or(EndpointType::Edge),
         api_key_source: api.api_key_source.unwrap_or(ApiKeySource::Header),
+        client_tls: None,
         binary_media_types,
         resource_policy,
         keeps_request_headers: gateway_responses.uses_request_headers()
@@ -369,11 +395,6 @@ fn refuse_what_is_not_built(stage: &Stage, errors: &mut Vec<PlanError>) {
     };
     let is_set = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
     let name = format!("stage {}", stage.stage_name.as_deref().unwrap_or_default());
-    refuse(
-        is_set(&stage.client_certificate_id),
-        &name,
-        "client certificates are not supported yet; remove clientCertificateId",
-    );
     refuse(is_set(&stage.web_acl_arn), &name, "web ACLs are not supported yet; remove the association");
 }
 

@@ -101,7 +101,10 @@ impl Api {
         let stages = HashMap::from([("dev".to_owned(), Arc::new(plan))]);
         let api = PublishedApi { endpoint_disabled: false, stages };
         let current = nothing_published();
-        current.store(Arc::new(Published { apis: HashMap::from([("abc".to_owned(), api)]) }));
+        current.store(Arc::new(Published {
+            apis: HashMap::from([("abc".to_owned(), api)]),
+            ..Published::default()
+        }));
         let lambda = Arc::new(Functions(Box::new(function)));
         let services = Arc::new(Services {
             current,
@@ -110,9 +113,10 @@ impl Api {
             account: None,
             lambda,
             tls: UpstreamTls::default(),
+            vpc_endpoints: Default::default(),
             logs: None,
         });
-        let listener = Listener { address: SocketAddr::from(([127, 0, 0, 1], 0)), fallback: None };
+        let listener = Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)), None);
         let workers = listener::start(&services, vec![listener], 1).unwrap();
         Self { address: workers.addresses()[0], workers: Some(workers) }
     }

@@ -16,15 +16,24 @@ pub(super) struct RequestKeys<'x, 'a>(pub(super) &'x Exchange<'a>);
 impl ContextKeys for RequestKeys<'_, '_> {
     fn values(&self, key: &str) -> Values<'_> {
         let exchange = self.0;
+        let endpoint = exchange.connection.vpc_endpoint.as_deref();
         let one = |value: Option<Cow<'_, str>>| {
             Values::from_option(value.map(|value| Cow::Owned(value.into_owned())))
         };
         match key {
-            "aws:sourceip" => Values::One(Cow::Owned(exchange.source_ip())),
+            // A request through a VPC endpoint has an address of its network, under a name of its own.
+            "aws:sourceip" if endpoint.is_none() => Values::One(Cow::Owned(exchange.source_ip())),
+            "aws:vpcsourceip" if endpoint.is_some() => Values::One(Cow::Owned(exchange.source_ip())),
+            "aws:sourcevpce" => {
+                Values::from_option(endpoint.map(|endpoint| Cow::Borrowed(endpoint.id.as_str())))
+            }
+            "aws:sourcevpc" => {
+                Values::from_option(endpoint.and_then(|endpoint| endpoint.vpc.as_deref()).map(Cow::Borrowed))
+            }
             "aws:useragent" => one(exchange.header("user-agent")),
             "aws:referer" => one(exchange.header("referer")),
             "aws:securetransport" => {
-                Values::One(Cow::Borrowed(if exchange.connection.tls { "true" } else { "false" }))
+                Values::One(Cow::Borrowed(if exchange.connection.tls.is_some() { "true" } else { "false" }))
             }
             "aws:currenttime" => {
                 let now = OffsetDateTime::from(exchange.received_at);

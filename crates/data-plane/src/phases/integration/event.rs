@@ -54,7 +54,9 @@ fn request(event: &mut Writer, exchange: &Exchange<'_>) {
     let named: Vec<_> = headers.iter().map(|header| (header.name_str(), header.value_str())).collect();
     let query: Vec<_> =
         exchange.query().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let path = exchange.path().trim_start_matches('/');
+    // Behind a custom domain functions see the path as the client sent it, with its base path.
+    let path = if exchange.by_domain { exchange.head.path() } else { exchange.path() };
+    let path = path.trim_start_matches('/');
 
     event.text("resource", exchange.resource().map_or("", |resource| &resource.path));
     event.text("path", &format!("/{path}"));
@@ -113,6 +115,26 @@ fn request_context(event: &mut Writer, exchange: &Exchange<'_>) {
         None => event.null("userAgent"),
     }
     event.optional("user", identity.user.as_deref());
+    // Only private APIs and domains with mutual TLS have these.
+    for (name, value) in [("vpcId", &identity.vpc_id), ("vpceId", &identity.vpce_id)] {
+        if let Some(value) = value {
+            event.text(name, value);
+        }
+    }
+    if let Some(certificate) = &identity.client_cert {
+        event.name("clientCert");
+        event.begin();
+        event.text("clientCertPem", &certificate.pem);
+        event.text("subjectDN", &certificate.subject_dn);
+        event.text("issuerDN", &certificate.issuer_dn);
+        event.text("serialNumber", &certificate.serial_number);
+        event.name("validity");
+        event.begin();
+        event.text("notBefore", &certificate.not_before);
+        event.text("notAfter", &certificate.not_after);
+        event.end();
+        event.end();
+    }
     event.end();
     if let Some(record) = &exchange.record.authorizer {
         authorizer(event, record);

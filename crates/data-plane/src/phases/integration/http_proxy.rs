@@ -108,7 +108,7 @@ fn request_headers(exchange: &mut Exchange<'_>, endpoint: &HttpEndpoint, mapped:
     headers.append("Host", Bytes::copy_from_slice(endpoint.uri.upstream.authority.as_bytes()));
     headers.append("X-Forwarded-For", forwarded_for);
     headers.append("X-Forwarded-Port", port);
-    headers.append("X-Forwarded-Proto", if exchange.connection.tls { "https" } else { "http" });
+    headers.append("X-Forwarded-Proto", if exchange.connection.tls.is_some() { "https" } else { "http" });
     headers.append("X-Amzn-Trace-Id", trace_id);
     headers.append("X-Amzn-Apigateway-Api-Id", exchange.plan.api_id_header.clone());
     for header in &mapped {

@@ -130,8 +130,8 @@ async fn call_backend(
 ) -> Result<(ResponseHead, Body), Fault> {
     let body = log::http_request(exchange, &endpoint.uri.upstream, &head, body).await?;
     let began = Instant::now();
-    let answered =
-        exchange.worker.forward(endpoint.upstream(), head, body, endpoint.timeout, body_wait_max).await;
+    let upstream = exchange.plan.shown(endpoint.upstream());
+    let answered = exchange.worker.forward(&upstream, head, body, endpoint.timeout, body_wait_max).await;
     let record = &mut exchange.record.integration;
     record.ended(began);
     match answered {
