@@ -64,7 +64,7 @@ impl Coding {
     }
 }
 
-/// Undoes the coding of a request's body, and forgets that it had one.
+/// Undoes the coding of a request's body. Functions and mappings still see the header (recorded); HTTP_PROXY hides it.
 ///
 /// # Errors
 /// 415 for a coding that is not known. One that the body does not have is found out when the body is read.
@@ -76,7 +76,6 @@ pub fn undo_request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
             "the coding {name:?} is neither gzip, deflate nor identity"
         )));
     };
-    exchange.head.headers.remove("content-encoding");
     if let RequestBody::Unread(body) = &mut exchange.body {
         *body = coding.undo_strictly(std::mem::take(body));
     }
