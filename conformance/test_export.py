@@ -326,3 +326,18 @@ def test_refusals(gateway):
     assert refused(parameters={"extensions": "everything"})[0] == "BadRequestException"
     assert refused(stageName="none") == ("NotFoundException", "Invalid stage identifier specified")
     assert refused(restApiId="none")[0] == "NotFoundException"
+
+
+def test_models_that_are_no_json_are_not_exported(gateway):
+    client, api = gateway.client(), gateway.rest_api()
+    client.create_model(restApiId=api.id, name="Xml", contentType="application/xml", schema="<a/>")
+    api.mock("GET", "/", "x")
+    deployed = {"restApiId": api.id, "stageName": "test"}
+    client.create_deployment(**deployed)
+    assert export_of(gateway, api.id)[1]
+    where = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "GET"}
+    change = [{"op": "add", "path": "/requestModels/application~1xml", "value": "Xml"}]
+    client.update_method(**where, patchOperations=change)
+    client.create_deployment(**deployed)
+    refused = error_of(client.get_export, **deployed, exportType="oas30")["Error"]
+    assert (refused["Code"], refused["Message"]) == ("BadRequestException", "Only found non-JSON body models for Xml")

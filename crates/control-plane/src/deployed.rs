@@ -54,8 +54,9 @@ impl ControlPlane {
         // Read first: a change that comes in between is then reported twice rather than never.
         let now = self.store().snapshot()?.revision();
         let changes = self.store().changes_since(revision)?;
-        let apis = changes
-            .map(|changes| changes.iter().filter_map(|(key, _)| api_of(key)).map(str::to_owned).collect());
+        let apis = changes.map(|changes| {
+            changes.iter().filter_map(|(key, _)| served_api_of(key)).map(str::to_owned).collect()
+        });
         Ok((now, apis))
     }
 
@@ -110,9 +111,22 @@ impl ControlPlane {
     }
 }
 
-/// The API that a key belongs to.
-fn api_of(key: &str) -> Option<&str> {
-    key.strip_prefix(keys::APIS)?.split('/').next()
+/// The API whose traffic a key may bear on. What is being edited is served only once a snapshot of it is deployed, so
+/// that edits, however many, never cost the data plane anything.
+fn served_api_of(key: &str) -> Option<&str> {
+    const EDITED: [Kind; 8] = [
+        Kind::Resource,
+        Kind::Model,
+        Kind::Validator,
+        Kind::Authorizer,
+        Kind::GatewayResponse,
+        Kind::Deployment,
+        Kind::DocumentationPart,
+        Kind::DocumentationVersion,
+    ];
+    let api = key.strip_prefix(keys::APIS)?.split('/').next()?;
+    let edited = EDITED.iter().any(|kind| key.starts_with(&keys::all(api, *kind)));
+    (!edited).then_some(api)
 }
 
 fn read<T: serde::de::DeserializeOwned>(
@@ -126,4 +140,24 @@ fn read<T: serde::de::DeserializeOwned>(
 fn decode<T: serde::de::DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(bytes)
         .map_err(|error| ApiError::Internal(format!("the store's value under {key} is damaged: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::served_api_of;
+
+    fn check(key: &str, expected: Option<&str>) {
+        assert_eq!(served_api_of(key), expected, "{key}");
+    }
+
+    #[test]
+    fn edits_are_not_served() {
+        check("restapis/a1", Some("a1"));
+        check("restapis/a1/stages/dev", Some("a1"));
+        check("restapis/a1/snapshots/d1", Some("a1"));
+        check("restapis/a1/resources/r1", None);
+        check("restapis/a1/deployments/d1", None);
+        check("restapis/a1/documentation-parts/p1", None);
+        check("vpclinks/l1", None);
+    }
 }
