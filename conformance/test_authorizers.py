@@ -103,6 +103,17 @@ class TestToken:
         assert api.answer(Authorization="deny") == (404, {"who": "user-deny", "m": EXPLICIT})
         assert api.answer(Authorization="garbage") == (503, {"message": None})
 
+    def test_a_function_that_does_not_permit_it(self, gateway, tmp_path):
+        api = Guarded(gateway, tmp_path)
+        gateway.client("lambda").remove_permission(FunctionName="authorizer", StatementId="gateway")
+        assert api.answer(Authorization="allow") == MISCONFIGURED
+        source = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api.api.id}/authorizers/{api.authorizer}"
+        gateway.client("lambda").add_permission(
+            FunctionName="authorizer", StatementId="this", Action="lambda:InvokeFunction",
+            Principal="apigateway.amazonaws.com", SourceArn=source,
+        )  # fmt: skip
+        assert api.answer(Authorization="allow")[0] == 200
+
     def test_a_function_that_is_not_there(self, gateway, tmp_path):
         api = Guarded(gateway, tmp_path)
         gateway.client("lambda").delete_function(FunctionName="authorizer")

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::clients::Client;
 use crate::edge::Via;
 use crate::gateway_response::Fault;
 use crate::ids;
+use crate::phases::authorization::iam::AccessKey;
 use crate::phases::caching::CacheTurn;
 use crate::phases::transformation::{IntegrationAnswer, IntegrationRequest};
 use crate::plan::{MAX_PAYLOAD_BYTES, MethodPlan, Plan, ResourcePlan, Route};
@@ -50,6 +52,10 @@ pub struct Exchange<'a> {
     pub resource_verdict: Option<Verdict>,
     /// The API key that the request has, once it is known, and its usage plan.
     pub client: Option<Client>,
+    /// Whose signature the request has, once it was verified.
+    pub caller: Option<Arc<AccessKey>>,
+    /// The method that came in, where `X-HTTP-Method-Override` has changed it since.
+    pub overridden_method: Option<http::Method>,
     /// What goes to the integration, where it is not the client's own request.
     pub integration_request: IntegrationRequest,
     /// What came back from the integration, until it is turned into the response.
@@ -109,6 +115,8 @@ impl<'a> Exchange<'a> {
             received_at: SystemTime::now(),
             resource_verdict: None,
             client: None,
+            caller: None,
+            overridden_method: None,
             integration_request: IntegrationRequest::default(),
             integration_answer: None,
             response: None,
@@ -158,6 +166,12 @@ impl<'a> Exchange<'a> {
             return self.path().to_owned();
         }
         format!("/{}{}", self.plan.stage, self.path())
+    }
+
+    /// The method that came in.
+    #[must_use]
+    pub fn received_method(&self) -> &str {
+        self.overridden_method.as_ref().unwrap_or(&self.head.method).as_str()
     }
 
     /// The method's plan, once it is found.

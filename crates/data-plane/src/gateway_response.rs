@@ -31,6 +31,8 @@ pub struct Fault {
     pub reason: String,
     /// What the execution log says, where it is not the reason.
     log_text: Option<Cow<'static, str>>,
+    /// The value of `x-amzn-ErrorType` where it is not the one of the kind.
+    error_type: Option<&'static str>,
     /// The status where it is not the one of the kind, such as 502 for a malformed answer of a function.
     status: Option<StatusCode>,
 }
@@ -38,7 +40,15 @@ pub struct Fault {
 impl Fault {
     fn new(kind: Kind, reason: impl Into<String>) -> Self {
         let message = Cow::Borrowed(defaults(kind).message);
-        Self { kind, message, validation_error: None, reason: reason.into(), log_text: None, status: None }
+        Self {
+            kind,
+            message,
+            validation_error: None,
+            reason: reason.into(),
+            log_text: None,
+            error_type: None,
+            status: None,
+        }
     }
 
     /// The same, with what AWS's execution log says about it.
@@ -116,6 +126,45 @@ impl Fault {
     #[must_use]
     pub fn unauthorized(reason: impl Into<String>) -> Self {
         Self::new(Kind::Unauthorized, reason)
+    }
+
+    /// A token of a user pool has run out. AWS says so, and of no other fault of a token.
+    #[must_use]
+    pub fn token_has_expired() -> Self {
+        Self {
+            message: Cow::Borrowed("The incoming token has expired"),
+            ..Self::new(Kind::Unauthorized, "the token has expired")
+        }
+    }
+
+    /// A signature lacks a part.
+    #[must_use]
+    pub fn incomplete_signature(message: String) -> Self {
+        Self { error_type: Some("IncompleteSignatureException"), ..Self::invalid_signature(message) }
+    }
+
+    /// A signature does not hold for this request.
+    #[must_use]
+    pub fn invalid_signature(message: String) -> Self {
+        // What comes after the first line repeats the request.
+        let reason = message.lines().next().unwrap_or_default().to_owned();
+        Self { message: Cow::Owned(message), ..Self::new(Kind::InvalidSignature, reason) }
+    }
+
+    /// Nobody has the key that the request is signed with, or its session token is another one.
+    #[must_use]
+    pub fn unrecognized_client() -> Self {
+        Self {
+            message: Cow::Borrowed("The security token included in the request is invalid."),
+            error_type: Some("UnrecognizedClientException"),
+            ..Self::new(Kind::InvalidSignature, "the access key or its session token is not known")
+        }
+    }
+
+    /// The session of the key that the request is signed with has ended.
+    #[must_use]
+    pub fn expired_token() -> Self {
+        Self::new(Kind::ExpiredToken, "the session of the access key has ended")
     }
 
     /// Policies do not let the caller pass.
@@ -398,7 +447,8 @@ impl GatewayResponses {
 
         let mut headers = Headers::with_capacity(8);
         headers.append("x-amzn-RequestId", exchange.request_id.clone());
-        headers.append("x-amzn-ErrorType", defaults.error_type);
+        let error_type = exchange.fault.as_ref().and_then(|fault| fault.error_type);
+        headers.append("x-amzn-ErrorType", error_type.unwrap_or(defaults.error_type));
         headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
         let template = answer.and_then(|answer| answer.template(&exchange.accepted_type()));
         let body = match template {

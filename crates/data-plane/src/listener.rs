@@ -225,5 +225,6 @@ async fn sweep(worker: Rc<Worker>) {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         worker.pool.sweep();
         worker.grants.sweep();
+        worker.tokens.sweep();
     }
 }

@@ -9,6 +9,8 @@ use crate::plan::integration::Integration;
 pub enum Phase {
     /// The API's resource policy.
     ResourcePolicy,
+    /// The signature of the request, and what its signer's policies allow.
+    Authentication,
     /// The method's authorizer.
     Authorizer,
     /// The client's API key, and a usage plan for it.
@@ -35,7 +37,11 @@ impl Phase {
     #[must_use]
     pub fn is_execution(self) -> bool {
         match self {
-            Self::ResourcePolicy | Self::Authorizer | Self::ApiKey | Self::Throttle => false,
+            Self::ResourcePolicy
+            | Self::Authentication
+            | Self::Authorizer
+            | Self::ApiKey
+            | Self::Throttle => false,
             Self::Validation
             | Self::CacheLookup
             | Self::RequestTransformation
@@ -63,9 +69,10 @@ impl Phase {
         };
         let needed = |phase: &Self| match phase {
             Self::ResourcePolicy => has_resource_policy,
+            Self::Authentication => matches!(authorization, Authorization::Iam),
             Self::Authorizer => match authorization {
-                Authorization::None => false,
-                Authorization::Lambda(_) => true,
+                Authorization::None | Authorization::Iam => false,
+                Authorization::Lambda(_) | Authorization::Cognito(_) => true,
             },
             Self::ApiKey => wants_key,
             Self::Throttle => is_throttled,

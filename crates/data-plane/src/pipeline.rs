@@ -23,17 +23,19 @@ use crate::worker::{ConnectionInfo, Worker};
 /// The phases of a REST API's request, after its method was found:
 ///
 /// 1. the resource policy, whose explicit denials come before an authorizer is asked;
-/// 2. the authorizer, so that nobody learns from validation what an API expects who may not call it;
-/// 3. the API key, which an authorizer may have named;
-/// 4. throttles and quotas, which depend on the key's usage plan, and protect all that follows;
-/// 5. validation, before anything is spent on a request that must fail;
-/// 6. a look into the stage's cache, which only requests that may be answered get to see;
-/// 7. the request's transformation, which may read the body that validation has already read;
-/// 8. the integration;
-/// 9. the transformation of its answer, which sees what the request's templates left behind;
-/// 10. the cache, which keeps the response as the client gets it, before it is given a coding.
+/// 2. the signature, and what its signer's policies and the resource policy together allow;
+/// 3. the authorizer, so that nobody learns from validation what an API expects who may not call it;
+/// 4. the API key, which an authorizer may have named;
+/// 5. throttles and quotas, which depend on the key's usage plan, and protect all that follows;
+/// 6. validation, before anything is spent on a request that must fail;
+/// 7. a look into the stage's cache, which only requests that may be answered get to see;
+/// 8. the request's transformation, which may read the body that validation has already read;
+/// 9. the integration;
+/// 10. the transformation of its answer, which sees what the request's templates left behind;
+/// 11. the cache, which keeps the response as the client gets it, before it is given a coding.
 pub const REST: &[Phase] = &[
     Phase::ResourcePolicy,
+    Phase::Authentication,
     Phase::Authorizer,
     Phase::ApiKey,
     Phase::Throttle,
@@ -191,6 +193,7 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
         let began = Instant::now();
         let outcome = match phase {
             Phase::ResourcePolicy => phases::authorization::resource_policy(exchange),
+            Phase::Authentication => phases::authorization::authentication(exchange).await,
             Phase::Authorizer => phases::authorization::authorizer(exchange).await,
             Phase::ApiKey => phases::api_key::run(exchange),
             Phase::Throttle => phases::throttle::run(exchange).await,

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 use stagedoor_http::{Body, BodyError, BodyStream};
@@ -23,6 +24,8 @@ use crate::forward::{Pool, UpstreamTls};
 use crate::lambda::LambdaInvoker;
 use crate::logs::{LogBuffer, LogWriter};
 use crate::phases::authorization::grant::Grant;
+use crate::phases::authorization::iam::Principals;
+use crate::phases::authorization::jwt::Claims;
 use crate::phases::authorization::remembered::Remembered;
 use crate::published::{Current, View};
 
@@ -44,6 +47,8 @@ pub struct Services {
     pub logs: Option<Arc<LogWriter>>,
     /// The VPC endpoints that clients may come through.
     pub vpc_endpoints: VpcEndpoints,
+    /// Whoever may sign requests.
+    pub principals: Arc<ArcSwap<Principals>>,
 }
 
 /// How fast all of an account's APIs may be called together.
@@ -107,6 +112,8 @@ pub struct Worker {
     pub view: View,
     /// What authorizer functions decided about callers.
     pub grants: Remembered<Arc<Grant>>,
+    /// Tokens that were verified.
+    pub tokens: Remembered<Claims>,
     pub(crate) pool: Pool,
     pub(crate) logs: LogBuffer,
     /// Which of the workers it is, from 0.
@@ -127,6 +134,7 @@ impl Worker {
             services,
             view,
             grants: Remembered::default(),
+            tokens: Remembered::default(),
             pool: Pool::default(),
             logs,
             number,

@@ -7,6 +7,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::credentials::CredentialsCommand;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -50,6 +52,12 @@ pub(crate) enum Command {
         path: PathBuf,
         #[command(flatten)]
         options: ServeOptions,
+    },
+    /// Manage the access keys that requests to methods with AWS_IAM are signed with.
+    Credentials {
+        /// What to do.
+        #[command(subcommand)]
+        command: CredentialsCommand,
     },
     /// Print a completion script for a shell.
     Completions {

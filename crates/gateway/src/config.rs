@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) credentials: Vec<ConfiguredCredential>,
     /// Where functions run that are not known here.
     pub(crate) lambda_endpoints: Vec<LambdaEndpoint>,
+    /// Where user pools are, by their ids, instead of at AWS: the address that their ids are appended to.
+    pub(crate) user_pools: BTreeMap<String, String>,
     /// How much there may be of what; AWS's defaults where it says nothing.
     pub(crate) quotas: Quotas,
     /// Files for the logs of stages. What none of them names goes to standard output.
@@ -166,6 +168,7 @@ impl Default for Config {
             account_id: "000000000000".to_owned(),
             credentials: Vec::new(),
             lambda_endpoints: Vec::new(),
+            user_pools: BTreeMap::new(),
             quotas: Quotas::default(),
             log_destinations: Vec::new(),
             vpc_links: Vec::new(),

@@ -7,9 +7,11 @@ mod check;
 mod cli;
 mod config;
 mod control;
+mod credentials;
 mod domains;
 mod lambda;
 mod logging;
+mod principals;
 mod publisher;
 mod remote_lambda;
 mod report;
@@ -37,6 +39,11 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(options) => logging.and_then(|()| serve::run(&options, None)),
         Command::Up { path, options } => logging.and_then(|()| serve::run(&options, Some(&path))),
+        Command::Credentials { command } => {
+            credentials::run(&command).map_err(Failure::Config).map(|shown| {
+                println!("{shown:#}");
+            })
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "stagedoor", &mut std::io::stdout());
             return ExitCode::SUCCESS;

@@ -30,6 +30,7 @@ use crate::config::{AccountThrottle, Config};
 use crate::control::Control;
 use crate::domains::{self, ConfiguredTruststores, DomainBuilder};
 use crate::lambda;
+use crate::principals::PrincipalsFile;
 use crate::publisher::{self, Publisher};
 use crate::tester::PipelineTester;
 use crate::{up, usage};
@@ -113,6 +114,7 @@ async fn serve(
         metrics: Arc::clone(&metrics),
         vpc_links: config.vpc_link_targets().map_err(Failure::Config)?,
         has_account_throttle: config.account_throttle.is_some(),
+        user_pools: config.user_pools.clone(),
     };
     // What is compiled to be thrown away counts in nothing that is shown, and takes no tokens.
     let trial = CompileSettings { metrics: Metrics::new(1), has_account_throttle: false, ..compile.clone() };
@@ -124,6 +126,9 @@ async fn serve(
         Arc::new(MemoryCounters::open(&options.data).map_err(|error| Failure::Store(error.to_string()))?);
     let current = published::nothing_published();
     let clients = Clients::none();
+    let principals = PrincipalsFile::in_folder(&options.data)
+        .follow(Arc::clone(config), &runtime)
+        .map_err(Failure::Config)?;
     let services = Arc::new(Services {
         current: Arc::clone(&current),
         clients: Arc::clone(&clients),
@@ -139,6 +144,7 @@ async fn serve(
         tls: Default::default(),
         vpc_endpoints: config.vpc_endpoints(),
         logs: Some(Arc::clone(&logs)),
+        principals,
     });
     let tester = Tester::start(Arc::clone(&services))
         .map_err(|error| Failure::Other(format!("the worker for tests could not start: {error}")))?;

@@ -40,6 +40,12 @@ impl<'a> Request<'a> {
         parameters(self.query).find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
+    /// Whether the signature covers the body, so that it has to be read before it can be verified.
+    pub fn covers_body(&self) -> bool {
+        let claimed = self.header("x-amz-content-sha256").map(str::to_owned);
+        claimed.or_else(|| self.parameter("X-Amz-Content-Sha256")).as_deref() != Some(UNSIGNED_PAYLOAD)
+    }
+
     /// What goes into the canonical request for the body.
     pub(crate) fn payload_hash(&self) -> String {
         let claimed = self.header("x-amz-content-sha256").map(str::to_owned);

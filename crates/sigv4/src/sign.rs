@@ -86,15 +86,17 @@ pub(crate) fn signature(
     credential_scope: &str,
     canonical: &str,
 ) -> [u8; 32] {
-    let to_sign = format!(
-        "{ALGORITHM}\n{timestamp}\n{credential_scope}\n{}",
-        hex(&Sha256::digest(canonical.as_bytes()))
-    );
+    let to_sign = string_to_sign(timestamp, credential_scope, canonical);
     let mut key = mac(format!("AWS4{secret}").as_bytes(), date.as_bytes());
     for part in [scope.region, scope.service, "aws4_request"] {
         key = mac(&key, part.as_bytes());
     }
     mac(&key, to_sign.as_bytes())
+}
+
+pub(crate) fn string_to_sign(timestamp: &str, credential_scope: &str, canonical: &str) -> String {
+    let hash = hex(&Sha256::digest(canonical.as_bytes()));
+    format!("{ALGORITHM}\n{timestamp}\n{credential_scope}\n{hash}")
 }
 
 fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {

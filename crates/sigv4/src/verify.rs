@@ -7,7 +7,7 @@ use crate::{
     Credential, Presented, Request, SigningScope,
     canonical::hex,
     format_timestamp,
-    sign::{credential_scope, signature},
+    sign::{credential_scope, signature, string_to_sign},
     timestamp::parse_timestamp,
 };
 
@@ -74,28 +74,40 @@ impl Presented {
         if same(&hex(&calculated), &self.signature) { Ok(()) } else { Err(VerifyError::Mismatch) }
     }
 
+    /// What should have been signed, as AWS adds it to [`VerifyError::Mismatch`] for whoever looks for the mistake.
+    /// It holds nothing but the request.
+    pub fn canonical_forms(&self, request: &Request<'_>) -> String {
+        let canonical = request.canonical(&self.service, &self.signed_headers, &request.payload_hash());
+        let scope = SigningScope { region: &self.region, service: &self.service };
+        let to_sign = string_to_sign(&self.timestamp, &credential_scope(&self.date, scope), &canonical);
+        format!(
+            "\n\nThe Canonical String for this request should have been\n'{canonical}'\n\nThe String-to-Sign should \
+             have been\n'{to_sign}'\n"
+        )
+    }
+
     fn check_scope(&self, expected: &Expected<'_>) -> Result<(), VerifyError> {
         let mut faults = Vec::new();
         if expected.region.is_some_and(|region| region != self.region) || self.region.is_empty() {
-            faults.push("Credential should be scoped to a valid region.".to_owned());
+            faults.push(format!("Credential should be scoped to a valid region, not '{}'. ", self.region));
         }
         if self.service != expected.service {
-            faults.push(format!("Credential should be scoped to correct service: '{}'.", expected.service));
+            faults.push(format!("Credential should be scoped to correct service: '{}'. ", expected.service));
         }
         if self.terminator != "aws4_request" {
             faults.push(format!(
-                "Credential should be scoped with a valid terminator: 'aws4_request', not '{}'.",
+                "Credential should be scoped with a valid terminator: 'aws4_request', not '{}'. ",
                 self.terminator
             ));
         }
         let day = self.timestamp.get(..8).unwrap_or_default();
         if day != self.date {
             faults.push(format!(
-                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{}' != '{day}', from '{}'.",
+                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{}' != '{day}', from '{}'. ",
                 self.date, self.timestamp
             ));
         }
-        if faults.is_empty() { Ok(()) } else { Err(VerifyError::Scope(faults.join(" "))) }
+        if faults.is_empty() { Ok(()) } else { Err(VerifyError::Scope(faults.concat())) }
     }
 
     fn check_time(&self, now: OffsetDateTime) -> Result<(), VerifyError> {

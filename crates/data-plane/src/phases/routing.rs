@@ -17,7 +17,8 @@ pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     if let Some(name) = exchange.head.headers.get("x-http-method-override") {
         let wanted = METHODS.iter().find(|method| method.as_str().as_bytes().eq_ignore_ascii_case(name));
         if let Some(method) = wanted {
-            exchange.head.method = method.clone();
+            let received = std::mem::replace(&mut exchange.head.method, method.clone());
+            exchange.overridden_method = Some(received);
         }
     }
     if !METHODS.contains(&exchange.head.method) {

@@ -8,10 +8,14 @@ use regex::Regex;
 use stagedoor_policy::{Kind, Policy};
 use stagedoor_shapes::apigateway::{Authorizer as AuthorizerShape, AuthorizerType, Method, RestApi};
 
-use super::PlanError;
 use super::uri::{lambda_function, replace_stage_variables};
+use super::{CompileSettings, PlanError};
 use crate::context::ContextVariable;
+use crate::phases::authorization::cognito::{CognitoAuthorization, CognitoAuthorizer};
+use crate::phases::authorization::jwt::Issuer;
 use crate::phases::authorization::lambda::LambdaAuthorizer;
+use crate::phases::authorization::partition;
+use crate::phases::authorization::token::Algorithm;
 
 /// AWS gives an authorizer function as long as an integration.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(29);
@@ -23,6 +27,10 @@ const TIME_TO_LIVE_SECONDS: i32 = 300;
 pub enum Authorization {
     /// Everybody.
     None,
+    /// Whoever signs requests and has policies that allow it.
+    Iam,
+    /// Whoever has a token of a user pool.
+    Cognito(CognitoAuthorization),
     /// Whom an authorizer function lets pass.
     Lambda(Arc<RestLambdaAuthorizer>),
 }
@@ -71,13 +79,23 @@ pub enum IdentitySource {
 /// The authorizers of an API by id: compiled once, so that methods share what is remembered. One that cannot work says
 /// why to the methods that use it.
 #[derive(Default)]
-pub(super) struct Authorizers(BTreeMap<String, Result<Authorization, String>>);
+pub(super) struct Authorizers(BTreeMap<String, Result<Authorizer, String>>);
+
+enum Authorizer {
+    Lambda(Arc<RestLambdaAuthorizer>),
+    Cognito(Arc<CognitoAuthorizer>),
+}
 
 impl Authorizers {
-    pub(super) fn compile(shapes: &[AuthorizerShape], variables: &BTreeMap<String, String>) -> Self {
+    pub(super) fn compile(
+        shapes: &[AuthorizerShape],
+        variables: &BTreeMap<String, String>,
+        api_id: &str,
+        settings: &CompileSettings,
+    ) -> Self {
         let compiled = shapes.iter().map(|shape| {
             let id = shape.id.clone().unwrap_or_default();
-            (id, authorizer(shape, variables))
+            (id, authorizer(shape, variables, api_id, settings))
         });
         Self(compiled.collect())
     }
@@ -87,14 +105,20 @@ impl Authorizers {
         let kind = method.authorization_type.as_deref().unwrap_or("NONE");
         match kind {
             "NONE" => Ok(Authorization::None),
-            "CUSTOM" => match method.authorizer_id.as_ref().and_then(|id| self.0.get(id)) {
-                Some(Ok(found @ Authorization::Lambda(_))) => Ok(found.clone()),
-                Some(Err(message)) => Err(message.clone()),
-                _ => Err("the method's authorizer is not there".to_owned()),
-            },
-            _ => Err(format!(
-                "authorization type {kind} is not supported yet; the method would be open. Set it to NONE to serve it"
-            )),
+            "AWS_IAM" => Ok(Authorization::Iam),
+            "CUSTOM" | "COGNITO_USER_POOLS" => {
+                match (kind, method.authorizer_id.as_ref().and_then(|id| self.0.get(id))) {
+                    ("CUSTOM", Some(Ok(Authorizer::Lambda(found)))) => {
+                        Ok(Authorization::Lambda(Arc::clone(found)))
+                    }
+                    ("COGNITO_USER_POOLS", Some(Ok(Authorizer::Cognito(found)))) => {
+                        Ok(Authorization::Cognito(CognitoAuthorization::new(Arc::clone(found), method)))
+                    }
+                    (_, Some(Err(message))) => Err(message.clone()),
+                    _ => Err("the method's authorizer is not there".to_owned()),
+                }
+            }
+            _ => Err(format!("authorization type {kind} is not supported; the method would be open")),
         }
     }
 }
@@ -102,7 +126,9 @@ impl Authorizers {
 fn authorizer(
     shape: &AuthorizerShape,
     variables: &BTreeMap<String, String>,
-) -> Result<Authorization, String> {
+    api_id: &str,
+    settings: &CompileSettings,
+) -> Result<Authorizer, String> {
     let name = shape.name.as_deref().unwrap_or_default();
     let wrong = |message: String| format!("authorizer {name}: {message}");
     let sources = shape.identity_source.as_deref().unwrap_or_default();
@@ -115,17 +141,19 @@ fn authorizer(
     let identity = sources.map_err(wrong)?;
     let input = match shape.type_ {
         Some(AuthorizerType::Token) => {
-            let [IdentitySource::Header(header)] = identity.as_slice() else {
-                return Err(wrong("the identity source of a TOKEN authorizer is one header".to_owned()));
-            };
-            let expression = shape.identity_validation_expression.as_deref().filter(|text| !text.is_empty());
-            let validation = expression.map(|text| Regex::new(&format!("^(?:{text})$"))).transpose();
-            let validation =
-                validation.map_err(|error| wrong(format!("identityValidationExpression: {error}")))?;
-            AuthorizerInput::Token { header: header.clone(), validation }
+            let header = one_header(&identity).ok_or_else(|| wrong(ONE_HEADER.to_owned()))?;
+            AuthorizerInput::Token { header, validation: validation(shape).map_err(wrong)? }
         }
         Some(AuthorizerType::Request) => AuthorizerInput::Request { identity },
-        other => return Err(wrong(format!("the type {other:?} is not supported yet"))),
+        Some(AuthorizerType::CognitoUserPools) => {
+            let header = one_header(&identity).ok_or_else(|| wrong(ONE_HEADER.to_owned()))?;
+            let arns = shape.provider_arns.iter().flatten();
+            let pools: Result<Box<[Issuer]>, String> =
+                arns.map(|arn| user_pool(arn, &settings.user_pools)).collect();
+            let (pools, audience) = (pools.map_err(wrong)?, validation(shape).map_err(wrong)?);
+            return Ok(Authorizer::Cognito(Arc::new(CognitoAuthorizer { header, audience, pools })));
+        }
+        other => return Err(wrong(format!("the type {other:?} is none of REST APIs"))),
     };
     let (uri, missing) =
         replace_stage_variables(shape.authorizer_uri.as_deref().unwrap_or_default(), variables);
@@ -133,11 +161,48 @@ fn authorizer(
         return Err(wrong("the stage lacks a variable that the function's ARN names".to_owned()));
     }
     let function = lambda_function(&uri).map_err(wrong)?;
+    let by_role = shape.authorizer_credentials.as_deref().is_some_and(|role| !role.is_empty());
+    let source_arn = (!by_role).then(|| {
+        let CompileSettings { region, account_id, .. } = settings;
+        let id = shape.id.as_deref().unwrap_or_default();
+        format!("arn:{}:execute-api:{region}:{account_id}:{api_id}/authorizers/{id}", partition(region))
+    });
     let seconds = shape.authorizer_result_ttl_in_seconds.unwrap_or(TIME_TO_LIVE_SECONDS);
     let time_to_live = Duration::from_secs(seconds.max(0).unsigned_abs().into());
     let id = shape.id.as_deref().unwrap_or_default().into();
-    let core = LambdaAuthorizer::new(function, FUNCTION_TIMEOUT, time_to_live);
-    Ok(Authorization::Lambda(Arc::new(RestLambdaAuthorizer { id, core, input })))
+    let core = LambdaAuthorizer::new(function, source_arn, FUNCTION_TIMEOUT, time_to_live);
+    Ok(Authorizer::Lambda(Arc::new(RestLambdaAuthorizer { id, core, input })))
+}
+
+const ONE_HEADER: &str = "the identity source of an authorizer for tokens is one header";
+
+fn one_header(identity: &[IdentitySource]) -> Option<Box<str>> {
+    match identity {
+        [IdentitySource::Header(header)] => Some(header.clone()),
+        _ => None,
+    }
+}
+
+/// The identity validation expression, which has to match from the first to the last character.
+fn validation(shape: &AuthorizerShape) -> Result<Option<Regex>, String> {
+    let expression = shape.identity_validation_expression.as_deref().filter(|text| !text.is_empty());
+    let compiled = expression.map(|text| Regex::new(&format!("^(?:{text})$"))).transpose();
+    compiled.map_err(|error| format!("identityValidationExpression: {error}"))
+}
+
+/// The issuer of a user pool's tokens, by the pool's ARN. Pools sign with RS256.
+fn user_pool(arn: &str, user_pools: &BTreeMap<String, String>) -> Result<Issuer, String> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let (region, id) = match parts.as_slice() {
+        ["arn", _, "cognito-idp", region, _, pool] => (*region, pool.strip_prefix("userpool/")),
+        _ => ("", None),
+    };
+    let id = id.filter(|id| !id.is_empty()).ok_or_else(|| format!("{arn} is no ARN of a user pool"))?;
+    let name = match user_pools.get(id) {
+        Some(address) => format!("{}/{id}", address.trim_end_matches('/')),
+        None => format!("https://cognito-idp.{region}.amazonaws.com/{id}"),
+    };
+    Issuer::with_key_set(&name, &format!("{name}/.well-known/jwks.json"), &[Algorithm::Rs256])
 }
 
 fn identity_source(source: &str, variables: &BTreeMap<String, String>) -> Result<IdentitySource, String> {

@@ -89,6 +89,8 @@ pub struct CompileSettings {
     pub vpc_links: VpcLinkTargets,
     /// Whether all of the account's APIs together are throttled.
     pub has_account_throttle: bool,
+    /// Where user pools are, by their ids, instead of at AWS: the address that their ids are appended to.
+    pub user_pools: BTreeMap<String, String>,
 }
 
 /// A stage, compiled.
@@ -296,7 +298,12 @@ fn compile_for(
     let caching =
         CachingScope { stage, variables: &variables, binary_media_types: &binary_media_types, for_canary };
     let resource_policy = authorization::resource_policy(api, &mut errors);
-    let authorizers = Authorizers::compile(&snapshot.authorizers, &variables);
+    let authorizers = Authorizers::compile(
+        &snapshot.authorizers,
+        &variables,
+        api.id.as_deref().unwrap_or_default(),
+        settings,
+    );
     let has_resource_policy = resource_policy.is_some();
     let labels = Labels {
         api_name: api.name.clone().unwrap_or_default(),
@@ -412,6 +419,7 @@ impl Plan {
             metrics: Metrics::new(1),
             vpc_links: VpcLinkTargets::default(),
             has_account_throttle: false,
+            user_pools: BTreeMap::new(),
         };
         compile(&snapshot, &stage, &settings).unwrap()
     }

@@ -75,6 +75,7 @@ pub(crate) fn compile(definition: &Value, stage: &Value) -> Result<plan::Plan, V
         metrics: Metrics::new(1),
         vpc_links: Default::default(),
         has_account_throttle: false,
+        user_pools: Default::default(),
     };
     let snapshot = serde_json::from_value(snapshot).unwrap();
     plan::compile(&snapshot, &serde_json::from_value(whole_stage).unwrap(), &settings)
@@ -115,6 +116,7 @@ impl Api {
             tls: UpstreamTls::default(),
             vpc_endpoints: Default::default(),
             logs: None,
+            principals: Arc::default(),
         });
         let listener = Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)), None);
         let workers = listener::start(&services, vec![listener], 1).unwrap();

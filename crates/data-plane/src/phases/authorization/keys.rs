@@ -13,6 +13,31 @@ use crate::exchange::Exchange;
 /// A request as policies see it.
 pub(super) struct RequestKeys<'x, 'a>(pub(super) &'x Exchange<'a>);
 
+impl RequestKeys<'_, '_> {
+    /// What is known of the signer of a request.
+    fn of_caller(&self, key: &str) -> Values<'_> {
+        let Some(caller) = &self.0.caller else {
+            return match key {
+                "aws:principaltype" => Values::One(Cow::Borrowed("Anonymous")),
+                _ => Values::Absent,
+            };
+        };
+        let identity = &caller.identity;
+        let one = |value: &'_ str| Values::One(Cow::Owned(value.to_owned()));
+        match key {
+            "aws:principalarn" => one(&identity.principal_arn),
+            "aws:principalaccount" => one(&identity.account_id),
+            "aws:principaltype" => one(identity.kind),
+            "aws:userid" => one(&identity.user_id),
+            "aws:username" => identity.user_name.as_deref().map_or(Values::Absent, one),
+            key => {
+                let tag = key.strip_prefix("aws:principaltag/").and_then(|tag| identity.tags.get(tag));
+                tag.map_or(Values::Absent, |tag| one(tag))
+            }
+        }
+    }
+}
+
 impl ContextKeys for RequestKeys<'_, '_> {
     fn values(&self, key: &str) -> Values<'_> {
         let exchange = self.0;
@@ -45,7 +70,7 @@ impl ContextKeys for RequestKeys<'_, '_> {
                 Values::One(Cow::Owned(since.as_secs().to_string()))
             }
             "aws:requestedregion" => Values::One(Cow::Borrowed(&exchange.plan.region)),
-            _ => Values::Absent,
+            _ => self.of_caller(key),
         }
     }
 }

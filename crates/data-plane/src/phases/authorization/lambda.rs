@@ -25,6 +25,7 @@ const GRANTS_MAX: usize = 65_536;
 #[derive(Debug)]
 pub struct LambdaAuthorizer {
     function_arn: Arc<str>,
+    source_arn: Option<String>,
     timeout: Duration,
     time_to_live: Duration,
     owner: OwnerId,
@@ -44,11 +45,18 @@ enum Slot {
 }
 
 impl LambdaAuthorizer {
+    /// `source_arn` is what the function's resource policy is asked about; none if a role calls it.
+    ///
     /// An authorizer that remembers grants for `time_to_live`; for zero it asks every time.
     #[must_use]
-    pub fn new(function_arn: Arc<str>, timeout: Duration, time_to_live: Duration) -> Self {
+    pub fn new(
+        function_arn: Arc<str>,
+        source_arn: Option<String>,
+        timeout: Duration,
+        time_to_live: Duration,
+    ) -> Self {
         let (owner, shared) = (OwnerId::unique(), Arc::default());
-        Self { function_arn, timeout, time_to_live, owner, shared }
+        Self { function_arn, source_arn, timeout, time_to_live, owner, shared }
     }
 
     /// Whether grants are remembered.
@@ -142,7 +150,7 @@ impl LambdaAuthorizer {
             asynchronous: false,
             trace_id,
             // Functions that methods call have to allow it; authorizers are not held to that yet.
-            source_arn: None,
+            source_arn: self.source_arn.clone(),
         }
     }
 

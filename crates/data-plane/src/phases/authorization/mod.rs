@@ -3,17 +3,24 @@
 //! Every way through here ends in a grant or a fault; nothing falls through to "allowed". What is malformed, missing or
 //! out of reach refuses the request.
 
+pub mod cognito;
 pub mod grant;
+pub mod iam;
+pub mod jwt;
 mod keys;
 pub mod lambda;
 pub mod remembered;
 mod rest;
+pub mod token;
+
+use std::time::Instant;
 
 use stagedoor_policy::{Caller, Decision, Denial, Policy, Request, Verdict};
 
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::plan::authorization::Authorization;
+use crate::record::StepRecord;
 use keys::RequestKeys;
 
 /// The action that calling a method is, as policies are asked about it.
@@ -32,13 +39,17 @@ pub fn resource_policy(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let (Some(policy), Some(method)) = (&exchange.plan.resource_policy, exchange.method()) else {
         return Ok(());
     };
+    if matches!(method.authorization, Authorization::Iam) {
+        // Asked together with the identity's policies, once it is known who that is.
+        return Ok(());
+    }
     let arn = method_arn(exchange)?;
     let verdict = evaluate(policy, exchange, Caller::Anonymous, &arn);
     exchange.resource_verdict = Some(verdict);
     match (verdict.decision, &method.authorization) {
         (Decision::Allow, _) | (Decision::ImplicitDeny, Authorization::Lambda(_)) => Ok(()),
         (Decision::ExplicitDeny, _) => Err(denied(Denial::ExplicitByResource, "anonymous", &arn)),
-        (Decision::ImplicitDeny, Authorization::None) => {
+        (Decision::ImplicitDeny, Authorization::None | Authorization::Iam | Authorization::Cognito(_)) => {
             Err(denied(Denial::ImplicitByResource, "anonymous", &arn))
         }
     }
@@ -51,8 +62,9 @@ pub fn resource_policy(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
 pub async fn authorizer(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
     match &method.authorization {
-        Authorization::None => Ok(()),
+        Authorization::None | Authorization::Iam => Ok(()),
         Authorization::Lambda(authorizer) => rest::run(exchange, authorizer).await,
+        Authorization::Cognito(authorization) => cognito::run(exchange, authorization).await,
     }
 }
 
@@ -66,6 +78,29 @@ pub async fn test(exchange: &mut Exchange<'_>) -> Result<Option<String>, Fault> 
         Authorization::Lambda(authorizer) => rest::test(exchange, authorizer).await.map(Some),
         _ => authorizer(exchange).await.map(|()| None),
     }
+}
+
+/// Verifies a signature and asks the signer's policies.
+///
+/// # Errors
+/// 403, in AWS's words.
+pub async fn authentication(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
+    let started = Instant::now();
+    let outcome = iam::run(exchange).await;
+    let step = StepRecord {
+        status: Some(outcome.as_ref().map_or_else(|fault| fault.status().as_u16(), |()| 200)),
+        latency: Some(started.elapsed()),
+        error: outcome.as_ref().err().map(|fault| fault.reason.as_str().into()),
+    };
+    // A signer that is known has been authenticated, whatever its policies say then.
+    if exchange.caller.is_some() {
+        let authenticated = StepRecord { status: Some(200), latency: step.latency, error: None };
+        exchange.record.authenticate = Some(Box::new(authenticated));
+        exchange.record.authorize = Some(Box::new(step));
+    } else {
+        exchange.record.authenticate = Some(Box::new(step));
+    }
+    outcome
 }
 
 fn evaluate(policy: &Policy, exchange: &Exchange<'_>, caller: Caller<'_>, arn: &str) -> Verdict {
@@ -88,7 +123,8 @@ fn method_arn(exchange: &Exchange<'_>) -> Result<String, Fault> {
     if arn.len() > METHOD_ARN_BYTES_MAX { Err(Fault::uri_too_long()) } else { Ok(arn) }
 }
 
-fn partition(region: &str) -> &'static str {
+/// The partition of a region, as it stands in ARNs.
+pub(crate) fn partition(region: &str) -> &'static str {
     if region.starts_with("cn-") {
         "aws-cn"
     } else if region.starts_with("us-gov-") {

@@ -1,0 +1,240 @@
+"""Methods with AWS_IAM: botocore signs, the gateway verifies, and policies decide."""
+
+import datetime
+import json
+import os
+import stat
+import subprocess
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+import pytest
+import requests
+from harness import ACCOUNT, REGION, binary, body_json, eventually
+
+MISSING = (403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+UNKNOWN = (403, "UnrecognizedClientException", "The security token included in the request is invalid.")
+
+
+def policy(effect="Allow", **more):
+    statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": "*"} | more
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+class Api:
+    def __init__(self, gateway, tmp_path, resource_policy=None):
+        self.gateway, self.tmp_path = gateway, tmp_path
+        options = {"policy": json.dumps(resource_policy)} if resource_policy else {}
+        self.api = gateway.rest_api(**options)
+        for verb in "GET", "POST":
+            self.api.mock(verb, "/a", "$context.identity.userArn $context.identity.accountId")
+            self.api.client.update_method(
+                restApiId=self.api.id, resourceId=self.api.resource("/a"), httpMethod=verb,
+                patchOperations=[{"op": "replace", "path": "/authorizationType", "value": "AWS_IAM"}],
+            )  # fmt: skip
+        self.api.deploy_without_waiting()
+        self.host = f"{self.api.id}.execute-api.localhost:{gateway.traffic_port}"
+
+    def credentials(self, *arguments):
+        done = subprocess.run(
+            [binary(), "credentials", *arguments, "--data", self.gateway.data], capture_output=True, text=True, timeout=20
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def key(self, name, *documents, known=True, arguments=()):
+        paths = []
+        for document in documents:
+            path = self.tmp_path / f"policy-{len(list(self.tmp_path.iterdir()))}.json"
+            path.write_text(json.dumps(document))
+            paths += ["--policy", path]
+        made = self.credentials("create", name, *paths, *arguments)
+        if known:
+            eventually(lambda: self.status(made) != UNKNOWN[1], what="the new key")
+        return made
+
+    def status(self, key):
+        return self.call(key).headers.get("x-amzn-ErrorType")
+
+    def call(self, key, method="GET", data=b"", presign=False, region=REGION, service="execute-api", at=None, change=None, **headers):
+        """A request signed by botocore; `change` may alter it afterwards."""
+        request = botocore.awsrequest.AWSRequest(
+            method=method, url=f"http://{self.host}/test/a?x=1&b=a%20b", data=data, headers=headers
+        )
+        if key:
+            credentials = botocore.credentials.Credentials(
+                key["AccessKeyId"], key["SecretAccessKey"], key.get("SessionToken")
+            )
+            kind = botocore.auth.SigV4QueryAuth if presign else botocore.auth.SigV4Auth
+            signer = kind(credentials, service, region)
+            if at:
+                signer._now = at
+                original = botocore.auth.get_current_datetime
+                botocore.auth.get_current_datetime = lambda *_, **__: at
+                try:
+                    signer.add_auth(request)
+                finally:
+                    botocore.auth.get_current_datetime = original
+            else:
+                signer.add_auth(request)
+        prepared = request.prepare()
+        sent = {"method": method, "url": prepared.url, "headers": dict(prepared.headers), "data": data}
+        if change:
+            change(sent)
+        url = sent["url"].replace(self.host, f"127.0.0.1:{self.gateway.traffic_port}")
+        return requests.request(
+            sent["method"], url, headers=sent["headers"] | {"Host": self.host}, data=sent["data"], timeout=20
+        )
+
+
+def told(answer):
+    body = body_json(answer)
+    return answer.status_code, answer.headers["x-amzn-ErrorType"], body.get("message", body.get("Message"))
+
+
+@pytest.fixture
+def api(gateway, tmp_path):
+    return Api(gateway, tmp_path)
+
+
+def test_a_signed_request_passes(api):
+    key = api.key("ann", policy())
+    arn = f"arn:aws:iam::{ACCOUNT}:user/ann"
+    assert api.call(key).text == f"{arn} {ACCOUNT}"
+    assert api.call(key, method="POST", data=b'{"a": 1}').status_code == 200
+    assert api.call(key, presign=True).status_code == 200
+    unsigned = {"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"}
+    assert api.call(key, method="POST", data=b"{}", **unsigned).status_code == 200
+
+
+def test_sessions_need_their_token_and_end(api):
+    key = api.key("admin", policy(), arguments=["--session", "me"])
+    assert api.call(key).text == f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/me {ACCOUNT}"
+    assert told(api.call(key | {"SessionToken": None})) == UNKNOWN
+    assert told(api.call(key | {"SessionToken": "x" * 100})) == UNKNOWN
+    path = api.gateway.data / "principals.json"
+    document = json.loads(path.read_text())
+    document["principals"][0]["accessKeys"][0]["expiresAt"] = 1
+    path.write_text(json.dumps(document))
+    eventually(lambda: api.status(key) == "ExpiredTokenException", what="the end of the session")
+    assert told(api.call(key))[2] == "The security token included in the request is expired"
+
+
+class TestRefusals:
+    def test_unsigned_unknown_and_malformed(self, api):
+        key = api.key("ann", policy())
+        assert told(api.call(None)) == MISSING
+        assert told(api.call({"AccessKeyId": "AKIANOBODY", "SecretAccessKey": "x"})) == UNKNOWN
+        status, kind, message = told(api.call(None, Authorization="Bearer x"))
+        assert (status, kind) == (403, "IncompleteSignatureException")
+        status, kind, message = told(api.call(None, Authorization="AWS4-HMAC-SHA256 Credential=x"))
+        assert kind == "IncompleteSignatureException"
+        assert message.startswith("Authorization header requires 'Signature' parameter.")
+        assert api.call(key).status_code == 200
+
+    def test_wrong_secret(self, api):
+        key = api.key("ann", policy()) | {"SecretAccessKey": "wrong"}
+        status, kind, message = told(api.call(key))
+        assert (status, kind) == (403, "InvalidSignatureException")
+        assert message.startswith("The request signature we calculated does not match the signature you provided.")
+        assert "\n\nThe Canonical String for this request should have been\n'GET\n/test/a\nb=a%20b&x=1\n" in message
+        assert "\n\nThe String-to-Sign should have been\n'AWS4-HMAC-SHA256\n" in message
+
+    def test_scope(self, api):
+        key = api.key("ann", policy())
+        wrong = told(api.call(key, region="eu-west-1"))
+        assert wrong == (403, "InvalidSignatureException", "Credential should be scoped to a valid region, not 'eu-west-1'. ")
+        wrong = told(api.call(key, service="s3"))[2]
+        assert "Credential should be scoped to correct service: 'execute-api'. " in wrong
+
+    @pytest.mark.parametrize("minutes, text", [(-6, "Signature expired: "), (6, "Signature not yet current: ")])
+    def test_clocks_may_differ_by_five_minutes(self, api, minutes, text):
+        key = api.key("ann", policy())
+        now = datetime.datetime.now(datetime.timezone.utc)
+        near = now + datetime.timedelta(minutes=minutes * 2 / 3)
+        assert api.call(key, at=near).status_code == 200
+        far = told(api.call(key, at=now + datetime.timedelta(minutes=minutes)))
+        assert far[:2] == (403, "InvalidSignatureException") and far[2].startswith(text)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda sent: sent.update(method="POST"),
+            lambda sent: sent.update(url=sent["url"].replace("x=1", "x=2")),
+            lambda sent: sent.update(url=sent["url"] + "&more=1"),
+            lambda sent: sent.update(data=b"other"),
+            lambda sent: sent["headers"].update({"X-Signed": "other"}),
+            lambda sent: sent["headers"].pop("X-Signed"),
+        ],
+    )
+    def test_whatever_was_signed_may_not_be_changed(self, api, change):
+        key = api.key("ann", policy())
+        signed = {"X-Signed": "value"}
+        assert api.call(key, **signed).status_code == 200
+        assert told(api.call(key, change=change, **signed))[:2] == (403, "InvalidSignatureException")
+
+    def test_deleted_keys(self, api):
+        key = api.key("ann", policy())
+        assert [entry["Arn"] for entry in api.credentials("list")] == [f"arn:aws:iam::{ACCOUNT}:user/ann"]
+        api.credentials("delete", key["AccessKeyId"])
+        eventually(lambda: api.status(key) == UNKNOWN[1], what="the end of the key")
+
+
+class TestPolicies:
+    def refusal(self, api, user, why):
+        resource = f"arn:aws:execute-api:{REGION}:********{ACCOUNT[8:]}:{api.api.id}/test/GET/a"
+        message = f"User: {user} is not authorized to perform: execute-api:Invoke on resource: {resource} {why}"
+        return 403, "AccessDeniedException", message
+
+    def test_identity_policies(self, api):
+        masked = f"arn:aws:iam::********{ACCOUNT[8:]}:user/"
+        none = api.key("none")
+        why = "because no identity-based policy allows the execute-api:Invoke action"
+        assert told(api.call(none)) == self.refusal(api, masked + "none", why)
+        denied = api.key("denied", policy(), policy("Deny"))
+        why = "with an explicit deny in an identity-based policy"
+        assert told(api.call(denied)) == self.refusal(api, masked + "denied", why)
+        condition = {"StringEquals": {"aws:username": "named", "aws:PrincipalTag/team": "blue"}}
+        named = api.key("named", policy(Condition=condition), arguments=["--tag", "team=blue"])
+        assert api.call(named).status_code == 200
+        reader = api.key("reader", policy(Resource=f"arn:aws:execute-api:*:*:{api.api.id}/*/GET/*"))
+        assert [api.call(reader, method=verb).status_code for verb in ("GET", "POST")] == [200, 403]
+
+    @pytest.mark.parametrize(
+        "effect, account, allowed_by_identity, expected",
+        [
+            # One account: either may allow. Two accounts: both have to.
+            ("Allow", ACCOUNT, False, 200),
+            ("Allow", ACCOUNT, True, 200),
+            ("Deny", ACCOUNT, True, 403),
+            ("Allow", "222222222222", False, 403),
+            ("Allow", "222222222222", True, 200),
+            ("Deny", "222222222222", True, 403),
+        ],
+    )
+    def test_with_a_resource_policy(self, gateway, tmp_path, effect, account, allowed_by_identity, expected):
+        user = f"arn:aws:iam::{account}:user/ann"
+        statement = {"Principal": {"AWS": user}, "Resource": "execute-api:/*"}
+        api = Api(gateway, tmp_path, policy(effect, **statement))
+        documents = [policy()] if allowed_by_identity else []
+        key = api.key("ann", *documents, arguments=["--account-id", account])
+        assert api.call(key).status_code == expected
+        assert told(api.call(None)) == MISSING
+
+    def test_another_account_needs_a_resource_policy(self, api):
+        key = api.key("ann", policy(), arguments=["--account-id", "222222222222"])
+        assert told(api.call(key))[2].endswith("because no resource-based policy allows the execute-api:Invoke action")
+
+
+def test_secrets_are_kept_encrypted_and_never_logged(new_gateway, tmp_path):
+    gateway = new_gateway("--log", "trace").start()
+    api = Api(gateway, tmp_path)
+    key = api.key("ann", policy())
+    session = api.key("admin", policy(), arguments=["--session", "me"])
+    api.call(key), api.call(session), api.call(key | {"SecretAccessKey": "wrong"})
+    kept = "".join(path.read_text(errors="replace") for path in gateway.data.glob("principals.*"))
+    for secret in key["SecretAccessKey"], session["SecretAccessKey"], session["SessionToken"]:
+        assert secret not in kept and secret not in gateway.log()
+    for path in gateway.data.glob("principals.*"):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600

@@ -1,0 +1,169 @@
+//! IAM: requests signed with Signature Version 4, in headers or presigned, and what the signer's policies allow.
+//!
+//! The order of the checks is AWS's: a signature is there and whole, its key is known, it holds for this request, its
+//! session has not run out, and then the policies. Nothing of a request is believed before its signature has been
+//! verified over the bytes that came in.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use stagedoor_policy::{Caller, Combination, Decision, Denial, Policy, Verdict, combine};
+use stagedoor_sigv4::{Credential, Expected, Incomplete, Presented, Request, VerifyError};
+use time::OffsetDateTime;
+
+use super::{denied, evaluate, method_arn};
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+
+/// The signing name of API traffic.
+const SERVICE: &str = "execute-api";
+
+/// Whoever may sign requests, by access key id.
+#[derive(Debug, Default)]
+pub struct Principals(HashMap<Box<str>, Arc<AccessKey>>);
+
+/// A key and whose it is.
+#[derive(Debug)]
+pub struct AccessKey {
+    /// The key. Its secret half is never shown.
+    pub credential: Credential,
+    /// When a temporary key runs out.
+    pub expires_at: Option<SystemTime>,
+    /// Whose it is.
+    pub identity: Arc<Identity>,
+}
+
+/// A user, a role's session or an account's root.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The account, twelve digits.
+    pub account_id: Box<str>,
+    /// `$context.identity.userArn`: the user's ARN, or the session's.
+    pub arn: Box<str>,
+    /// `aws:PrincipalArn`: the user's ARN, or the role's.
+    pub principal_arn: Box<str>,
+    /// `$context.identity.user` and `aws:userid`: `AIDA…`, or `AROA…:session`.
+    pub user_id: Box<str>,
+    /// `aws:username`; a role's session has none.
+    pub user_name: Option<Box<str>>,
+    /// `aws:PrincipalType`: `User`, `AssumedRole` or `Account`.
+    pub kind: &'static str,
+    /// `aws:PrincipalTag/*`, names in lower case.
+    pub tags: BTreeMap<String, String>,
+    /// All of its policies.
+    pub policy: Policy,
+}
+
+impl Principals {
+    /// From keys.
+    #[must_use]
+    pub fn new(keys: impl IntoIterator<Item = AccessKey>) -> Self {
+        let keyed = keys.into_iter().map(|key| (key.credential.access_key_id.as_str().into(), Arc::new(key)));
+        Self(keyed.collect())
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nobody can sign.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A key by its id.
+    #[must_use]
+    pub fn get(&self, access_key_id: &str) -> Option<&Arc<AccessKey>> {
+        self.0.get(access_key_id)
+    }
+}
+
+/// Verifies the signature of a request and asks the policies.
+///
+/// # Errors
+/// 403, in AWS's words.
+pub(super) async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
+    let arn = method_arn(exchange)?;
+    let presented = match with_request(exchange, &[], Presented::find) {
+        Ok(Some(presented)) => presented,
+        Ok(None) => return Err(Fault::missing_authentication_token()),
+        Err(Incomplete(message)) => return Err(Fault::incomplete_signature(message)),
+    };
+    let principals = exchange.worker.services.principals.load_full();
+    let Some(key) = principals.get(&presented.access_key_id).map(Arc::clone) else {
+        return Err(Fault::unrecognized_client());
+    };
+    let covers_body = with_request(exchange, &[], |request| request.covers_body());
+    let body = if covers_body { exchange.whole_body().await? } else { Bytes::new() };
+    let region = exchange.plan.region.clone();
+    let now = OffsetDateTime::from(exchange.received_at);
+    let expected = Expected { region: Some(&region), service: SERVICE, now };
+    let verified = with_request(exchange, &body, |request| {
+        presented.verify(request, &key.credential, &expected).map_err(|error| {
+            let explained =
+                matches!(error, VerifyError::Mismatch).then(|| presented.canonical_forms(request));
+            (error, explained)
+        })
+    });
+    verified.map_err(|(error, explained)| match error {
+        VerifyError::Token => Fault::unrecognized_client(),
+        error => Fault::invalid_signature(format!("{error}{}", explained.unwrap_or_default())),
+    })?;
+    if key.expires_at.is_some_and(|until| until <= exchange.received_at) {
+        return Err(Fault::expired_token());
+    }
+    let identity = Arc::clone(&key.identity);
+    let known = exchange.record.identity_mut();
+    known.access_key = Some(key.credential.access_key_id.as_str().into());
+    known.account_id = Some(identity.account_id.clone());
+    known.caller = Some(identity.user_id.clone());
+    known.user = Some(identity.user_id.clone());
+    known.user_arn = Some(identity.arn.clone());
+    exchange.caller = Some(key);
+    authorize(exchange, &identity, &arn)
+}
+
+/// Joins the identity's policies and the resource's.
+fn authorize(exchange: &Exchange<'_>, identity: &Identity, arn: &str) -> Result<(), Fault> {
+    let arns = [&*identity.arn, &*identity.principal_arn];
+    let arns = if identity.arn == identity.principal_arn { arns.get(..1) } else { arns.get(..) };
+    let caller = Caller::Known { account: &identity.account_id, arns: arns.unwrap_or_default() };
+    let by_identity = evaluate(&identity.policy, exchange, caller, arn);
+    let by_resource =
+        exchange.plan.resource_policy.as_ref().map(|policy| evaluate(policy, exchange, caller, arn));
+    decide(exchange, identity, by_identity, by_resource).map_err(|denial| denied(denial, &identity.arn, arn))
+}
+
+fn decide(
+    exchange: &Exchange<'_>,
+    identity: &Identity,
+    by_identity: Verdict,
+    by_resource: Option<Verdict>,
+) -> Result<(), Denial> {
+    let how = if identity.account_id == exchange.plan.account_id {
+        Combination::SameAccount
+    } else {
+        Combination::CrossAccount
+    };
+    debug_assert!(by_identity.decision != Decision::Allow || by_identity.statement.is_some());
+    combine(how, by_identity, by_resource)
+}
+
+/// The request as the signature's algorithm sees it.
+fn with_request<T>(exchange: &Exchange<'_>, body: &[u8], use_it: impl FnOnce(&Request<'_>) -> T) -> T {
+    let values: Vec<_> =
+        exchange.head.headers.iter().map(|header| (header.name_str(), header.value_str())).collect();
+    let headers: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, &**value)).collect();
+    use_it(&Request {
+        method: exchange.received_method(),
+        path: exchange.head.path(),
+        query: exchange.head.query().unwrap_or_default(),
+        headers: headers.into(),
+        body,
+    })
+}

@@ -1,0 +1,443 @@
+//! JSON Web Tokens (RFC 7515, RFC 7519) as authorizers take them: compact, signed with RSA, and nothing else.
+//!
+//! What a token's header says never decides how it is verified: the key comes from the issuer's key set by its id, and
+//! the algorithm has to be one that the authorizer takes. Keys in headers (`jwk`, `jku`, `x5u`) are not looked at, an
+//! extension that must be understood (`crit`) is not, and a member that is there twice makes a token malformed, because
+//! two readers could understand it differently.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RsaParameters,
+    RsaPublicKeyComponents,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// Why a token is no good. The text is what AWS tells HTTP APIs' clients where that is known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not three parts.
+    #[error("token contains an invalid number of segments")]
+    Segments,
+    /// A part that is no base64url, or no JSON object.
+    #[error("the token is malformed")]
+    Malformed,
+    /// Signed in a way that is not taken: `none`, with a shared secret, with an elliptic curve.
+    #[error("signing method {0} is invalid")]
+    Algorithm(String),
+    /// The header names no key.
+    #[error("the token does not have a kid")]
+    NoKeyId,
+    /// The issuer has no key of this id.
+    #[error("unable to find a signing key that matches the kid")]
+    UnknownKey,
+    /// The issuer's keys cannot be had.
+    #[error("JWKS communication error")]
+    NoKeys(String),
+    /// The signature is not the key's.
+    #[error("signature is invalid")]
+    Signature,
+    /// `exp` is past.
+    #[error("the token has expired")]
+    Expired,
+    /// `exp` is missing or no number.
+    #[error("the token does not have an expiration time")]
+    NoExpiry,
+    /// `nbf` is to come.
+    #[error("the token is not valid yet")]
+    NotYet,
+    /// `iat` is to come.
+    #[error("the token is used before issued")]
+    Future,
+    /// `iss` is another's.
+    #[error("the token does not have a valid issuer")]
+    Issuer,
+    /// Neither `aud` nor `client_id` is one that is taken.
+    #[error("the token does not have a valid audience")]
+    Audience,
+}
+
+/// How a token may be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// The same with SHA-384.
+    Rs384,
+    /// The same with SHA-512.
+    Rs512,
+}
+
+impl Algorithm {
+    fn parse(name: &str) -> Option<Self> {
+        match name {
+            "RS256" => Some(Self::Rs256),
+            "RS384" => Some(Self::Rs384),
+            "RS512" => Some(Self::Rs512),
+            _ => None,
+        }
+    }
+
+    fn parameters(self) -> &'static RsaParameters {
+        match self {
+            Self::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+            Self::Rs384 => &RSA_PKCS1_2048_8192_SHA384,
+            Self::Rs512 => &RSA_PKCS1_2048_8192_SHA512,
+        }
+    }
+}
+
+/// An issuer's public key.
+#[derive(Clone)]
+pub struct PublicKey {
+    id: Box<str>,
+    algorithm: Option<Algorithm>,
+    modulus: Vec<u8>,
+    exponent: Vec<u8>,
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublicKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl PublicKey {
+    /// The RSA signing keys of a key set (RFC 7517); others are left out. Nothing if it is no key set.
+    #[must_use]
+    pub fn read_set(document: &[u8]) -> Option<Vec<Self>> {
+        let document: Value = serde_json::from_slice(document).ok()?;
+        Some(document.get("keys")?.as_array()?.iter().filter_map(Self::read).collect())
+    }
+
+    /// Whether this is the key of that id.
+    #[must_use]
+    pub fn is(&self, id: &str) -> bool {
+        *self.id == *id
+    }
+
+    fn read(key: &Value) -> Option<Self> {
+        let text = |name: &str| key.get(name).and_then(Value::as_str);
+        let for_signing = text("use").is_none_or(|used| used == "sig");
+        if text("kty") != Some("RSA") || !for_signing {
+            return None;
+        }
+        let algorithm = match text("alg") {
+            None => None,
+            Some(name) => Some(Algorithm::parse(name)?),
+        };
+        let number = |name: &str| {
+            let bytes = URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok()?;
+            // Leading zeros are allowed in the document and not by the library.
+            let start = bytes.iter().position(|byte| *byte != 0)?;
+            bytes.get(start..).map(<[u8]>::to_vec)
+        };
+        let id = text("kid").filter(|id| !id.is_empty())?.into();
+        Some(Self { id, algorithm, modulus: number("n")?, exponent: number("e")? })
+    }
+}
+
+/// A token that has been taken apart. Nothing of it is proven yet.
+#[derive(Debug)]
+pub struct Unverified<'t> {
+    /// The id of the key that it says it is signed with.
+    pub key_id: Box<str>,
+    algorithm: Algorithm,
+    signed: &'t str,
+    signature: Vec<u8>,
+    claims: Map<String, Value>,
+}
+
+impl<'t> Unverified<'t> {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    /// [`TokenError`] for anything but a compact RSA-signed token with a key id.
+    pub fn parse(token: &'t str) -> Result<Self, TokenError> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Segments)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenError::Segments)?;
+        if claims.contains('.') {
+            return Err(TokenError::Segments);
+        }
+        let header = object(header)?;
+        let algorithm = header.get("alg").and_then(Value::as_str).ok_or(TokenError::Malformed)?;
+        let algorithm = Algorithm::parse(algorithm).ok_or_else(|| {
+            TokenError::Algorithm(algorithm.chars().take(16).filter(char::is_ascii_alphanumeric).collect())
+        })?;
+        // RFC 7515 §4.1.11: what must be understood and is not makes the token invalid. Nothing is.
+        if header.contains_key("crit") || header.contains_key("b64") {
+            return Err(TokenError::Malformed);
+        }
+        let key_id = header.get("kid").and_then(Value::as_str).filter(|id| !id.is_empty());
+        let key_id = key_id.ok_or(TokenError::NoKeyId)?.into();
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
+        if signature.is_empty() {
+            return Err(TokenError::Signature);
+        }
+        Ok(Self { key_id, algorithm, signed, signature, claims: object(claims)? })
+    }
+
+    /// Checks the signature against the issuer's keys and gives the claims.
+    ///
+    /// # Errors
+    /// [`TokenError::UnknownKey`] if the keys may be out of date, [`TokenError::Signature`] if the token is forged.
+    pub fn verify(self, keys: &[PublicKey], taken: &[Algorithm]) -> Result<Map<String, Value>, TokenError> {
+        let name = || TokenError::Algorithm(format!("{:?}", self.algorithm).to_ascii_uppercase());
+        if !taken.contains(&self.algorithm) {
+            return Err(name());
+        }
+        let key = keys.iter().find(|key| key.id == self.key_id).ok_or(TokenError::UnknownKey)?;
+        if key.algorithm.is_some_and(|algorithm| algorithm != self.algorithm) {
+            return Err(name());
+        }
+        let components = RsaPublicKeyComponents { n: &key.modulus, e: &key.exponent };
+        components
+            .verify(self.algorithm.parameters(), self.signed.as_bytes(), &self.signature)
+            .map_err(|_| TokenError::Signature)?;
+        Ok(self.claims)
+    }
+}
+
+/// When claims hold, in seconds since 1970.
+///
+/// # Errors
+/// [`TokenError`] if they do not hold now.
+pub fn check_times(claims: &Map<String, Value>, now: u64) -> Result<u64, TokenError> {
+    let time = |name: &str| match claims.get(name) {
+        None => Ok(None),
+        Some(value) => value
+            .as_f64()
+            .filter(|time| time.is_finite() && *time >= 0.0)
+            .map(Some)
+            .ok_or(TokenError::Malformed),
+    };
+    let now_ = now as f64;
+    let expires = time("exp")?.ok_or(TokenError::NoExpiry)?;
+    if expires <= now_ {
+        return Err(TokenError::Expired);
+    }
+    if time("nbf")?.is_some_and(|from| from > now_) {
+        return Err(TokenError::NotYet);
+    }
+    if time("iat")?.is_some_and(|issued| issued > now_) {
+        return Err(TokenError::Future);
+    }
+    Ok(expires as u64)
+}
+
+/// Whether a token is for one of these audiences: `aud`, or `client_id` where there is no `aud`.
+#[must_use]
+pub fn is_for(claims: &Map<String, Value>, audiences: &[String]) -> bool {
+    let taken = |value: &Value| {
+        value.as_str().is_some_and(|value| audiences.iter().any(|audience| audience == value))
+    };
+    match claims.get("aud") {
+        Some(Value::Array(values)) => values.iter().any(taken),
+        Some(value) => taken(value),
+        None => claims.get("client_id").is_some_and(taken),
+    }
+}
+
+/// Whether a token has one of these scopes: in `scope` as a list parted by spaces, or in `scp` as that or an array.
+#[must_use]
+pub fn has_scope(claims: &Map<String, Value>, wanted: &[String]) -> bool {
+    let any = |text: &str| text.split(' ').any(|scope| wanted.iter().any(|wanted| wanted == scope));
+    ["scope", "scp"].into_iter().filter_map(|name| claims.get(name)).any(|value| match value {
+        Value::String(text) => any(text),
+        Value::Array(values) => values.iter().filter_map(Value::as_str).any(any),
+        _ => false,
+    })
+}
+
+fn object(part: &str) -> Result<Map<String, Value>, TokenError> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed)?;
+    serde_json::from_slice::<Unique>(&bytes).map(|unique| unique.0).map_err(|_| TokenError::Malformed)
+}
+
+/// An object none of whose members is there twice.
+struct Unique(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Unique;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object without repeated members")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Unique, A::Error> {
+                let mut members = Map::new();
+                while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(serde::de::Error::custom("a member is there twice"));
+                    }
+                }
+                Ok(Unique(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::AsDer;
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaKeyPair};
+    use serde_json::json;
+
+    use super::*;
+
+    fn part(json: &str) -> String {
+        URL_SAFE_NO_PAD.encode(json)
+    }
+
+    struct Signer(RsaKeyPair);
+
+    impl Signer {
+        fn new() -> Self {
+            Self(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())
+        }
+
+        fn keys(&self, extra: Value) -> Vec<PublicKey> {
+            let public = self.0.public_key();
+            let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+            let mut key = json!({"kty": "RSA", "kid": "k1", "n": encode(public.modulus().big_endian_without_leading_zero()),
+                "e": encode(public.exponent().big_endian_without_leading_zero())});
+            for (name, value) in extra.as_object().unwrap() {
+                key[name] = value.clone();
+            }
+            PublicKey::read_set(json!({ "keys": [key] }).to_string().as_bytes()).unwrap()
+        }
+
+        fn sign(&self, header: &str, claims: &str) -> String {
+            let signed = format!("{}.{}", part(header), part(claims));
+            let encoding = if header.contains("RS512") { &RSA_PKCS1_SHA512 } else { &RSA_PKCS1_SHA256 };
+            let mut signature = vec![0; self.0.public_modulus_len()];
+            self.0.sign(encoding, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+        }
+    }
+
+    fn verify(token: &str, keys: &[PublicKey]) -> Result<Map<String, Value>, TokenError> {
+        Unverified::parse(token)?.verify(keys, &[Algorithm::Rs256])
+    }
+
+    const HEADER: &str = r#"{"alg":"RS256","kid":"k1"}"#;
+
+    #[test]
+    fn a_signed_token_holds_and_every_forgery_fails() {
+        let (signer, stranger) = (Signer::new(), Signer::new());
+        let keys = signer.keys(json!({}));
+        let good = signer.sign(HEADER, r#"{"sub":"ann"}"#);
+        assert_eq!(verify(&good, &keys).unwrap()["sub"], "ann");
+        let check =
+            |token: String, expected: TokenError| assert_eq!(verify(&token, &keys), Err(expected), "{token}");
+        let algorithm = |name: &str| TokenError::Algorithm(name.to_owned());
+
+        // A stranger's key, a changed claim, a stripped signature.
+        check(stranger.sign(HEADER, r#"{"sub":"ann"}"#), TokenError::Signature);
+        let (rest, signature) = good.rsplit_once('.').unwrap();
+        let header = rest.split_once('.').unwrap().0;
+        check(format!("{header}.{}.{signature}", part(r#"{"sub":"bob"}"#)), TokenError::Signature);
+        check(format!("{rest}."), TokenError::Signature);
+        check(rest.to_owned(), TokenError::Segments);
+        check(format!("{good}.{signature}"), TokenError::Segments);
+        check(format!("{good}="), TokenError::Malformed);
+        // alg: none, in every spelling; and the public key taken for a shared secret.
+        for name in ["none", "None", "NONE", "nOnE"] {
+            check(
+                format!("{}.{}.", part(&format!(r#"{{"alg":"{name}","kid":"k1"}}"#)), part("{}")),
+                algorithm(name),
+            );
+        }
+        for name in ["HS256", "ES256", "PS256", "EdDSA"] {
+            check(signer.sign(&format!(r#"{{"alg":"{name}","kid":"k1"}}"#), "{}"), algorithm(name));
+        }
+        check(signer.sign(r#"{"alg":"RS512","kid":"k1"}"#, "{}"), algorithm("RS512"));
+        check(signer.sign(r#"{"alg":["RS256"],"kid":"k1"}"#, "{}"), TokenError::Malformed);
+        // Key ids.
+        for id in ["k2", "../k1", "k1' or 1=1", "K1", "k1\\u0000"] {
+            check(signer.sign(&format!(r#"{{"alg":"RS256","kid":"{id}"}}"#), "{}"), TokenError::UnknownKey);
+        }
+        check(signer.sign(r#"{"alg":"RS256"}"#, "{}"), TokenError::NoKeyId);
+        check(signer.sign(r#"{"alg":"RS256","kid":1}"#, "{}"), TokenError::NoKeyId);
+        // Keys that a header brings along are not looked at.
+        let own = stranger.0.public_key().as_der().is_ok();
+        assert!(own);
+        let n = URL_SAFE_NO_PAD.encode(stranger.0.public_key().modulus().big_endian_without_leading_zero());
+        let header = format!(
+            r#"{{"alg":"RS256","kid":"k1","jwk":{{"kty":"RSA","n":"{n}","e":"AQAB"}},"jku":"http://127.0.0.1:1/","x5u":"http://127.0.0.1:1/"}}"#
+        );
+        check(stranger.sign(&header, "{}"), TokenError::Signature);
+        // Extensions, repeated members, and what is no object.
+        check(signer.sign(r#"{"alg":"RS256","kid":"k1","crit":["exp"]}"#, "{}"), TokenError::Malformed);
+        check(signer.sign(r#"{"alg":"RS256","kid":"k1","b64":false}"#, "{}"), TokenError::Malformed);
+        check(signer.sign(r#"{"alg":"none","kid":"k1","alg":"RS256"}"#, "{}"), TokenError::Malformed);
+        check(signer.sign(HEADER, r#"{"sub":"ann","sub":"bob"}"#), TokenError::Malformed);
+        check(signer.sign(HEADER, r#""text""#), TokenError::Malformed);
+        check(signer.sign(HEADER, "{} {}"), TokenError::Malformed);
+    }
+
+    #[test]
+    fn keys_are_for_what_their_set_says() {
+        let signer = Signer::new();
+        let token = signer.sign(HEADER, "{}");
+        assert!(verify(&token, &signer.keys(json!({"use": "sig", "alg": "RS256"}))).is_ok());
+        let other = verify(&token, &signer.keys(json!({"alg": "RS512"})));
+        assert_eq!(other, Err(TokenError::Algorithm("RS256".to_owned())));
+        for extra in
+            [json!({"use": "enc"}), json!({"kty": "oct"}), json!({"alg": "HS256"}), json!({"kid": ""})]
+        {
+            assert_eq!(verify(&token, &signer.keys(extra)), Err(TokenError::UnknownKey));
+        }
+        assert!(PublicKey::read_set(b"{}").is_none());
+    }
+
+    #[test]
+    fn times() {
+        let check = |claims: Value, expected: Result<u64, TokenError>| {
+            assert_eq!(check_times(claims.as_object().unwrap(), 1000), expected, "{claims}");
+        };
+        check(json!({"exp": 1001}), Ok(1001));
+        check(json!({"exp": 1001, "nbf": 1000, "iat": 1000}), Ok(1001));
+        check(json!({"exp": 1000}), Err(TokenError::Expired));
+        check(json!({}), Err(TokenError::NoExpiry));
+        check(json!({"exp": "9999"}), Err(TokenError::Malformed));
+        check(json!({"exp": -1}), Err(TokenError::Malformed));
+        check(json!({"exp": 2000, "nbf": 1001}), Err(TokenError::NotYet));
+        check(json!({"exp": 2000, "iat": 1001}), Err(TokenError::Future));
+    }
+
+    #[test]
+    fn audiences_and_scopes() {
+        let wanted = ["a".to_owned(), "b".to_owned()];
+        let check = |claims: Value, audience: bool, scope: bool| {
+            let claims = claims.as_object().unwrap();
+            assert_eq!(
+                (is_for(claims, &wanted), has_scope(claims, &wanted)),
+                (audience, scope),
+                "{claims:?}"
+            );
+        };
+        check(json!({"aud": "a", "scope": "x b"}), true, true);
+        check(json!({"aud": ["x", "b"], "scp": ["x", "a"]}), true, true);
+        check(json!({"aud": "x", "client_id": "a", "scope": "ab"}), false, false);
+        check(json!({"client_id": "a", "scp": "x a"}), true, true);
+        check(json!({"aud": [1], "scope": 1}), false, false);
+        check(json!({}), false, false);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_taken_apart_or_refused(token in "[A-Za-z0-9_.=-]{0,80}") {
+            let _ = Unverified::parse(&token);
+        }
+    }
+}
