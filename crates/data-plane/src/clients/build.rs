@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
 
-use super::{ApiKey, Clients, Shard, Slot, UsagePlan, shard_of};
+use super::{ApiKey, Clients, Slot, UsagePlan, place, shard_of};
 
 /// An index being put together. Shards that nothing changes are shared with the index it began with.
 pub struct ClientsBuilder {
@@ -107,7 +107,7 @@ impl ClientsBuilder {
     pub fn finish(mut self) -> Clients {
         for (number, keys) in self.changed {
             if let Some(shard) = self.clients.shards.get_mut(number) {
-                *shard = Arc::new(Shard::from(keys));
+                *shard = Arc::from(keys);
             }
         }
         self.clients
@@ -116,7 +116,7 @@ impl ClientsBuilder {
 
 /// Where a key is, or where it would be.
 fn position(shard: &[(u64, Arc<ApiKey>)], hash: u64, value: &str) -> Result<usize, usize> {
-    let first = shard.partition_point(|(known, _)| *known < hash);
+    let first = place(shard, hash);
     let same = shard.iter().enumerate().skip(first).take_while(|(_, (known, _))| *known == hash);
     let found = same.map(|(at, (_, key))| (at, key)).find(|(_, key)| key.value() == value);
     found.map(|(at, _)| at).ok_or(first)
