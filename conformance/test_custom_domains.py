@@ -219,6 +219,20 @@ def test_security_policies(served):
     assert served.curl("new.example.com", "/x", "--tls-max", "1.2")[0] == 200
 
 
+def test_security_policy_of_an_api(served):
+    api = context_api(served.gateway)
+    host = f"{api.id}.execute-api.localhost"
+    assert served.curl(host, "/test/x", "--tls-max", "1.2")[0] == 200
+    patches = [replace("/securityPolicy", ENHANCED), replace("/endpointAccessMode", "STRICT")]
+    served.v1.update_rest_api(restApiId=api.id, patchOperations=patches)
+    api.client.create_deployment(restApiId=api.id, stageName="test")
+    served.curl(host, "/test/x", "--tls-max", "1.2", ok=False)
+    assert served.curl(host, "/test/x")[0] == 200
+    served.domain("open.example.com")
+    assert served.curl("open.example.com", "/test/x", "-H", f"Host: {host}")[0] == 403
+    assert host_call(served.gateway, host, "/test/x").status_code == 403
+
+
 def test_certificates_are_reloaded(served):
     served.domain("api.example.com")
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stagedoor_shapes::apigateway::{RestApi, Stage};
+use stagedoor_shapes::apigateway::{EndpointAccessMode, RestApi, SecurityPolicy, Stage};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::keys::{self, Kind};
@@ -38,6 +38,10 @@ pub struct DeployedCanary {
 pub struct DeployedApi {
     /// Whether `{api-id}.execute-api` addresses are switched off.
     pub endpoint_disabled: bool,
+    /// What clients of these addresses have to agree to.
+    pub security_policy: Option<SecurityPolicy>,
+    /// Whether they have to connect for the very address (`endpointAccessMode` STRICT).
+    pub strict: bool,
     /// Stages by name, with the newest revision of what they are made of.
     pub stages: BTreeMap<String, (Revision, DeployedStage)>,
 }
@@ -79,6 +83,8 @@ impl ControlPlane {
         let Some((_, rest_api)) = read::<RestApi>(&*view, &keys::api(api))? else { return Ok(None) };
         let mut deployed = DeployedApi {
             endpoint_disabled: rest_api.disable_execute_api_endpoint.unwrap_or_default(),
+            security_policy: rest_api.security_policy,
+            strict: rest_api.endpoint_access_mode == Some(EndpointAccessMode::Strict),
             stages: BTreeMap::new(),
         };
         let links = vpc_links::all(&*view)?;

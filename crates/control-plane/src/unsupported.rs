@@ -5,7 +5,7 @@
 //! What decides how a single request is served (authorization, API keys, throttling, caching and the like) is refused
 //! by the compiler of the data plane instead, which knows best what it can do.
 
-use stagedoor_shapes::apigateway::{EndpointAccessMode, EndpointType, RestApi, Stage};
+use stagedoor_shapes::apigateway::{EndpointType, RestApi, Stage};
 
 use std::borrow::Cow;
 
@@ -21,10 +21,6 @@ const API: &[Rule<RestApi>] = &[
     (
         |api| is_private(api) && api.policy.as_deref().is_none_or(str::is_empty),
         "Private REST API doesn't have a resource policy attached to it",
-    ),
-    (
-        |api| api.endpoint_access_mode == Some(EndpointAccessMode::Strict),
-        "endpointAccessMode: STRICT is not supported yet",
     ),
 ];
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use stagedoor_http::RequestHead;
 use stagedoor_policy::{Caller, ContextKeys, Decision, Policy, Request};
+use stagedoor_shapes::apigateway::SecurityPolicy;
 
 use crate::client_certificate::Truststore;
 
@@ -21,8 +22,9 @@ pub struct Domains {
     wildcard: HashMap<String, Arc<Domain>>,
     /// Private domains; several may have one name, each for VPC endpoints of its own.
     private: HashMap<String, Vec<Arc<Domain>>>,
-    /// The TLS settings of connections that ask for no domain of ours: `execute-api` hosts, and names that are unknown.
-    pub default_tls: Option<Arc<ServerConfig>>,
+    /// The TLS settings of connections that ask for no domain of ours: `execute-api` hosts, by their API's policy, and
+    /// names that are unknown.
+    pub default_tls: HashMap<SecurityPolicy, Arc<ServerConfig>>,
 }
 
 /// A custom domain name.
@@ -185,14 +187,20 @@ impl Domains {
         self.exact.get(host).or_else(wildcard).map(|domain| &**domain)
     }
 
-    /// The TLS settings for a name that a client asks for.
+    /// The TLS settings for a name that a client asks for; `policy` is that of the API that the name stands for, if it
+    /// stands for one.
     #[must_use]
-    pub fn tls(&self, server_name: Option<&str>, vpc_endpoint: Option<&str>) -> Option<Arc<ServerConfig>> {
+    pub fn tls(
+        &self,
+        server_name: Option<&str>,
+        vpc_endpoint: Option<&str>,
+        policy: Option<SecurityPolicy>,
+    ) -> Option<Arc<ServerConfig>> {
         let domain = server_name.and_then(|name| self.find(name, vpc_endpoint));
         match domain {
             // A domain whose certificate cannot be used is not served with another's.
             Some(domain) => domain.tls.clone(),
-            None => self.default_tls.clone(),
+            None => self.default_tls.get(&policy.unwrap_or(SecurityPolicy::Tls1_2)).cloned(),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use stagedoor_http::RequestHead;
 use stagedoor_policy::{ContextKeys, Values};
-use stagedoor_shapes::apigateway::EndpointType;
+use stagedoor_shapes::apigateway::{EndpointType, SecurityPolicy};
 
 use crate::client_certificate::ClientCertificate;
 use crate::domains::Domain;
@@ -90,7 +90,7 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &Co
     let Some(api) = found else {
         return Edge::Refused;
     };
-    if api.endpoint_disabled {
+    if api.endpoint_disabled || (api.strict && !is_made_for(host, connection)) {
         return Edge::Refused;
     }
     let after_id = after_id.trim_start_matches('/');
@@ -101,6 +101,20 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &Co
         return Edge::Refused;
     }
     Edge::Api(Target { plan, path: path.len() - below.len()..path.len(), via: None })
+}
+
+/// Whether a connection was made for a host.
+fn is_made_for(host: Option<&str>, connection: &ConnectionInfo) -> bool {
+    let made_for = connection.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+    made_for.zip(host).is_some_and(|(made_for, host)| made_for.eq_ignore_ascii_case(host))
+}
+
+/// The security policy of the API that a host names.
+#[must_use]
+pub fn security_policy(published: &Published, host: &str) -> Option<SecurityPolicy> {
+    let id = api_id_of_host(host)?;
+    let api = find(published, id).or_else(|| find(published, &id.to_ascii_lowercase()))?;
+    api.security_policy
 }
 
 /// Whether a client may see a private API at all: it has to come through a VPC endpoint, and if the host names one,
@@ -141,9 +155,8 @@ fn through_domain<'p>(
         let name = tls.server_name.as_deref()?;
         published.domains.find(name, endpoint).filter(|found| std::ptr::eq(*found, domain))
     };
-    if domain.strict {
-        let tls = connection.tls.as_ref()?;
-        tls.server_name.as_deref().filter(|name| name.eq_ignore_ascii_case(host))?;
+    if domain.strict && !is_made_for(Some(host), connection) {
+        return None;
     }
     let client_certificate = match &domain.mutual_tls {
         None => None,
@@ -219,8 +232,8 @@ mod tests {
 
     fn check(host: &str, target: &str, expected: &str) {
         let stages = HashMap::from([("dev".to_owned(), Arc::new(Plan::empty("abc", "dev")))]);
-        let open = PublishedApi { endpoint_disabled: false, stages: stages.clone() };
-        let closed = PublishedApi { endpoint_disabled: true, stages };
+        let open = PublishedApi { stages: stages.clone(), ..PublishedApi::default() };
+        let closed = PublishedApi { endpoint_disabled: true, stages, ..PublishedApi::default() };
         let apis = [("abc".into(), open), ("closed".into(), closed)];
         let mut domains = Domains::default();
         let mapping = |path: &str, stage: Option<&str>| PathMapping {
@@ -298,7 +311,7 @@ mod tests {
             let mut plan = Plan::empty(id, "dev");
             plan.endpoint_type = EndpointType::Private;
             let stages = HashMap::from([("dev".to_owned(), Arc::new(plan))]);
-            (id.to_owned(), PublishedApi { endpoint_disabled: false, stages })
+            (id.to_owned(), PublishedApi { stages, ..PublishedApi::default() })
         };
         let policy = r#"{"Version":"2012-10-17","Statement":[
             {"Effect":"Allow","Principal":"*","Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:r:a:/d/*"},

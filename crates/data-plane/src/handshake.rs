@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::LazyConfigAcceptor;
 
 use crate::connection::{self, Listening};
+use crate::edge;
 use crate::worker::{ConnectionInfo, TlsConnection, Worker};
 
 /// How long a handshake may take.
@@ -46,7 +47,9 @@ async fn shake(
     let config = {
         let hello = start.client_hello();
         let endpoint = info.vpc_endpoint.as_ref().map(|endpoint| endpoint.id.as_str());
-        worker.view.load().domains.tls(hello.server_name(), endpoint)
+        let published = worker.view.load();
+        let policy = hello.server_name().and_then(|name| edge::security_policy(&published, name));
+        published.domains.tls(hello.server_name(), endpoint, policy)
     };
     let Some(config) = config else {
         let mut stream = start.io;

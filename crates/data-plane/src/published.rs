@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use stagedoor_shapes::apigateway::SecurityPolicy;
 
 use crate::domains::Domains;
 use crate::plan::Plan;
@@ -29,6 +30,10 @@ pub struct PublishedApi {
     /// Whether the default endpoint answers at all (`disableExecuteApiEndpoint` is not set). As a setting of the API
     /// it takes effect for every stage.
     pub endpoint_disabled: bool,
+    /// What clients of the default endpoint have to agree to; also a setting of the API.
+    pub security_policy: Option<SecurityPolicy>,
+    /// Whether the default endpoint answers only connections that were made for its very name.
+    pub strict: bool,
     /// Plans by stage name.
     pub stages: HashMap<String, Arc<Plan>>,
 }

@@ -24,13 +24,16 @@ use crate::config::{Config, PemFiles};
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Begins the names of the settings that belong to no domain. No domain's name begins so.
+const DEFAULT: &str = "=";
+
 /// The most that AWS takes as a truststore, in bytes.
 const TRUSTSTORE_BYTES_MAX: usize = 1_000_000;
 
 /// Makes what is served of custom domain names.
 pub(crate) struct DomainBuilder {
     config: Arc<Config>,
-    /// TLS settings with what they were made of, by domain. The name of the default ones is empty.
+    /// TLS settings with what they were made of, by domain; the default ones by their policy, after [`DEFAULT`].
     tls: HashMap<String, (Source, Arc<ServerConfig>)>,
     /// Truststores with the bytes they were read from, by URI and version.
     truststores: HashMap<(String, Option<String>), Read>,
@@ -57,10 +60,15 @@ impl DomainBuilder {
         let mut domains = Domains::default();
         if let Some(https) = self.config.https.clone() {
             let names = vec!["localhost".to_owned(), "*.execute-api.localhost".to_owned()];
-            domains.default_tls = self.settings("", https.files(), names, SecurityPolicy::Tls1_2, false);
+            for policy in SecurityPolicy::VALUES {
+                let identity = format!("{DEFAULT}{policy}");
+                if let Some(tls) = self.settings(&identity, https.files(), names.clone(), *policy, false) {
+                    domains.default_tls.insert(*policy, tls);
+                }
+            }
         }
         let known: Vec<String> = served.iter().map(|served| served.identity.clone()).collect();
-        self.tls.retain(|identity, _| identity.is_empty() || known.contains(identity));
+        self.tls.retain(|identity, _| identity.starts_with(DEFAULT) || known.contains(identity));
         for served in served {
             domains.insert(self.domain(served));
         }
@@ -140,7 +148,7 @@ impl DomainBuilder {
         let made = match &source.files {
             Some((certificate, key)) => Identity::from_pem(certificate, key),
             None => {
-                if !identity.is_empty() {
+                if !identity.starts_with(DEFAULT) {
                     tracing::warn!(
                         domain = identity,
                         "no certificate is configured for it: it is served with a self-signed one. Map its certificate \

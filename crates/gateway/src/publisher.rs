@@ -242,7 +242,12 @@ impl Publisher {
                 stages.insert(name, plan);
             }
         }
-        PublishedApi { endpoint_disabled: deployed.endpoint_disabled, stages }
+        PublishedApi {
+            endpoint_disabled: deployed.endpoint_disabled,
+            security_policy: deployed.security_policy,
+            strict: deployed.strict,
+            stages,
+        }
     }
 
     /// The certificate that a stage shows its backends.

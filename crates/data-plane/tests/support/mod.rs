@@ -100,7 +100,7 @@ impl Api {
     ) -> Self {
         let plan = compile(definition, stage).unwrap_or_else(|errors| panic!("{errors:#?}"));
         let stages = HashMap::from([("dev".to_owned(), Arc::new(plan))]);
-        let api = PublishedApi { endpoint_disabled: false, stages };
+        let api = PublishedApi { stages, ..PublishedApi::default() };
         let current = nothing_published();
         current.store(Arc::new(Published {
             apis: HashMap::from([("abc".to_owned(), api)]),
