@@ -30,7 +30,7 @@ def archive(files):
         for name, text in files.items():
             entry = zipfile.ZipInfo(name)
             entry.external_attr = (0o755 if name == "bootstrap" else 0o644) << 16
-            package.writestr(entry, text)
+            package.writestr(entry, text, zipfile.ZIP_DEFLATED)
     return packed.getvalue()
 
 

@@ -2,8 +2,9 @@
 //!
 //! Callers on any thread hand an invocation straight to an idle process (the one used last, so that the others can age and
 //! go), under a lock that is held for a few instructions. Without an idle one they queue, and a further process is
-//! started once waiting has lasted longer than [`PATIENCE`]: with fast handlers a few processes serve many callers, with
-//! slow ones there is soon one for each, as on Lambda.
+//! started once waiting has lasted longer than [`PATIENCE`] and the queue moves too slowly to be gone within
+//! [`QUEUE_TICKS`] of it: with fast handlers a few processes serve many callers, with slow ones there is soon one for
+//! each, as on Lambda. More processes than that would only take turns on the same cores.
 //!
 //! **Reload.** Every process belongs to a generation of the code. When the files change, a candidate is started beside the
 //! processes that serve; once it is ready and the files have not changed again, the pool moves to its generation in one
@@ -28,6 +29,8 @@ use crate::reply::Reply;
 
 /// How long an invocation waits for a busy process before another is started.
 const PATIENCE: Duration = Duration::from_millis(10);
+/// In how many times [`PATIENCE`] a queue has to be worked off at its present pace for no process to be added.
+const QUEUE_TICKS: usize = 5;
 /// How long no process is added after one failed to start while others serve.
 const GROWTH_PAUSE: Duration = Duration::from_secs(1);
 /// Files are looked at once they have been quiet for this long, or have changed for [`NOISE_MAX`].
@@ -106,6 +109,8 @@ struct State {
     /// Content that failed to start, so that it is reported once.
     broken: Option<u64>,
     growing: bool,
+    /// Invocations that processes have taken from the queue since it was last looked at.
+    taken: usize,
     growth_paused: Option<Instant>,
     looked: Option<Instant>,
     retired: bool,
@@ -193,6 +198,7 @@ impl Pool {
             self.start_one(state);
         } else if !state.growing {
             state.growing = true;
+            state.taken = 0;
             self.shared.handle.spawn(Arc::clone(self).keep_growing());
         }
     }
@@ -203,13 +209,15 @@ impl Pool {
             let mut state = self.lock();
             // Callers who gave up need no process.
             state.waiting.retain(|job| !job.reply.is_closed());
-            let Some(first) = state.waiting.front() else {
+            let Some(waited) = state.waiting.front().map(|first| first.queued.elapsed()) else {
                 state.growing = false;
                 return;
             };
+            let taken = std::mem::take(&mut state.taken);
             let starting = state.live.values().filter(|process| !process.ready).count();
             let paused = state.growth_paused.is_some_and(|until| Instant::now() < until);
-            if first.queued.elapsed() >= PATIENCE
+            if waited >= PATIENCE
+                && taken * QUEUE_TICKS < state.waiting.len()
                 && !paused
                 && state.live.len() < self.shared.settings.processes_max
                 && starting < state.waiting.len()
@@ -294,6 +302,7 @@ impl Pool {
         }
         while let Some(job) = state.waiting.pop_front() {
             if !job.reply.is_closed() {
+                state.taken += 1;
                 return Turn::Work(Box::new(job));
             }
         }

@@ -311,6 +311,15 @@ function parse(text) {
   return text === undefined ? undefined : JSON.parse(text);
 }
 
+// Reading the environment costs more than all of the rest of a context.
+const constants = {
+  functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
+  functionName: env.AWS_LAMBDA_FUNCTION_NAME,
+  memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+  logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
+  logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+};
+
 function contextOf(invocation, headers) {
   const settleNow = (error, result) => {
     invocation.waitForEmptyEventLoop = false;
@@ -326,11 +335,11 @@ function contextOf(invocation, headers) {
     succeed: (result) => settleNow(null, result),
     fail: (error) => settleNow(error == null ? new Error('handled') : error),
     done: (error, result) => settleNow(error, result),
-    functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
-    functionName: env.AWS_LAMBDA_FUNCTION_NAME,
-    memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
-    logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
-    logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+    functionVersion: constants.functionVersion,
+    functionName: constants.functionName,
+    memoryLimitInMB: constants.memoryLimitInMB,
+    logGroupName: constants.logGroupName,
+    logStreamName: constants.logStreamName,
     clientContext: parse(headers['lambda-runtime-client-context']),
     identity: parse(headers['lambda-runtime-cognito-identity']),
     invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],

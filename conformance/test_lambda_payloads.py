@@ -1,0 +1,119 @@
+"""What a Lambda function may answer to a method, row by row: payload 1.0 and integrations with templates."""
+
+import json
+
+import pytest
+from harness import ACCOUNT, REGION, body_json, eventually, lambda_uri
+from test_functions import ROLE, create
+
+PROXY = "exports.handler = async (event) => JSON.parse(event.body);"
+
+
+@pytest.fixture
+def proxied(gateway):
+    arn = create(gateway, "f", PROXY)
+    api = gateway.rest_api(binaryMediaTypes=["image/png"])
+    api.proxy("POST", "/", lambda_uri(arn), kind="AWS_PROXY", credentials=ROLE)
+    api.deploy()
+    return api
+
+
+def answered(api, result, **options):
+    return api.call("POST", "/", data=json.dumps(result), **options)
+
+
+class TestProxy:
+    @pytest.mark.parametrize(
+        "result, status, text",
+        [
+            ({"statusCode": 201, "body": "b"}, 201, "b"),
+            ({"statusCode": "202"}, 202, ""),
+            ({"statusCode": 200, "body": None}, 200, ""),
+            ({"headers": {"x-a": "b"}}, 200, ""),
+            ({}, 200, ""),
+            ({"statusCode": 200, "body": 7}, 200, "7"),
+        ],
+    )
+    def test_taken(self, proxied, result, status, text):
+        answer = answered(proxied, result)
+        assert (answer.status_code, answer.text) == (status, text)
+        for name in "x-amzn-RequestId", "x-amz-apigw-id", "X-Amzn-Trace-Id":
+            assert answer.headers[name]
+
+    @pytest.mark.parametrize(
+        "result",
+        [
+            "bare",
+            None,
+            [],
+            {"statusCode": "many"},
+            {"statusCode": 99},
+            {"statusCode": 200, "multiValueHeaders": {"a": "no list"}},
+            {"statusCode": 200, "wrongValue": "value"},
+            {"statusCode": 200, "body": {"no": "text"}},
+        ],
+    )
+    def test_refused(self, proxied, result):
+        answer = answered(proxied, result)
+        assert (answer.status_code, body_json(answer)) == (502, {"message": "Internal server error"})
+        assert answer.headers["x-amzn-ErrorType"] == "InternalServerErrorException"
+
+    def test_headers_are_merged_and_the_multiple_win(self, proxied):
+        result = {"headers": {"one": "1", "Both": "solo"}, "multiValueHeaders": {"both": ["a", "b"], "many": ["x", "y"]}}
+        headers = answered(proxied, result).headers
+        assert (headers["one"], headers["many"], headers["both"]) == ("1", "x, y", "a, b, solo")
+
+    def test_base64_is_decoded_for_binary_media_types_alone(self, proxied):
+        result = {"body": "dGVzdC1kYXRh", "isBase64Encoded": True, "headers": {"Content-Type": "image/png"}}
+        assert answered(proxied, result).text == "dGVzdC1kYXRh"
+        assert answered(proxied, result, headers={"Accept": "image/png"}).text == "test-data"
+
+
+class TestTemplates:
+    def integration(self, api, arn, responses, **options):
+        where = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "POST"}
+        api.proxy("POST", "/", lambda_uri(arn), kind="AWS", credentials=ROLE, **options)
+        for status, pattern in responses.items():
+            api.client.put_method_response(**where, statusCode=status)
+            api.client.put_integration_response(**where, statusCode=status, **pattern)
+        api.deploy()
+
+    def test_selection_patterns_read_the_error_message(self, gateway):
+        arn = create(gateway, "f", "exports.handler = async (e) => { if (e.error) throw new Error(e.error); return e; };")
+        api = gateway.rest_api()
+        templates = {"responseTemplates": {"application/json": "$input.path('$.errorMessage')"}}
+        self.integration(
+            api, arn, {"200": {}, "404": {"selectionPattern": ".*not found.*", **templates}}
+        )
+        assert (answered(api, {"a": 1}).status_code, answered(api, {"a": 1}).json()) == (200, {"a": 1})
+        missing = answered(api, {"error": "pet 7 not found"})
+        assert (missing.status_code, missing.text) == (404, "pet 7 not found")
+        assert answered(api, {"error": "something else"}).status_code == 200
+
+    def test_an_invocation_type_of_event_waits_for_nothing(self, gateway, tmp_path):
+        source = f"""exports.handler = async (event) => {{
+          await new Promise((done) => setTimeout(done, 300));
+          require('fs').writeFileSync('{tmp_path}/ran', JSON.stringify(event));
+        }};"""
+        arn = create(gateway, "f", source)
+        api = gateway.rest_api()
+        event = {"integration.request.header.X-Amz-Invocation-Type": "'Event'"}
+        self.integration(api, arn, {"200": {}}, requestParameters=event)
+        assert answered(api, {"a": 1}).status_code == 200 and not (tmp_path / "ran").exists()
+        assert json.loads(eventually(lambda: (tmp_path / "ran").read_text())) == {"a": 1}
+
+    def test_only_functions_may_be_proxied(self, gateway):
+        api = gateway.rest_api()
+        uri = f"arn:aws:apigateway:{REGION}:sqs:path/{ACCOUNT}/queue"
+        with pytest.raises(api.client.exceptions.BadRequestException) as refused:
+            api.proxy("GET", "/", uri, kind="AWS_PROXY")
+        assert "AWS_PROXY" in str(refused.value)
+
+
+def test_a_function_that_takes_longer_than_the_integration_waits(gateway):
+    arn = create(gateway, "f", "exports.handler = () => new Promise((done) => setTimeout(done, 5000));")
+    api = gateway.rest_api()
+    api.proxy("GET", "/", lambda_uri(arn), kind="AWS_PROXY", credentials=ROLE, timeoutInMillis=200)
+    api.deploy()
+    answer = api.call("GET", "/")
+    assert (answer.status_code, body_json(answer)) == (504, {"message": "Endpoint request timed out"})
