@@ -238,3 +238,28 @@ def test_secrets_are_kept_encrypted_and_never_logged(new_gateway, tmp_path):
         assert secret not in kept and secret not in gateway.log()
     for path in gateway.data.glob("principals.*"):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_fresh_response_takes_a_permission_of_its_own(api):
+    """`Cache-Control: max-age=0` where the stage asks for execute-api:InvalidateCache."""
+    client = api.api.client
+    where = {"restApiId": api.api.id, "resourceId": api.api.resource("/a"), "httpMethod": "GET", "statusCode": "200"}
+    template = [{"op": "replace", "path": "/responseTemplates/application~1json", "value": "$context.requestId"}]
+    client.update_integration_response(**where, patchOperations=template)
+    client.create_deployment(restApiId=api.api.id, stageName="test", cacheClusterEnabled=True)
+    settings = {"enabled": "true", "unauthorizedCacheControlHeaderStrategy": "FAIL_WITH_403"}
+    patch = [{"op": "replace", "path": f"/*/*/caching/{name}", "value": value} for name, value in settings.items()]
+    client.update_stage(restApiId=api.api.id, stageName="test", patchOperations=patch)
+
+    reader = api.key("reader", policy())
+    owner = api.key("owner", policy(Action=["execute-api:Invoke", "execute-api:InvalidateCache"]))
+    elsewhere = api.key("other", policy(), policy(Action="execute-api:InvalidateCache", Resource="arn:aws:execute-api:*:*:*/*/GET/b"))
+    fresh = {"Cache-Control": "max-age=0"}
+    first = api.call(reader).text
+    assert api.call(owner).text == first
+    for key in reader, elsewhere:
+        assert told(api.call(key, **fresh))[:2] == (403, "AccessDeniedException")
+    assert api.call(reader).text == first
+    second = api.call(owner, **fresh)
+    assert second.status_code == 200 and second.text != first
+    assert api.call(reader).text == second.text

@@ -70,8 +70,6 @@ pub struct Exchange<'a> {
     pub is_test: bool,
     /// What mapping templates see and leave behind for each other.
     pub templates: Option<TemplateScope>,
-    /// Whether the caller may ask for a fresh response where a cached one would do (`execute-api:InvalidateCache`).
-    pub may_invalidate_cache: bool,
     /// What the request has to do with the stage's cache.
     pub cache_turn: Option<CacheTurn<'a>>,
     /// Whether it came by a custom domain name, so that its path has no stage before it.
@@ -124,7 +122,6 @@ impl<'a> Exchange<'a> {
             record: Record::default(),
             is_test: false,
             templates: None,
-            may_invalidate_cache: false,
             cache_turn: None,
             by_domain: false,
             trace_id: OnceCell::new(),

@@ -9,12 +9,16 @@ use std::task::{Context, Poll};
 use crate::cache::{BODY_BYTES_MAX, CachedResponse, Key};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
+use crate::phases::authorization;
 use crate::plan::caching::CacheRules;
 use crate::record::CacheUse;
 
 /// Tells a client that its wish for a fresh response was not heard.
 const WARNING: &str =
     "199 API-Gateway \"Cache-Control: max-age=0 was ignored, the caller may not invalidate the cache\"";
+
+/// The permission that a client needs for a fresh response, in lower case as policies are asked.
+const INVALIDATE: &str = "execute-api:invalidatecache";
 
 /// What a request has to do with the cache, once its key is known.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ pub async fn lookup(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     }
     let mut turn = CacheTurn { key: caching.key(exchange), rules, warns: false };
     if wants_fresh(exchange) {
-        if !rules.needs_authorization || exchange.may_invalidate_cache {
+        if !rules.needs_authorization || authorization::may(exchange, INVALIDATE) {
             exchange.record.cache = CacheUse::Bypassed;
             exchange.cache_turn = Some(turn);
             return Ok(());

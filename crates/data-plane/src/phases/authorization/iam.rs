@@ -13,7 +13,7 @@ use stagedoor_policy::{Caller, Combination, Decision, Denial, Policy, Verdict, c
 use stagedoor_sigv4::{Credential, Expected, Incomplete, Presented, Request, VerifyError};
 use time::OffsetDateTime;
 
-use super::{denied, evaluate, method_arn};
+use super::{INVOKE, denied, evaluate_action, method_arn};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 
@@ -128,15 +128,24 @@ pub(super) async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     authorize(exchange, &identity, &arn)
 }
 
+/// Whether whoever signed the request may do this with its method too. Nobody may who did not sign.
+pub(super) fn may(exchange: &Exchange<'_>, action: &str) -> bool {
+    let Some(key) = &exchange.caller else { return false };
+    method_arn(exchange).is_ok_and(|arn| joined(exchange, &key.identity, action, &arn).is_ok())
+}
+
 /// Joins the identity's policies and the resource's.
 fn authorize(exchange: &Exchange<'_>, identity: &Identity, arn: &str) -> Result<(), Fault> {
+    joined(exchange, identity, INVOKE, arn).map_err(|denial| denied(denial, &identity.arn, arn))
+}
+
+fn joined(exchange: &Exchange<'_>, identity: &Identity, action: &str, arn: &str) -> Result<(), Denial> {
     let arns = [&*identity.arn, &*identity.principal_arn];
     let arns = if identity.arn == identity.principal_arn { arns.get(..1) } else { arns.get(..) };
     let caller = Caller::Known { account: &identity.account_id, arns: arns.unwrap_or_default() };
-    let by_identity = evaluate(&identity.policy, exchange, caller, arn);
-    let by_resource =
-        exchange.plan.resource_policy.as_ref().map(|policy| evaluate(policy, exchange, caller, arn));
-    decide(exchange, identity, by_identity, by_resource).map_err(|denial| denied(denial, &identity.arn, arn))
+    let asked = |policy: &Policy| evaluate_action(policy, exchange, caller, action, arn);
+    let by_resource = exchange.plan.resource_policy.as_ref().map(asked);
+    decide(exchange, identity, asked(&identity.policy), by_resource)
 }
 
 fn decide(

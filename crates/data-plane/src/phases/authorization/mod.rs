@@ -103,8 +103,24 @@ pub async fn authentication(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     outcome
 }
 
+/// Whether whoever signed the request may also do this, such as `execute-api:InvalidateCache`.
+#[must_use]
+pub fn may(exchange: &Exchange<'_>, action: &str) -> bool {
+    iam::may(exchange, action)
+}
+
 fn evaluate(policy: &Policy, exchange: &Exchange<'_>, caller: Caller<'_>, arn: &str) -> Verdict {
-    policy.evaluate(&Request { caller, action: INVOKE, resource: arn, keys: &RequestKeys(exchange) })
+    evaluate_action(policy, exchange, caller, INVOKE, arn)
+}
+
+fn evaluate_action(
+    policy: &Policy,
+    exchange: &Exchange<'_>,
+    caller: Caller<'_>,
+    action: &str,
+    arn: &str,
+) -> Verdict {
+    policy.evaluate(&Request { caller, action, resource: arn, keys: &RequestKeys(exchange) })
 }
 
 /// The ARN of what a request asks for: its method and path, as they stand in the request.
