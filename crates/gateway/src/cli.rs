@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::credentials::CredentialsCommand;
+use crate::explain::ExplainOptions;
+use crate::sign::SignOptions;
+use crate::token::TokenOptions;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -59,6 +62,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: CredentialsCommand,
     },
+    /// Make a token as a user pool does, signed by the built-in issuer, and print it.
+    Token(TokenOptions),
+    /// Sign a request to a method with AWS_IAM, and print its headers.
+    Sign(SignOptions),
+    /// Say which statement of which policy decides a request. Fails if the request would be refused.
+    Explain(ExplainOptions),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

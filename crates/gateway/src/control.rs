@@ -14,6 +14,7 @@ use stagedoor_wire::Wire;
 use tokio::runtime::Handle;
 
 use crate::publisher::Follow;
+use crate::token::{self, Issuer};
 
 /// Paths below this are ours, not AWS's.
 const OWN: &str = "/_stagedoor/";
@@ -25,6 +26,8 @@ pub(crate) struct Control {
     pub(crate) follow: Follow,
     pub(crate) runtime: Handle,
     pub(crate) metrics: Arc<Metrics>,
+    /// Where the built-in issuer's key is.
+    pub(crate) data: std::path::PathBuf,
     pub(crate) logs: Arc<LogWriter>,
 }
 
@@ -74,10 +77,33 @@ impl Control {
                 &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }),
             ),
             (&Method::GET | &Method::HEAD, "/_stagedoor/metrics") => self.metrics(),
+            (&Method::GET | &Method::HEAD, path) if path.starts_with(token::PATH) => self.issuer(request),
             (_, path) => json(
                 StatusCode::NOT_FOUND,
                 &serde_json::json!({ "message": format!("There is nothing at {path}") }),
             ),
+        }
+    }
+
+    /// The built-in issuer's documents. Its key is made when it is first asked for.
+    fn issuer(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let host =
+            request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        match Issuer::open(&self.data) {
+            Ok(issuer) => match issuer.document(request.uri().path(), host) {
+                Some(document) => json(StatusCode::OK, &document),
+                None => json(
+                    StatusCode::NOT_FOUND,
+                    &serde_json::json!({ "message": "There is no such document" }),
+                ),
+            },
+            Err(error) => {
+                tracing::error!(%error, "the built-in issuer has no key");
+                json(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    &serde_json::json!({ "message": "Internal server error" }),
+                )
+            }
         }
     }
 

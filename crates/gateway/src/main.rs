@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod credentials;
 mod domains;
+mod explain;
 mod lambda;
 mod logging;
 mod principals;
@@ -16,7 +17,9 @@ mod publisher;
 mod remote_lambda;
 mod report;
 mod serve;
+mod sign;
 mod tester;
+mod token;
 mod up;
 mod usage;
 
@@ -44,6 +47,19 @@ fn main() -> ExitCode {
                 println!("{shown:#}");
             })
         }
+        Command::Token(options) => {
+            token::run(&options).map_err(Failure::Config).map(|token| println!("{token}"))
+        }
+        Command::Sign(options) => {
+            sign::run(&options).map_err(Failure::Config).map(|headers| println!("{headers}"))
+        }
+        Command::Explain(options) => match explain::run(&options) {
+            Ok((text, passes)) => {
+                println!("{text}");
+                return if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            }
+            Err(error) => Err(Failure::Config(error)),
+        },
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "stagedoor", &mut std::io::stdout());
             return ExitCode::SUCCESS;

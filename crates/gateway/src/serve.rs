@@ -203,6 +203,7 @@ async fn serve(
         follow: follow.clone(),
         runtime: runtime.clone(),
         metrics,
+        data: options.data.clone(),
         logs: Arc::clone(&logs),
     };
     let mut listeners = vec![

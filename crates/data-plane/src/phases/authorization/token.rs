@@ -140,6 +140,31 @@ impl PublicKey {
     }
 }
 
+/// Modulus and exponent of an RSA public key in PKCS #1's form, a sequence of two integers, without leading zeros.
+/// Nothing if it is none.
+#[must_use]
+pub fn public_components(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    /// Splits off one element with this tag.
+    fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+        let rest = der.strip_prefix(&[tag])?;
+        let (&first, rest) = rest.split_first()?;
+        let (length, rest) = match first {
+            0..=0x7f => (usize::from(first), rest),
+            0x81..=0x84 => {
+                let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+                (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
+            }
+            _ => return None,
+        };
+        rest.split_at_checked(length)
+    }
+    let (integers, after) = element(der, 0x30)?;
+    let (modulus, integers) = element(integers, 0x02)?;
+    let (exponent, integers) = element(integers, 0x02)?;
+    let positive = |integer| <[u8]>::strip_prefix(integer, &[0]).unwrap_or(integer);
+    (after.is_empty() && integers.is_empty()).then(|| (positive(modulus), positive(exponent)))
+}
+
 /// A token that has been taken apart. Nothing of it is proven yet.
 #[derive(Debug)]
 pub struct Unverified<'t> {
@@ -286,7 +311,6 @@ impl<'de> Deserialize<'de> for Unique {
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::encoding::AsDer;
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::rsa::KeySize;
     use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaKeyPair};
@@ -306,10 +330,10 @@ mod tests {
         }
 
         fn keys(&self, extra: Value) -> Vec<PublicKey> {
-            let public = self.0.public_key();
+            let (modulus, exponent) = public_components(self.0.public_key().as_ref()).unwrap();
             let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-            let mut key = json!({"kty": "RSA", "kid": "k1", "n": encode(public.modulus().big_endian_without_leading_zero()),
-                "e": encode(public.exponent().big_endian_without_leading_zero())});
+            let mut key = json!({"kty": "RSA", "kid": "k1", "n": encode(modulus),
+                "e": encode(exponent)});
             for (name, value) in extra.as_object().unwrap() {
                 key[name] = value.clone();
             }
@@ -369,9 +393,7 @@ mod tests {
         check(signer.sign(r#"{"alg":"RS256"}"#, "{}"), TokenError::NoKeyId);
         check(signer.sign(r#"{"alg":"RS256","kid":1}"#, "{}"), TokenError::NoKeyId);
         // Keys that a header brings along are not looked at.
-        let own = stranger.0.public_key().as_der().is_ok();
-        assert!(own);
-        let n = URL_SAFE_NO_PAD.encode(stranger.0.public_key().modulus().big_endian_without_leading_zero());
+        let n = URL_SAFE_NO_PAD.encode(public_components(stranger.0.public_key().as_ref()).unwrap().0);
         let header = format!(
             r#"{{"alg":"RS256","kid":"k1","jwk":{{"kty":"RSA","n":"{n}","e":"AQAB"}},"jku":"http://127.0.0.1:1/","x5u":"http://127.0.0.1:1/"}}"#
         );
@@ -438,6 +460,11 @@ mod tests {
         #[test]
         fn any_text_is_taken_apart_or_refused(token in "[A-Za-z0-9_.=-]{0,80}") {
             let _ = Unverified::parse(&token);
+        }
+
+        #[test]
+        fn any_bytes_are_a_key_or_none(der in proptest::collection::vec(proptest::num::u8::ANY, 0..40)) {
+            let _ = public_components(&der);
         }
     }
 }
