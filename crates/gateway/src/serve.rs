@@ -184,7 +184,7 @@ async fn serve(
         .transpose()
         .map_err(Failure::Definitions)?;
 
-    let target = publisher::Target { current, clients, counters };
+    let target = publisher::Target { current, clients, counters: Arc::clone(&counters) };
     let files_changed = Arc::new(Notify::new());
     let domains = DomainBuilder::new(Arc::clone(config));
     let (publisher, mut follow) =
@@ -250,6 +250,11 @@ async fn serve(
     tokio::select! {
         _ = drained => {}
         () = end.asked() => tracing::warn!("asked again: ending at once"),
+    }
+    // Workers and tasks may outlive this; what they have counted must not be lost with them.
+    let flushed = runtime.spawn_blocking(move || counters.flush()).await;
+    if let Err(error) = flushed {
+        tracing::error!(%error, "what API keys have used may not have been kept");
     }
     functions.shutdown().await;
     // The workers have handed over their last lines.

@@ -66,6 +66,9 @@ pub trait Counters: Send + Sync + 'static {
     /// What an API key has used of a usage plan, both by their ids.
     fn usage(&self, plan: &str, key: &str) -> Arc<dyn Usage>;
 
+    /// Keeps everything that has been counted. Returns when that is done: what a clean end of the process waits for.
+    fn flush(&self);
+
     /// Drops what API keys have used of plans, those for which `keep` (plan, key) says no.
     fn forget(&self, keep: &dyn Fn(&str, &str) -> bool);
 }
