@@ -262,7 +262,7 @@ mod tests {
 
     /// A chain from the client's certificate to the root, with `between` authorities between them.
     fn chain(between: usize) -> Vec<CertificateDer<'static>> {
-        let (root, root_key) = authority("root");
+        let (root, root_key) = authority(&format!("root of {between}"));
         let mut chain = vec![root.self_signed(&root_key).unwrap().der().clone()];
         let mut issuer = Issuer::new(root, root_key);
         for number in 0..between {
@@ -300,7 +300,7 @@ mod tests {
     fn certificates_are_told_in_aws_forms() {
         let read = ClientCertificate::read(&chain(0)[0]).unwrap();
         assert!(read.subject_dn.ends_with("CN=a\\, client"), "{}", read.subject_dn);
-        assert!(read.issuer_dn.ends_with("CN=root"));
+        assert!(read.issuer_dn.ends_with("CN=root of 0"));
         assert!(read.pem.starts_with("-----BEGIN CERTIFICATE-----\n"));
         assert!(read.not_before.ends_with(" GMT"));
         assert_eq!(serial(&[1]), "1");
