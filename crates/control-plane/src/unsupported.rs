@@ -24,21 +24,14 @@ const API: &[Rule<RestApi>] = &[
     ),
 ];
 
-const STAGE: &[Rule<Stage>] =
-    &[(|stage| stage.tracing_enabled == Some(true), "tracingEnabled: tracing is not supported yet")];
-
 fn is_private(api: &RestApi) -> bool {
     let types = api.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.types.as_deref());
     types.is_some_and(|types| types.contains(&EndpointType::Private))
 }
 
-/// What of an API and its stage nothing acts on yet.
-fn unsupported(api: &RestApi, stage: Option<&Stage>) -> Vec<String> {
-    let mut found: Vec<String> =
-        API.iter().filter(|(is_set, _)| is_set(api)).map(|(_, message)| (*message).to_owned()).collect();
-    let Some(stage) = stage else { return found };
-    found.extend(STAGE.iter().filter(|(is_set, _)| is_set(stage)).map(|(_, message)| (*message).to_owned()));
-    found
+/// What of an API nothing acts on yet.
+fn unsupported(api: &RestApi) -> Vec<String> {
+    API.iter().filter(|(is_set, _)| is_set(api)).map(|(_, message)| (*message).to_owned()).collect()
 }
 
 impl ControlPlane {
@@ -64,7 +57,7 @@ impl ControlPlane {
 
     /// What keeps an API from being served as it is defined, one sentence each.
     pub(crate) fn undeployable(&self, snapshot: &RestApiSnapshot, stage: Option<&Stage>) -> Vec<String> {
-        let mut found = unsupported(&snapshot.rest_api, stage);
+        let mut found = unsupported(&snapshot.rest_api);
         if let Err(errors) = self.settings.deployment_check.check(snapshot, stage) {
             found.extend(errors);
         }
@@ -78,9 +71,8 @@ mod tests {
 
     #[test]
     fn only_what_is_set_is_refused() {
-        assert_eq!(unsupported(&RestApi::default(), Some(&Stage::default())), [""; 0]);
-        let stage = Stage { tracing_enabled: Some(true), ..Stage::default() };
-        let found = unsupported(&RestApi::default(), Some(&stage));
-        assert_eq!(found, ["tracingEnabled: tracing is not supported yet"]);
+        assert_eq!(unsupported(&RestApi::default()), [""; 0]);
+        let api = RestApi { endpoint_access_mode: Some(EndpointAccessMode::Strict), ..RestApi::default() };
+        assert_eq!(unsupported(&api), ["endpointAccessMode: STRICT is not supported yet"]);
     }
 }

@@ -106,18 +106,6 @@ fn variables_are_patched_one_by_one() {
     assert!(update(&plane, &api, &patch("remove", "/variables/host", ""))["variables"].is_null());
 }
 
-#[test]
-fn what_nothing_acts_on_is_refused_and_not_stored() {
-    let plane = plane();
-    let (api, root) = api(&plane);
-    mock(&plane, &api, &root);
-    deploy(&plane, &api, "dev");
-    let answer = update(&plane, &api, &patch("replace", "/tracingEnabled", "true"));
-    assert_eq!(answer["BadRequest"], "This cannot be deployed: tracingEnabled: tracing is not supported yet");
-    let stage = call(|input| plane.get_stage(input), json!({ "restApiId": api, "stageName": "dev" }));
-    assert_eq!(stage["tracingEnabled"], false);
-}
-
 struct Refuse;
 
 impl DeploymentCheck for Refuse {

@@ -23,6 +23,7 @@ use crate::plan::{MAX_PAYLOAD_BYTES, MethodPlan, Plan, ResourcePlan, Route};
 use crate::record::{ClientCertRecord, Record};
 use crate::vtl::TemplateScope;
 use crate::worker::{ConnectionInfo, Worker};
+use crate::xray::Trace;
 
 /// One request and its answer.
 pub struct Exchange<'a> {
@@ -74,6 +75,7 @@ pub struct Exchange<'a> {
     pub cache_turn: Option<CacheTurn<'a>>,
     /// Whether it came by a custom domain name, so that its path has no stage before it.
     pub by_domain: bool,
+    trace: OnceCell<Trace>,
     trace_id: OnceCell<Bytes>,
     query: OnceCell<Vec<(String, String)>>,
 }
@@ -124,6 +126,7 @@ impl<'a> Exchange<'a> {
             templates: None,
             cache_turn: None,
             by_domain: false,
+            trace: OnceCell::new(),
             trace_id: OnceCell::new(),
             query: OnceCell::new(),
         }
@@ -232,12 +235,24 @@ impl<'a> Exchange<'a> {
     /// The value of `X-Amzn-Trace-Id` to hand on: the client's, or a new one.
     #[must_use]
     pub fn trace_id(&self) -> &Bytes {
+        if self.plan.is_traced && !self.is_test {
+            return self.trace_id.get_or_init(|| self.trace().header().into());
+        }
         self.trace_id.get_or_init(|| match self.head.headers.get("x-amzn-trace-id") {
             Some(sent) if memchr::memmem::find(sent, b"Root=").is_some() => sent.clone(),
             _ => {
                 let since = self.received_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 ids::trace_id(since.as_secs()).into()
             }
+        })
+    }
+
+    /// The request's part in a trace. Asked for only where the stage is traced, and first while the request's headers
+    /// are there.
+    pub(crate) fn trace(&self) -> &Trace {
+        self.trace.get_or_init(|| {
+            let sent = self.head.headers.get_str("x-amzn-trace-id");
+            Trace::begin(sent, &self.worker.tracer, self.received_at)
         })
     }
 

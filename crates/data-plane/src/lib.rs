@@ -37,3 +37,4 @@ pub mod tls;
 pub mod upstream;
 pub mod vtl;
 pub mod worker;
+pub mod xray;

@@ -71,7 +71,14 @@ pub async fn serve(
         identity.vpce_id = Some(endpoint.id.as_str().into());
         identity.vpc_id = endpoint.vpc.as_deref().map(Into::into);
     }
+    if plan.is_traced {
+        // While the client's header is there.
+        exchange.trace();
+    }
     let (head, body) = answer(&mut exchange).await;
+    if plan.is_traced && exchange.trace().is_sampled {
+        worker.tracer.send(&exchange, exchange.trace());
+    }
     if let Some(fault) = exchange.fault.as_ref().filter(|fault| fault.is_misconfiguration()) {
         // AWS tells the client nothing but 500 or 502; whoever wrote the API has to find the reason here.
         tracing::warn!(

@@ -70,6 +70,8 @@ pub struct IntegrationRecord {
     pub status: Option<u16>,
     /// `$context.integration.integrationStatus`: the status of the AWS service that was called, not of the function.
     pub service_status: Option<u16>,
+    /// When it was called.
+    pub began: Option<Instant>,
     /// `$context.integration.latency`: from sending the request to the answer's header section.
     pub latency: Option<Duration>,
     /// `$context.integration.requestId`, `$context.awsEndpointRequestId`.
@@ -81,6 +83,7 @@ pub struct IntegrationRecord {
 impl IntegrationRecord {
     /// Notes that the integration answered, or failed to, at this moment.
     pub fn ended(&mut self, began: Instant) {
+        self.began = Some(began);
         self.latency = Some(began.elapsed());
     }
 }

@@ -28,6 +28,7 @@ use crate::phases::authorization::iam::Principals;
 use crate::phases::authorization::jwt::Claims;
 use crate::phases::authorization::remembered::Remembered;
 use crate::published::{Current, View};
+use crate::xray::Tracer;
 
 /// What all workers share: set up once, at start.
 pub struct Services {
@@ -49,6 +50,8 @@ pub struct Services {
     pub vpc_endpoints: VpcEndpoints,
     /// Whoever may sign requests.
     pub principals: Arc<ArcSwap<Principals>>,
+    /// Where the X-Ray daemon listens; without one, traced stages send no segments.
+    pub xray_daemon: Option<SocketAddr>,
 }
 
 /// How fast all of an account's APIs may be called together.
@@ -116,6 +119,7 @@ pub struct Worker {
     pub tokens: Remembered<Claims>,
     pub(crate) pool: Pool,
     pub(crate) logs: LogBuffer,
+    pub(crate) tracer: Tracer,
     /// Which of the workers it is, from 0.
     pub(crate) number: usize,
     pub(crate) drain: Drain,
@@ -130,6 +134,7 @@ impl Worker {
         // Without the system's randomness, workers merely roll the same numbers.
         let dice = Cell::new(getrandom::u64().unwrap_or_default());
         let logs = LogBuffer::new(services.logs.clone());
+        let tracer = Tracer::new(services.xray_daemon);
         Rc::new(Self {
             services,
             view,
@@ -137,6 +142,7 @@ impl Worker {
             tokens: Remembered::default(),
             pool: Pool::default(),
             logs,
+            tracer,
             number,
             drain: Drain::default(),
             dice,

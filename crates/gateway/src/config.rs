@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) user_pools: BTreeMap<String, String>,
     /// How much there may be of what; AWS's defaults where it says nothing.
     pub(crate) quotas: Quotas,
+    /// Where the X-Ray daemon listens. Without it, where X-Ray's own clients look.
+    pub(crate) xray_daemon: Option<SocketAddr>,
     /// Files for the logs of stages. What none of them names goes to standard output.
     pub(crate) log_destinations: Vec<LogDestination>,
     /// Where VPC links lead.
@@ -170,6 +172,7 @@ impl Default for Config {
             lambda_endpoints: Vec::new(),
             user_pools: BTreeMap::new(),
             quotas: Quotas::default(),
+            xray_daemon: None,
             log_destinations: Vec::new(),
             vpc_links: Vec::new(),
             account_throttle: None,
@@ -303,6 +306,12 @@ impl Config {
         https.chain(certificates).flatten().chain(truststores).collect()
     }
 
+    /// Where the X-Ray daemon listens: as the file says, or `AWS_XRAY_DAEMON_ADDRESS`, or on this machine.
+    pub(crate) fn xray_daemon(&self) -> SocketAddr {
+        let named = || std::env::var("AWS_XRAY_DAEMON_ADDRESS").ok()?.parse().ok();
+        self.xray_daemon.or_else(named).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 2000)))
+    }
+
     /// Where the logs of stages are written.
     ///
     /// # Errors
@@ -376,6 +385,8 @@ mod tests {
         check("[[log_destinations]]\narn = 'arn:aws:logs:*'\nfile = 'access.log'", Ok(0));
         check("[[log_destinations]]\narn = ''\nfile = 'a'", Err("log_destinations need both"));
         check("[[log_destinations]]\narn = 'a'", Err("missing field `file`"));
+        check("xray_daemon = '127.0.0.1:2000'", Ok(0));
+        check("xray_daemon = 'daemon'", Err("invalid socket address"));
         check("regoin = 'eu-west-1'", Err("unknown field `regoin`"));
         check("account_id = '12'", Err("account_id must be twelve digits"));
         check("[quotas]\nresources_per_api = 300\nstages_per_api = 20", Ok(0));

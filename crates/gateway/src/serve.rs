@@ -145,6 +145,7 @@ async fn serve(
         vpc_endpoints: config.vpc_endpoints(),
         logs: Some(Arc::clone(&logs)),
         principals,
+        xray_daemon: Some(config.xray_daemon()),
     });
     let tester = Tester::start(Arc::clone(&services))
         .map_err(|error| Failure::Other(format!("the worker for tests could not start: {error}")))?;

@@ -127,6 +127,10 @@ pub struct Plan {
     pub gateway_responses: GatewayResponses,
     /// Who may call at all.
     pub resource_policy: Option<Policy>,
+    /// The API's name.
+    pub api_name: Box<str>,
+    /// Whether X-Ray is told of its requests.
+    pub is_traced: bool,
     /// What the stage counts in.
     pub metrics: Arc<Series>,
     /// The access log, if there is one.
@@ -371,8 +375,11 @@ fn compile_for(
         binary_media_types,
         resource_policy,
         keeps_request_headers: gateway_responses.uses_request_headers()
+            || stage.tracing_enabled == Some(true)
             || access_log.as_ref().is_some_and(AccessLog::uses_request_headers),
         access_log,
+        api_name: labels.api_name.as_str().into(),
+        is_traced: stage.tracing_enabled == Some(true),
         metrics: settings.metrics.series(labels),
         is_canary: None,
         canary: None,

@@ -117,6 +117,7 @@ impl Api {
             vpc_endpoints: Default::default(),
             logs: None,
             principals: Arc::default(),
+            xray_daemon: None,
         });
         let listener = Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)), None);
         let workers = listener::start(&services, vec![listener], 1).unwrap();
