@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stagedoor_shapes::apigateway::{EndpointAccessMode, RestApi, SecurityPolicy, Stage};
-use stagedoor_shapes::snapshot::RestApiSnapshot;
+use stagedoor_shapes::apigatewayv2;
+use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 
 use crate::keys::{self, Kind};
 use crate::store::{Revision, Snapshot};
-use crate::{ApiError, ControlPlane, canary, vpc_links};
+use crate::{ApiError, ControlPlane, canary, v2, vpc_links};
 
 /// A stage and what it serves.
 #[derive(Clone, Debug)]
@@ -20,6 +21,15 @@ pub struct DeployedStage {
     pub canary: Option<DeployedCanary>,
     /// When its cache was flushed last: another number means that nothing cached before may be served.
     pub cache_generation: Revision,
+}
+
+/// A stage of an HTTP or WebSocket API and what it serves.
+#[derive(Clone, Debug)]
+pub struct DeployedStageV2 {
+    /// The stage.
+    pub stage: apigatewayv2::Stage,
+    /// What its deployment froze.
+    pub snapshot: ApiSnapshot,
 }
 
 /// What serves a share of a stage's requests.
@@ -44,6 +54,10 @@ pub struct DeployedApi {
     pub strict: bool,
     /// Stages by name, with the newest revision of what they are made of.
     pub stages: BTreeMap<String, (Revision, DeployedStage)>,
+    /// Whether it is an HTTP or WebSocket API, which has its stages in the next member.
+    pub is_v2: bool,
+    /// The same for HTTP and WebSocket APIs.
+    pub stages_v2: BTreeMap<String, (Revision, DeployedStageV2)>,
 }
 
 impl ControlPlane {
@@ -64,13 +78,15 @@ impl ControlPlane {
         Ok((now, apis))
     }
 
-    /// The ids of all REST APIs.
+    /// The ids of all APIs.
     ///
     /// # Errors
     /// [`ApiError::Internal`] if the store cannot be read.
     pub fn api_ids(&self) -> Result<BTreeSet<String>, ApiError> {
         self.read(|tx| {
-            Ok(tx.top_level::<RestApi>(keys::APIS)?.into_iter().filter_map(|api| api.id).collect())
+            let rest = tx.top_level::<RestApi>(keys::APIS)?.into_iter().filter_map(|api| api.id);
+            let others = tx.top_level::<apigatewayv2::Api>(v2::keys::APIS)?;
+            Ok(rest.chain(others.into_iter().filter_map(|api| api.api_id)).collect())
         })
     }
 
@@ -80,12 +96,14 @@ impl ControlPlane {
     /// [`ApiError::Internal`] if the store cannot be read or holds something unreadable.
     pub fn deployed_api(&self, api: &str) -> Result<Option<DeployedApi>, ApiError> {
         let view = self.store().snapshot()?;
-        let Some((_, rest_api)) = read::<RestApi>(&*view, &keys::api(api))? else { return Ok(None) };
+        let Some((_, rest_api)) = read::<RestApi>(&*view, &keys::api(api))? else {
+            return deployed_v2(&*view, api);
+        };
         let mut deployed = DeployedApi {
             endpoint_disabled: rest_api.disable_execute_api_endpoint.unwrap_or_default(),
             security_policy: rest_api.security_policy,
             strict: rest_api.endpoint_access_mode == Some(EndpointAccessMode::Strict),
-            stages: BTreeMap::new(),
+            ..DeployedApi::default()
         };
         let links = vpc_links::all(&*view)?;
         for (key, entry) in view.scan(&keys::all(api, Kind::Stage), None, usize::MAX)? {
@@ -117,6 +135,25 @@ impl ControlPlane {
     }
 }
 
+fn deployed_v2(view: &dyn Snapshot, id: &str) -> Result<Option<DeployedApi>, ApiError> {
+    let Some((_, api)) = read::<apigatewayv2::Api>(view, &v2::keys::api(id))? else { return Ok(None) };
+    let mut deployed = DeployedApi {
+        endpoint_disabled: api.disable_execute_api_endpoint.unwrap_or_default(),
+        is_v2: true,
+        ..DeployedApi::default()
+    };
+    for (key, entry) in view.scan(&v2::keys::all(id, v2::keys::Kind::Stage), None, usize::MAX)? {
+        let stage: apigatewayv2::Stage = decode(&key, &entry.value)?;
+        let Some(deployment) = &stage.deployment_id else { continue };
+        let key = v2::keys::one(id, v2::keys::Kind::Snapshot, deployment);
+        let Some((revision, snapshot)) = read::<ApiSnapshot>(view, &key)? else { continue };
+        let name = stage.stage_name.clone().unwrap_or_default();
+        let revision = entry.revision.max(revision);
+        deployed.stages_v2.insert(name, (revision, DeployedStageV2 { stage, snapshot }));
+    }
+    Ok(Some(deployed))
+}
+
 /// The API whose traffic a key may bear on. What is being edited is served only once a snapshot of it is deployed, so
 /// that edits, however many, never cost the data plane anything.
 fn served_api_of(key: &str) -> Option<&str> {
@@ -130,6 +167,9 @@ fn served_api_of(key: &str) -> Option<&str> {
         Kind::DocumentationPart,
         Kind::DocumentationVersion,
     ];
+    if let Some(rest) = key.strip_prefix(v2::keys::APIS) {
+        return v2::keys::is_served(key).then(|| rest.split('/').next())?;
+    }
     let api = key.strip_prefix(keys::APIS)?.split('/').next()?;
     let edited = EDITED.iter().any(|kind| key.starts_with(&keys::all(api, *kind)));
     (!edited).then_some(api)

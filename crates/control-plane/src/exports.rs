@@ -11,7 +11,7 @@ mod methods;
 mod order;
 mod print;
 mod schema;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 

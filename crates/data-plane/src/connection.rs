@@ -19,6 +19,7 @@ use crate::edge::{self, Edge};
 use crate::forward::limit_waits;
 use crate::http2;
 use crate::ids;
+use crate::phases;
 use crate::pipeline;
 use crate::worker::{ConnectionInfo, Fallback, OpenConnection, Worker};
 
@@ -124,6 +125,7 @@ pub(crate) async fn answer(
             drop(published);
             fall_back(&**fallback, info, head, body).await
         }
+        (Edge::NotFound, _) => phases::http_api::fault::not_found(),
         (Edge::NotApiTraffic | Edge::Refused, _) => pipeline::refuse_unknown(),
     }
 }

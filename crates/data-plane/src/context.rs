@@ -116,6 +116,9 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("resourcePath", Early, |x| text(&x.resource()?.path)),
     ("responseLatency", Late, |x| milliseconds(x.record.response.latency)),
     ("responseLength", Late, |x| x.record.response.length.map(|length| Cow::Owned(length.to_string()))),
+    ("routeKey", Early, |x| {
+        x.resource().filter(|route| !route.route_key.is_empty()).map(|route| Cow::Borrowed(&*route.route_key))
+    }),
     ("stage", Early, |x| text(&x.plan.stage)),
     ("status", Late, |x| number(Some(x.record.response.status).filter(|&status| status > 0))),
     ("waf.error", Late, |x| of(&x.record.waf.as_ref()?.step.error)),

@@ -17,6 +17,7 @@ use stagedoor_shapes::apigateway::{EndpointType, SecurityPolicy};
 use crate::client_certificate::ClientCertificate;
 use crate::domains::Domain;
 use crate::plan::Plan;
+use crate::plan::http_api::DEFAULT_STAGE;
 use crate::published::{Published, PublishedApi};
 use crate::worker::{ConnectionInfo, TlsConnection};
 
@@ -35,6 +36,8 @@ pub enum Edge<'p> {
     Refused,
     /// To a custom domain's health check.
     Healthy,
+    /// To an HTTP API, and to nothing that it serves.
+    NotFound,
     /// Not to an API.
     NotApiTraffic,
 }
@@ -78,10 +81,7 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &Co
     let (id, after_id) = if let Some(id) = named_id.or(host_id) {
         (id, path)
     } else if let Some(rest) = path.strip_prefix(PATH_STYLE) {
-        match rest.split_once('/') {
-            Some((id, after)) => (id, after),
-            None => (rest, ""),
-        }
+        rest.split_at(rest.find('/').unwrap_or(rest.len()))
     } else {
         return Edge::NotApiTraffic;
     };
@@ -90,6 +90,10 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &Co
     let Some(api) = found else {
         return Edge::Refused;
     };
+    if api.is_http {
+        let default_by_name = host_id.is_none();
+        return find_stage(api, path, after_id, default_by_name).map_or(Edge::NotFound, Edge::Api);
+    }
     if api.endpoint_disabled || (api.strict && !is_made_for(host, connection)) {
         return Edge::Refused;
     }
@@ -195,6 +199,28 @@ fn through_domain<'p>(
     Some(Edge::Api(Target { plan, path: path.len() - below.len()..path.len(), via: Some(via) }))
 }
 
+/// The stage of an HTTP API: the one that the path begins with, or `$default` for the whole path. Where an address
+/// cannot do without a stage, `$default` may be named too.
+fn find_stage<'p>(
+    api: &'p PublishedApi,
+    path: &str,
+    after_id: &str,
+    default_by_name: bool,
+) -> Option<Target<'p>> {
+    if api.endpoint_disabled {
+        return None;
+    }
+    let after_slash = after_id.strip_prefix('/').unwrap_or(after_id);
+    let stage_end = after_slash.find('/').unwrap_or(after_slash.len());
+    let (stage, below) = after_slash.split_at(stage_end);
+    let named = api.stages.get(stage).filter(|_| default_by_name || stage != DEFAULT_STAGE);
+    let (plan, below) = match named {
+        Some(plan) => (plan, below),
+        None => (api.stages.get(DEFAULT_STAGE)?, after_id),
+    };
+    Some(Target { plan, path: path.len() - below.len()..path.len(), via: None })
+}
+
 fn find<'p>(published: &'p Published, id: &str) -> Option<&'p PublishedApi> {
     published.apis.get(id).or_else(|| {
         // A private API's host name carries the id of a VPC endpoint after the API's own.
@@ -234,7 +260,14 @@ mod tests {
         let stages = HashMap::from([("dev".to_owned(), Arc::new(Plan::empty("abc", "dev")))]);
         let open = PublishedApi { stages: stages.clone(), ..PublishedApi::default() };
         let closed = PublishedApi { endpoint_disabled: true, stages, ..PublishedApi::default() };
-        let apis = [("abc".into(), open), ("closed".into(), closed)];
+        let named = |name: &str| (name.to_owned(), Arc::new(Plan::empty("http", name)));
+        let http = |stages| PublishedApi { is_http: true, stages, ..PublishedApi::default() };
+        let apis = [
+            ("abc".into(), open),
+            ("closed".into(), closed),
+            ("http".into(), http(HashMap::from([named("dev"), named("$default")]))),
+            ("named".into(), http(HashMap::from([named("dev")]))),
+        ];
         let mut domains = Domains::default();
         let mapping = |path: &str, stage: Option<&str>| PathMapping {
             path: path.into(),
@@ -266,6 +299,7 @@ mod tests {
             Edge::Healthy => "healthy".to_owned(),
             Edge::Api(found) => format!("{} {:?}", found.plan.stage, &target[found.path]),
             Edge::Refused => "refused".to_owned(),
+            Edge::NotFound => "not found".to_owned(),
             Edge::NotApiTraffic => "other".to_owned(),
         };
         assert_eq!(found, expected, "{host} {target}");
@@ -288,6 +322,22 @@ mod tests {
         check("abc.execute-apis.x", "/dev", "other");
         check(".execute-api.x", "/dev", "other");
         check("localhost", "/dev", "other");
+    }
+
+    #[test]
+    fn http_apis() {
+        check("http.execute-api.x", "/dev/users", r#"dev "/users""#);
+        check("http.execute-api.x", "/dev", r#"dev """#);
+        check("http.execute-api.x", "/users?a", r#"$default "/users""#);
+        check("http.execute-api.x", "/", r#"$default "/""#);
+        check("http.execute-api.x", "/$default/a", r#"$default "/$default/a""#);
+        check("http.execute-api.x", "//dev/a", r#"$default "//dev/a""#);
+        check("named.execute-api.x", "/dev/a", r#"dev "/a""#);
+        check("named.execute-api.x", "/users", "not found");
+        check("localhost", "/_aws/execute-api/http/dev/a", r#"dev "/a""#);
+        check("localhost", "/_aws/execute-api/http/$default/a", r#"$default "/a""#);
+        check("localhost", "/_aws/execute-api/http/a/b", r#"$default "/a/b""#);
+        check("localhost", "/_aws/execute-api/http", r#"$default """#);
     }
 
     #[test]
@@ -347,7 +397,7 @@ mod tests {
             let found = match resolve(&published, &head, &connection) {
                 Edge::Api(_) => "served",
                 Edge::Refused => "refused",
-                Edge::Healthy | Edge::NotApiTraffic => "other",
+                Edge::Healthy | Edge::NotFound | Edge::NotApiTraffic => "other",
             };
             assert_eq!(found, expected, "{host} {:?}", connection.vpc_endpoint);
         };

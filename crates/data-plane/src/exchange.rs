@@ -61,6 +61,14 @@ pub struct Exchange<'a> {
     pub integration_request: IntegrationRequest,
     /// What came back from the integration, until it is turned into the response.
     pub integration_answer: Option<IntegrationAnswer>,
+    /// The path that a mapping of an HTTP API has made.
+    pub mapped_path: Option<String>,
+    /// The query that a mapping of an HTTP API has made, encoded.
+    pub mapped_query: Option<String>,
+    /// Whether it is a browser's preflight that an HTTP API answers by itself.
+    pub is_preflight: bool,
+    /// The client's `Host` where a mapping could change it: in HTTP APIs.
+    pub original_host: Option<Bytes>,
     /// What goes to the client.
     pub response: Option<(ResponseHead, Body)>,
     /// What went wrong, once something has.
@@ -119,6 +127,10 @@ impl<'a> Exchange<'a> {
             overridden_method: None,
             integration_request: IntegrationRequest::default(),
             integration_answer: None,
+            mapped_path: None,
+            mapped_query: None,
+            is_preflight: false,
+            original_host: None,
             response: None,
             fault: None,
             record: Record::default(),
@@ -165,7 +177,10 @@ impl<'a> Exchange<'a> {
         if self.is_test {
             return self.path().to_owned();
         }
-        format!("/{}{}", self.plan.stage, self.path())
+        match &self.plan.http_api {
+            Some(http_api) if http_api.at_root => self.path().to_owned(),
+            _ => format!("/{}{}", self.plan.stage, self.path()),
+        }
     }
 
     /// The method that came in.
@@ -334,7 +349,7 @@ fn media_type(header: Option<&str>) -> Cow<'_, str> {
     }
 }
 
-fn parse_query(query: &str) -> Vec<(String, String)> {
+pub(crate) fn parse_query(query: &str) -> Vec<(String, String)> {
     let decode = |text: &str| {
         let spaced =
             if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };

@@ -106,6 +106,18 @@ impl Fault {
         self.status.unwrap_or_else(|| defaults(self.kind).status)
     }
 
+    /// The status where it is not the one of the kind.
+    #[must_use]
+    pub fn own_status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// No route of an HTTP API fits the request.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(Kind::ResourceNotFound, "no route for this method and path")
+    }
+
     /// The reason, cut short: it may hold all that a function answered.
     #[must_use]
     pub fn reason_to_log(&self) -> &str {

@@ -29,6 +29,10 @@ pub enum Phase {
     ResponseTransformation,
     /// Puts the response into the stage's cache.
     CacheStore,
+    /// Parameter mapping of an HTTP API's request.
+    RequestParameters,
+    /// Parameter mapping of an HTTP API's answer.
+    ResponseParameters,
 }
 
 impl Phase {
@@ -47,7 +51,9 @@ impl Phase {
             | Self::RequestTransformation
             | Self::Integration
             | Self::ResponseTransformation
-            | Self::CacheStore => true,
+            | Self::CacheStore
+            | Self::RequestParameters
+            | Self::ResponseParameters => true,
         }
     }
 
@@ -65,7 +71,12 @@ impl Phase {
     ) -> Vec<Self> {
         let transforms = match integration {
             Integration::Mock(_) | Integration::Http(_) | Integration::Lambda(_) => true,
-            Integration::HttpProxy(_) | Integration::LambdaProxy(_) | Integration::Broken(_) => false,
+            Integration::HttpProxy(_)
+            | Integration::LambdaProxy(_)
+            | Integration::HttpApiBackend(_)
+            | Integration::HttpApiFunction(_)
+            | Integration::HttpApiService(_)
+            | Integration::Broken(_) => false,
         };
         let needed = |phase: &Self| match phase {
             Self::ResourcePolicy => has_resource_policy,
@@ -80,6 +91,7 @@ impl Phase {
             Self::RequestTransformation | Self::ResponseTransformation => transforms,
             Self::CacheLookup | Self::CacheStore => caches,
             Self::Integration => true,
+            Self::RequestParameters | Self::ResponseParameters => false,
         };
         pipeline::REST.iter().copied().filter(needed).collect()
     }

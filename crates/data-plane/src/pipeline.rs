@@ -47,6 +47,13 @@ pub const REST: &[Phase] = &[
     Phase::CacheStore,
 ];
 
+/// The phases of an HTTP API's request, after its route was found:
+///
+/// 1. the mapping of its parameters, which the integration is to see;
+/// 2. the integration;
+/// 3. the mapping of its answer's parameters.
+pub const HTTP: &[Phase] = &[Phase::RequestParameters, Phase::Integration, Phase::ResponseParameters];
+
 /// The answer to a request that is for no API, or for an API or stage that is not served.
 #[must_use]
 pub fn refuse_unknown() -> (ResponseHead, Body) {
@@ -118,6 +125,7 @@ pub async fn serve(
 
 /// Runs the phases. A failure becomes a gateway response here.
 pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) {
+    let origin = exchange.plan.http_api.as_ref().and_then(|_| begin_http(exchange));
     // Read now: an integration may take the headers with it.
     let coding = exchange
         .plan
@@ -142,13 +150,24 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) 
         }
         Err(fault) => Err(fault),
     };
-    let (head, body) = match outcome {
+    let (mut head, body) = match outcome {
         Ok(response) => response,
+        Err(fault) if exchange.plan.http_api.is_some() => {
+            let response = phases::http_api::fault::respond(&fault);
+            exchange.fault = Some(fault);
+            response
+        }
         Err(fault) => {
             exchange.fault = Some(fault);
             exchange.plan.gateway_responses.respond(exchange)
         }
     };
+    if let Some(http_api) = &exchange.plan.http_api {
+        if let Some(cors) = http_api.cors.as_ref().filter(|_| !exchange.is_preflight) {
+            phases::http_api::cors::apply(&mut head.headers, origin.as_ref(), cors);
+        }
+        head.headers.append("apigw-requestid", exchange.request_id.clone());
+    }
     let status = head.status.as_u16();
     let (latency, length) = (exchange.started.elapsed(), body.remaining());
     exchange.record.response = ResponseRecord { status, latency: Some(latency), length };
@@ -168,6 +187,23 @@ async fn code(
     Ok((head, body.map_err(phases::caching::broken)?))
 }
 
+/// Notes what HTTP APIs need of a request after its headers are gone: its origin, which is given back, and its host.
+fn begin_http(exchange: &mut Exchange<'_>) -> Option<bytes::Bytes> {
+    // HTTP APIs have one id for a request, of the form that REST APIs have as a second.
+    exchange.request_id = exchange.extended_request_id.clone();
+    exchange.original_host = exchange.head.headers.get("host").cloned();
+    let cors = exchange.plan.http_api.as_ref()?.cors.as_ref();
+    exchange.is_preflight = cors.is_some() && phases::http_api::cors::is_preflight(exchange);
+    cors.and_then(|_| exchange.head.headers.get("origin").cloned())
+}
+
+/// Answers a browser's preflight. A route that takes it is asked whether the browser may come in, and no more.
+fn answer_preflight(exchange: &Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
+    let cors = exchange.plan.http_api.as_ref().and_then(|http_api| http_api.cors.as_ref());
+    let answer = cors.map(|cors| phases::http_api::cors::answer_preflight(exchange, cors));
+    answer.ok_or_else(Fault::not_found)
+}
+
 async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
     // A field takes its name, its value, a colon, a space and a line end.
     let header_bytes: usize =
@@ -182,7 +218,10 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
     }
     phases::content_encoding::undo_request(exchange)?;
     if exchange.route.is_none() {
-        phases::routing::run(exchange)?;
+        match phases::routing::run(exchange) {
+            Err(_) if exchange.is_preflight => return answer_preflight(exchange),
+            routed => routed?,
+        }
     }
     let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
     if let Some(log) = &method.execution_log {
@@ -190,6 +229,9 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
     }
     let mut has_started = false;
     for &phase in &method.phases {
+        if exchange.is_preflight && matches!(phase, Phase::RequestParameters | Phase::Integration) {
+            return answer_preflight(exchange);
+        }
         if !has_started && phase.is_execution() {
             has_started = true;
             if exchange.logs_data() {
@@ -209,6 +251,8 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
             Phase::RequestTransformation => phases::transformation::request(exchange).await,
             Phase::Integration => phases::integration::run(exchange).await,
             Phase::ResponseTransformation => phases::transformation::response(exchange),
+            Phase::RequestParameters => phases::http_api::parameters::request(exchange).await,
+            Phase::ResponseParameters => phases::http_api::parameters::response(exchange).await,
             Phase::CacheStore => phases::caching::store(exchange).await,
         };
         let answered = phase == Phase::CacheLookup && exchange.response.is_some();

@@ -34,6 +34,8 @@ pub struct PublishedApi {
     pub security_policy: Option<SecurityPolicy>,
     /// Whether the default endpoint answers only connections that were made for its very name.
     pub strict: bool,
+    /// Whether it is an HTTP API, whose `$default` stage is served at the root.
+    pub is_http: bool,
     /// Plans by stage name.
     pub stages: HashMap<String, Arc<Plan>>,
 }

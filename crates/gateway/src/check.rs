@@ -17,7 +17,14 @@ impl DeploymentCheck for CompileCheck {
         compiled.map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
 
-    fn check_v2(&self, _: &ApiSnapshot, _: Option<&apigatewayv2::Stage>) -> Result<(), Vec<String>> {
-        Err(vec!["HTTP APIs are not served yet".to_owned()])
+    fn check_v2(
+        &self,
+        snapshot: &ApiSnapshot,
+        stage: Option<&apigatewayv2::Stage>,
+    ) -> Result<(), Vec<String>> {
+        let any_stage = apigatewayv2::Stage::default();
+        plan::http_api::compile(snapshot, stage.unwrap_or(&any_stage), &self.0)
+            .map(drop)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
 }

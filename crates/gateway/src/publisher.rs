@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use stagedoor_control_plane::clients::ClientKey;
-use stagedoor_control_plane::deployed::{DeployedApi, DeployedStage};
+use stagedoor_control_plane::deployed::{DeployedApi, DeployedStage, DeployedStageV2};
 use stagedoor_control_plane::store::Revision;
 use stagedoor_control_plane::{ApiError, ControlPlane};
 use stagedoor_data_plane::clients::{Clients, ClientsBuilder, CurrentClients};
@@ -216,19 +216,32 @@ impl Publisher {
     }
 
     fn compile(&mut self, id: &str, deployed: DeployedApi, before: Option<&PublishedApi>) -> PublishedApi {
-        let mut stages = HashMap::with_capacity(deployed.stages.len());
-        self.compiled.retain(|(api, stage), _| api != id || deployed.stages.contains_key(stage));
-        for (name, (revision, deployed)) in deployed.stages {
+        let rest = deployed
+            .stages
+            .into_iter()
+            .map(|(name, (revision, stage))| (name, revision, Served::Rest(Box::new(stage))));
+        let others = deployed
+            .stages_v2
+            .into_iter()
+            .map(|(name, (revision, stage))| (name, revision, Served::V2(Box::new(stage))));
+        let deployed_stages: Vec<_> = rest.chain(others).collect();
+        let is_deployed = |stage: &String| deployed_stages.iter().any(|(name, ..)| name == stage);
+        self.compiled.retain(|(api, stage), _| api != id || is_deployed(stage));
+        let mut stages = HashMap::with_capacity(deployed_stages.len());
+        for (name, revision, deployed) in deployed_stages {
             let old = before.and_then(|api| api.stages.get(&name));
             let key = (id.to_owned(), name.clone());
             let plan: Option<Arc<Plan>> = match (self.compiled.get(&key), old) {
                 (Some(known), Some(old)) if *known == revision => Some(Arc::clone(old)),
-                _ => match compile(&deployed, &self.settings) {
-                    Ok(mut plan) => {
-                        plan.present(self.client_tls(&deployed.stage));
-                        let before = old.map(|before| &**before);
-                        Some(Arc::new(plan.with_cache_of(before, deployed.cache_generation)))
-                    }
+                _ => match deployed.compile(&self.settings) {
+                    Ok(plan) => Some(Arc::new(match &deployed {
+                        Served::Rest(deployed) => {
+                            let mut plan = plan;
+                            plan.present(self.client_tls(&deployed.stage));
+                            plan.with_cache_of(old.map(|before| &**before), deployed.cache_generation)
+                        }
+                        Served::V2(_) => plan,
+                    })),
                     Err(errors) => {
                         for error in errors {
                             tracing::error!(api = id, stage = name, %error, "cannot be served; what was served before stays");
@@ -246,6 +259,7 @@ impl Publisher {
             endpoint_disabled: deployed.endpoint_disabled,
             security_policy: deployed.security_policy,
             strict: deployed.strict,
+            is_http: deployed.is_v2,
             stages,
         }
     }
@@ -263,6 +277,21 @@ impl Publisher {
                 tracing::error!(id, %error, "the client certificate cannot be used: backends are not shown it");
                 None
             }
+        }
+    }
+}
+
+/// A stage of an API of either kind.
+enum Served {
+    Rest(Box<DeployedStage>),
+    V2(Box<DeployedStageV2>),
+}
+
+impl Served {
+    fn compile(&self, settings: &CompileSettings) -> Result<Plan, Vec<PlanError>> {
+        match self {
+            Self::Rest(deployed) => compile(deployed, settings),
+            Self::V2(deployed) => plan::http_api::compile(&deployed.snapshot, &deployed.stage, settings),
         }
     }
 }

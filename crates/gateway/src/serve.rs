@@ -12,6 +12,7 @@ use stagedoor_data_plane::listener::{self, ListenError, Listener};
 use stagedoor_data_plane::logs::LogWriter;
 use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::plan::CompileSettings;
+use stagedoor_data_plane::plan::aws_services::AwsServices;
 use stagedoor_data_plane::published;
 use stagedoor_data_plane::test_invoke::Tester;
 use stagedoor_data_plane::worker::{self, Services};
@@ -115,6 +116,7 @@ async fn serve(
         vpc_links: config.vpc_link_targets().map_err(Failure::Config)?,
         has_account_throttle: config.account_throttle.is_some(),
         user_pools: config.user_pools.clone(),
+        aws: AwsServices::from_environment(std::env::vars()),
     };
     // What is compiled to be thrown away counts in nothing that is shown, and takes no tokens.
     let trial = CompileSettings { metrics: Metrics::new(1), has_account_throttle: false, ..compile.clone() };

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// A document as text.
-pub(super) fn print(value: &Value) -> String {
+pub(crate) fn print(value: &Value) -> String {
     let mut text = "---".to_owned();
     member(value, 0, &mut text);
     text.push('\n');

@@ -11,6 +11,12 @@ pub(crate) fn within(api: &str) -> String {
     format!("{APIS}{api}/")
 }
 
+/// Whether what a key holds bears on traffic: what is being edited does only once a snapshot of it is deployed.
+pub(crate) fn is_served(key: &str) -> bool {
+    let mut parts = key.strip_prefix(APIS).unwrap_or_default().split('/').skip(1);
+    parts.next().is_none_or(|kind| [Kind::Snapshot.segment(), Kind::Stage.segment()].contains(&kind))
+}
+
 /// All of one kind that belongs to an API.
 pub(crate) fn all(api: &str, kind: Kind) -> String {
     format!("{APIS}{api}/{}/", kind.segment())

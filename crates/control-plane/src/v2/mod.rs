@@ -8,6 +8,8 @@ mod authorizers;
 mod auto_deploy;
 mod deployments;
 mod domain_names;
+mod export;
+mod import;
 mod integration_responses;
 mod integrations;
 pub(crate) mod keys;

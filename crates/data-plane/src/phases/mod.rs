@@ -7,6 +7,7 @@ pub mod compression;
 pub mod content_encoding;
 pub mod content_handling;
 pub mod headers;
+pub mod http_api;
 pub mod integration;
 pub mod routing;
 pub mod throttle;

@@ -14,6 +14,11 @@ const METHODS: [Method; 7] =
 /// # Errors
 /// AWS answers 403 `Missing Authentication Token` for a path or method that is not there, never 404 or 405.
 pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
+    if exchange.plan.http_api.is_some() {
+        let route = exchange.plan.route(&exchange.head.method, exchange.path());
+        exchange.route = Some(route.ok_or_else(Fault::not_found)?);
+        return Ok(());
+    }
     if let Some(name) = exchange.head.headers.get("x-http-method-override") {
         let wanted = METHODS.iter().find(|method| method.as_str().as_bytes().eq_ignore_ascii_case(name));
         if let Some(method) = wanted {

@@ -207,7 +207,12 @@ fn request_of<'a>(exchange: &Exchange<'a>) -> Option<&'a RequestTransformation> 
         Integration::Mock(mock) => Some(&mock.request),
         Integration::Http(http) => Some(&http.request),
         Integration::Lambda(lambda) => Some(&lambda.request),
-        Integration::HttpProxy(_) | Integration::LambdaProxy(_) | Integration::Broken(_) => None,
+        Integration::HttpProxy(_)
+        | Integration::LambdaProxy(_)
+        | Integration::HttpApiBackend(_)
+        | Integration::HttpApiFunction(_)
+        | Integration::HttpApiService(_)
+        | Integration::Broken(_) => None,
     }
 }
 
@@ -216,7 +221,12 @@ fn response_of<'a>(exchange: &Exchange<'a>) -> Option<&'a ResponseTransformation
         Integration::Mock(mock) => Some(&mock.responses),
         Integration::Http(http) => Some(&http.responses),
         Integration::Lambda(lambda) => Some(&lambda.responses),
-        Integration::HttpProxy(_) | Integration::LambdaProxy(_) | Integration::Broken(_) => None,
+        Integration::HttpProxy(_)
+        | Integration::LambdaProxy(_)
+        | Integration::HttpApiBackend(_)
+        | Integration::HttpApiFunction(_)
+        | Integration::HttpApiService(_)
+        | Integration::Broken(_) => None,
     }
 }
 

@@ -33,6 +33,12 @@ pub enum Integration {
     Lambda(Box<LambdaIntegration>),
     /// A Lambda function that sees the whole request as an event.
     LambdaProxy(LambdaFunction),
+    /// An HTTP backend of an HTTP API.
+    HttpApiBackend(Box<super::http_api::BackendIntegration>),
+    /// A service of AWS behind an HTTP API.
+    HttpApiService(Box<super::http_api::services::ServiceIntegration>),
+    /// A Lambda function of an HTTP API.
+    HttpApiFunction(Box<super::http_api::FunctionIntegration>),
     /// Deployed, and failing with 500 when called, as on AWS. The sentence goes to the log.
     Broken(&'static str),
 }
@@ -45,6 +51,8 @@ impl Integration {
             Self::HttpProxy(proxy) => proxy.streams,
             Self::LambdaProxy(function) => function.streams,
             Self::Mock(_) | Self::Http(_) | Self::Lambda(_) | Self::Broken(_) => false,
+            // HTTP APIs have no such setting.
+            Self::HttpApiBackend(_) | Self::HttpApiService(_) | Self::HttpApiFunction(_) => false,
         }
     }
 }
@@ -140,11 +148,18 @@ pub struct LambdaSource {
     pub path: Box<str>,
 }
 
+/// The key of the route of an HTTP API that takes what no other takes.
+const DEFAULT_ROUTE: &str = "$default";
+
 impl LambdaFunction {
     /// The source ARN of a call for a request with this method.
     #[must_use]
     pub fn source_arn(&self, method: &str) -> Option<String> {
-        self.source.as_ref().map(|source| [&source.before_method, method, &source.path].concat())
+        self.source.as_ref().map(|source| match &*source.path {
+            // The route of an HTTP API that takes whatever no other takes goes by its name alone.
+            DEFAULT_ROUTE => [&*source.before_method, DEFAULT_ROUTE].concat(),
+            path => [&source.before_method, method, path].concat(),
+        })
     }
 }
 

@@ -53,6 +53,25 @@ pub struct MethodPlan {
     pub caching: Option<Caching>,
     /// What answers its requests.
     pub integration: Integration,
+    /// What a method of an HTTP API changes in requests and answers.
+    pub http_parameters: Option<Box<super::http_api::Parameters>>,
+}
+
+impl Default for MethodPlan {
+    fn default() -> Self {
+        Self {
+            name: Box::default(),
+            execution_log: None,
+            metrics: None,
+            throttle: None,
+            caching: None,
+            phases: Vec::new(),
+            authorization: Authorization::None,
+            validation: None,
+            integration: Integration::Broken("the method has no integration"),
+            http_parameters: None,
+        }
+    }
 }
 
 /// What methods are compiled with.
@@ -127,6 +146,7 @@ impl Scope<'_> {
             validation,
             caching,
             integration,
+            http_parameters: None,
         })
     }
 

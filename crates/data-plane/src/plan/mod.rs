@@ -4,7 +4,9 @@
 //! whose stage variables are missing deploys, and answers 500.
 
 pub mod authorization;
+pub mod aws_services;
 pub mod caching;
+pub mod http_api;
 pub mod integration;
 pub mod mapping;
 pub mod media_types;
@@ -37,6 +39,7 @@ use crate::metrics::{Labels, Metrics, Series};
 use crate::tls::ClientTls;
 use crate::upstream::{Scheme, Upstream};
 use authorization::Authorizers;
+use aws_services::AwsServices;
 use caching::CachingScope;
 use media_types::MediaTypes;
 pub use method::MethodPlan;
@@ -91,6 +94,8 @@ pub struct CompileSettings {
     pub has_account_throttle: bool,
     /// Where user pools are, by their ids, instead of at AWS: the address that their ids are appended to.
     pub user_pools: BTreeMap<String, String>,
+    /// Where AWS's services are.
+    pub aws: AwsServices,
 }
 
 /// A stage, compiled.
@@ -146,6 +151,8 @@ pub struct Plan {
     pub compression_bytes_min: Option<u64>,
     router: Router<usize>,
     resources: Vec<ResourcePlan>,
+    /// What only plans of HTTP APIs have.
+    pub http_api: Option<Box<http_api::HttpApi>>,
 }
 
 /// The plan that takes a share of a stage's requests.
@@ -157,12 +164,14 @@ struct Canary {
 }
 
 /// A resource, compiled.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ResourcePlan {
     /// `$context.resourceId`.
     pub id: Box<str>,
     /// `$context.resourcePath`, such as `/users/{userId}`.
     pub path: Box<str>,
+    /// `$context.routeKey`, such as `GET /users/{userId}`; empty in REST APIs.
+    pub route_key: Box<str>,
     /// The names of the path's parameters, in order.
     pub parameters: Vec<Box<str>>,
     methods: Vec<(Method, MethodPlan)>,
@@ -253,6 +262,11 @@ impl Plan {
     /// Finds the method for a request, by its path below the stage.
     #[must_use]
     pub fn route(&self, method: &Method, path: &str) -> Option<Route<'_>> {
+        if let Some(http_api) = &self.http_api {
+            let (index, captures) = http_api.router.find(method, path)?;
+            let resource = self.resources.get(index)?;
+            return Some(Route { resource, method: resource.method(method)?, captures });
+        }
         let accept = |index: usize| {
             let resource = self.resources.get(index)?;
             resource.method(method).map(|method| (resource, method))
@@ -350,7 +364,8 @@ fn compile_for(
             }
         }
         let id = resource.id.as_deref().unwrap_or_default().into();
-        resources.push(ResourcePlan { id, path: path.into(), parameters, methods, any });
+        let (path, route_key) = (path.into(), Box::default());
+        resources.push(ResourcePlan { id, path, route_key, parameters, methods, any });
     }
     if !errors.is_empty() {
         return Err(errors);
@@ -389,14 +404,24 @@ fn compile_for(
         gateway_responses,
         router,
         resources,
+        http_api: None,
     })
 }
 
 /// The stage's access log. Settings that lack the destination or the format log nothing, as on AWS.
 fn access_log(stage: &Stage, settings: &CompileSettings) -> Option<AccessLog> {
     let shape = stage.access_log_settings.as_ref()?;
-    let target = settings.log_destinations.find(shape.destination_arn.as_deref()?);
-    Some(AccessLog::compile(shape.format.as_deref()?, target))
+    compile_access_log(shape.format.as_deref(), shape.destination_arn.as_deref(), settings)
+}
+
+/// The access log of a stage of any kind of API.
+fn compile_access_log(
+    format: Option<&str>,
+    destination_arn: Option<&str>,
+    settings: &CompileSettings,
+) -> Option<AccessLog> {
+    let target = settings.log_destinations.find(destination_arn?);
+    Some(AccessLog::compile(format?, target))
 }
 
 /// Settings of a stage that would change who may call it or what a call does, and that nothing here
@@ -427,6 +452,7 @@ impl Plan {
             vpc_links: VpcLinkTargets::default(),
             has_account_throttle: false,
             user_pools: BTreeMap::new(),
+            aws: AwsServices::default(),
         };
         compile(&snapshot, &stage, &settings).unwrap()
     }

@@ -25,6 +25,9 @@ const PATH_VALUE: &AsciiSet = &CONTROLS
     .add(b'}')
     .add(b'%');
 
+/// What a path made by a mapping must not hold as it stands. What is encoded already stays.
+pub(crate) const MAPPED_PATH: &AsciiSet = &PATH_VALUE.remove(b'%');
+
 /// What a value must not hold as it stands when it becomes part of a query.
 pub(crate) const QUERY_VALUE: &AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');

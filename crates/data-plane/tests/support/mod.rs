@@ -76,6 +76,7 @@ pub(crate) fn compile(definition: &Value, stage: &Value) -> Result<plan::Plan, V
         vpc_links: Default::default(),
         has_account_throttle: false,
         user_pools: Default::default(),
+        aws: Default::default(),
     };
     let snapshot = serde_json::from_value(snapshot).unwrap();
     plan::compile(&snapshot, &serde_json::from_value(whole_stage).unwrap(), &settings)

@@ -73,12 +73,12 @@ pub(super) fn respond(exchange: &mut Exchange<'_>, status: StatusCode, answered:
 pub(super) struct Output {
     pub(super) status: StatusCode,
     pub(super) headers: Headers,
-    body: Bytes,
-    is_base64: bool,
+    pub(super) body: Bytes,
+    pub(super) is_base64: bool,
 }
 
 impl Output {
-    fn parse(payload: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(payload: &[u8]) -> Result<Self, String> {
         Self::of(members(payload)?)
     }
 

@@ -165,26 +165,26 @@ fn authorizer(event: &mut Writer, record: &AuthorizerRecord) {
 }
 
 /// Writes JSON objects member by member.
-struct Writer {
-    out: Vec<u8>,
+pub(super) struct Writer {
+    pub(super) out: Vec<u8>,
     /// What stands for an object without members: `null`, or for authorizers `{}`.
     nothing: &'static str,
 }
 
 impl Writer {
-    fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self { out: Vec::with_capacity(capacity), nothing: "null" }
     }
 
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.out.push(b'{');
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.out.push(b'}');
     }
 
-    fn name(&mut self, name: &str) {
+    pub(super) fn name(&mut self, name: &str) {
         if self.out.last().is_some_and(|&last| last != b'{') {
             self.out.push(b',');
         }
@@ -197,12 +197,12 @@ impl Writer {
         let _ = serde_json::to_writer(&mut self.out, text);
     }
 
-    fn raw(&mut self, name: &str, json: &str) {
+    pub(super) fn raw(&mut self, name: &str, json: &str) {
         self.name(name);
         self.out.extend_from_slice(json.as_bytes());
     }
 
-    fn null(&mut self, name: &str) {
+    pub(super) fn null(&mut self, name: &str) {
         self.raw(name, "null");
     }
 
@@ -213,13 +213,18 @@ impl Writer {
         }
     }
 
-    fn text(&mut self, name: &str, text: &str) {
+    pub(super) fn text(&mut self, name: &str, text: &str) {
         self.name(name);
         self.string(text);
     }
 
     /// An object with the last value of each name, `null` for none at all.
-    fn last_values<V: AsRef<str>>(&mut self, name: &str, pairs: &[(&str, V)], same: fn(&str, &str) -> bool) {
+    pub(super) fn last_values<V: AsRef<str>>(
+        &mut self,
+        name: &str,
+        pairs: &[(&str, V)],
+        same: fn(&str, &str) -> bool,
+    ) {
         self.grouped(name, pairs, same, |writer, values| {
             if let Some(last) = values.next_back() {
                 writer.string(last);
@@ -228,7 +233,12 @@ impl Writer {
     }
 
     /// An object with all values of each name, `null` for none at all.
-    fn all_values<V: AsRef<str>>(&mut self, name: &str, pairs: &[(&str, V)], same: fn(&str, &str) -> bool) {
+    pub(super) fn all_values<V: AsRef<str>>(
+        &mut self,
+        name: &str,
+        pairs: &[(&str, V)],
+        same: fn(&str, &str) -> bool,
+    ) {
         self.grouped(name, pairs, same, |writer, values| {
             let mut separator = b'[';
             for value in values {

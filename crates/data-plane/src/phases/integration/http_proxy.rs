@@ -144,7 +144,7 @@ fn undo_coding(headers: &mut Headers, body: Body) -> Body {
 }
 
 /// Waits for a body of unknown length to begin: one that ends at once is none, and is sent as none.
-async fn begin(mut body: Body) -> Result<Body, Fault> {
+pub(super) async fn begin(mut body: Body) -> Result<Body, Fault> {
     if body.remaining().is_some() {
         return Ok(body);
     }
@@ -200,7 +200,7 @@ fn is_dropped_from_responses(name: &[u8]) -> bool {
 }
 
 /// A body of unknown length may not grow beyond AWS's limit either.
-fn limit(body: Body) -> Body {
+pub(super) fn limit(body: Body) -> Body {
     match body {
         Body::Stream(stream) if stream.remaining().is_none() => {
             Body::Stream(Box::new(Limited { stream, left: MAX_PAYLOAD_BYTES }))

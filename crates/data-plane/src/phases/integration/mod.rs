@@ -2,8 +2,13 @@
 
 mod aws_lambda;
 mod aws_proxy;
+mod aws_service;
 pub(in crate::phases) mod event;
 mod http;
+mod http_api_backend;
+mod http_api_event;
+mod http_api_function;
+mod http_api_service;
 mod http_proxy;
 mod log;
 mod mock;
@@ -33,6 +38,9 @@ pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         Integration::HttpProxy(proxy) => http_proxy::run(exchange, proxy).await,
         Integration::Lambda(lambda) => aws_lambda::run(exchange, lambda).await,
         Integration::LambdaProxy(function) => aws_proxy::run(exchange, function).await,
+        Integration::HttpApiBackend(backend) => http_api_backend::run(exchange, backend).await,
+        Integration::HttpApiService(service) => http_api_service::run(exchange, service).await,
+        Integration::HttpApiFunction(function) => http_api_function::run(exchange, function).await,
         Integration::Broken(reason) => {
             // What stands before a colon are AWS's words.
             let text = reason.split(':').next().unwrap_or(reason);

@@ -1,0 +1,197 @@
+//! Whole HTTP APIs from OpenAPI 3.0 documents: `ImportApi` and `ReimportApi`.
+//!
+//! A document is read into an API with its routes, integrations and authorizers before anything is written, so one that
+//! is refused leaves no trace. What is left out is told in the answer: in `warnings` what the author will miss, in
+//! `importInfo` what HTTP APIs do not have at all.
+
+mod document;
+
+use std::collections::BTreeMap;
+
+use stagedoor_openapi::Document;
+use stagedoor_shapes::apigatewayv2::{
+    Api, Authorizer, ImportApiRequest, Integration, ProtocolType, ReimportApiRequest, Route,
+};
+
+use super::keys::{self, Kind};
+use super::{V2, all, apis, authorizers, members, routes};
+use crate::ApiError;
+use crate::control_plane::{bad_request, required};
+use crate::tx::Tx;
+
+/// What a document defines. Integrations and authorizers go by the names that they have in it.
+#[derive(Debug, Default)]
+struct Definition {
+    api: Api,
+    integrations: BTreeMap<String, Integration>,
+    authorizers: BTreeMap<String, Authorizer>,
+    /// Each with the names of its integration and its authorizer.
+    routes: Vec<(Route, Option<String>, Option<String>)>,
+    errors: Vec<String>,
+    warnings: Vec<String>,
+    info: Vec<String>,
+}
+
+/// What becomes of the path that stands before all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BasePath {
+    Ignore,
+    Prepend,
+    Split,
+}
+
+impl V2<'_> {
+    /// `ImportApi`.
+    ///
+    /// # Errors
+    /// [`ApiError::BadRequest`] for a document that cannot be imported, with all that is wrong with it.
+    pub fn import_api(&self, input: ImportApiRequest) -> Result<Api, ApiError> {
+        let definition = read(input.body.as_deref(), input.basepath.as_deref(), input.fail_on_warnings)?;
+        self.0.transact(|tx| {
+            let api = Api { protocol_type: Some(ProtocolType::Http), ..definition.api.clone() };
+            let api = self.new_api(tx, api)?;
+            self.fill(tx, &api, &definition)?;
+            Ok(with_findings(api, &definition))
+        })
+    }
+
+    /// `ReimportApi`: the document takes the place of everything but the API's id and its stages. Routes that are in both
+    /// keep their ids.
+    ///
+    /// # Errors
+    /// As for `ImportApi`, and [`ApiError::NotFound`] if there is no such API.
+    pub fn reimport_api(&self, input: ReimportApiRequest) -> Result<Api, ApiError> {
+        let id = required(&input.api_id);
+        self.0.read(|tx| self.api(tx, id).map(drop))?;
+        let definition = read(input.body.as_deref(), input.basepath.as_deref(), input.fail_on_warnings)?;
+        self.0.transact(|tx| {
+            let before = self.api(tx, id)?;
+            if !super::is_http(&before) {
+                return bad_request("Import is only supported for HTTP APIs");
+            }
+            let new = &definition.api;
+            let api = Api {
+                name: new.name.clone(),
+                description: new.description.clone(),
+                version: new.version.clone(),
+                cors_configuration: new.cors_configuration.clone(),
+                disable_execute_api_endpoint: new
+                    .disable_execute_api_endpoint
+                    .or(before.disable_execute_api_endpoint),
+                tags: new.tags.clone().or(before.tags),
+                ..before
+            };
+            tx.put(&keys::api(id), &api)?;
+            let known: Vec<Route> = all(tx, id, Kind::Route)?;
+            for kind in [Kind::Route, Kind::Integration, Kind::Authorizer] {
+                tx.delete_all(&keys::all(id, kind))?;
+            }
+            let mut definition_again = definition.routes.clone();
+            for (route, ..) in &mut definition_again {
+                let same = known.iter().find(|known| known.route_key == route.route_key);
+                route.route_id = same.and_then(|known| known.route_id.clone());
+            }
+            self.fill_with(tx, &api, &definition, &definition_again)?;
+            Ok(with_findings(api, &definition))
+        })
+    }
+
+    fn fill(&self, tx: &Tx, api: &Api, definition: &Definition) -> Result<(), ApiError> {
+        self.fill_with(tx, api, definition, &definition.routes)
+    }
+
+    /// Writes what belongs to an API, and deploys it where that is asked for.
+    fn fill_with(
+        &self,
+        tx: &Tx,
+        api: &Api,
+        definition: &Definition,
+        defined: &[(Route, Option<String>, Option<String>)],
+    ) -> Result<(), ApiError> {
+        let id = required(&api.api_id);
+        let mut errors = Vec::new();
+        let mut integration_ids = BTreeMap::new();
+        for (name, integration) in &definition.integrations {
+            match self.new_integration(tx, api, integration.clone()) {
+                Ok(made) => _ = integration_ids.insert(name, made.integration_id),
+                Err(ApiError::BadRequest(message)) => errors.push(format!("{name}: {message}")),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut authorizer_ids = BTreeMap::new();
+        for (name, authorizer) in &definition.authorizers {
+            let mut authorizer = authorizer.clone();
+            let authorizer_id = members::unused(tx, id, Kind::Authorizer)?;
+            authorizer.authorizer_id = Some(authorizer_id.clone());
+            match authorizers::check(api, &authorizer) {
+                Ok(()) => tx.put(&keys::one(id, Kind::Authorizer, &authorizer_id), &authorizer)?,
+                Err(error) => errors.push(format!("{name}: {error}")),
+            }
+            authorizer_ids.insert(name, authorizer_id);
+        }
+        if !errors.is_empty() {
+            return refused(&errors);
+        }
+        for (route, integration, authorizer) in defined {
+            let mut route = route.clone();
+            if route.route_id.is_none() {
+                route.route_id = Some(members::unused(tx, id, Kind::Route)?);
+            }
+            let target = integration.as_ref().and_then(|name| integration_ids.get(name).cloned().flatten());
+            route.target = target.map(|id| format!("integrations/{id}"));
+            route.authorizer_id = authorizer.as_ref().and_then(|name| authorizer_ids.get(name).cloned());
+            match routes::check(tx, api, &route) {
+                Ok(()) => tx.put(&keys::one(id, Kind::Route, required(&route.route_id)), &route)?,
+                Err(ApiError::Internal(message)) => return Err(ApiError::Internal(message)),
+                Err(error) => errors.push(format!("{}: {error}", required(&route.route_key))),
+            }
+        }
+        if !errors.is_empty() {
+            return refused(&errors);
+        }
+        self.redeploy(tx, id)
+    }
+}
+
+fn refused<T>(errors: &[String]) -> Result<T, ApiError> {
+    bad_request(format!("Errors found during import:{}", lines(errors)))
+}
+
+fn lines(findings: &[String]) -> String {
+    findings.iter().map(|finding| format!("\n\t{finding}")).collect()
+}
+
+fn with_findings(api: Api, definition: &Definition) -> Api {
+    let some = |list: &Vec<String>| Some(list.clone()).filter(|list| !list.is_empty());
+    Api { warnings: some(&definition.warnings), import_info: some(&definition.info), ..apis::answer(api) }
+}
+
+/// Reads a document, or says everything that is wrong with it.
+fn read(
+    body: Option<&str>,
+    base_path: Option<&str>,
+    fail_on_warnings: Option<bool>,
+) -> Result<Definition, ApiError> {
+    let base_path = match base_path {
+        None | Some("" | "ignore") => BasePath::Ignore,
+        Some("prepend") => BasePath::Prepend,
+        Some("split") => BasePath::Split,
+        Some(other) => {
+            return bad_request(format!(
+                "Invalid basepath '{other}' specified. Valid options are ignore,prepend,split"
+            ));
+        }
+    };
+    let root = Document::parse(body.unwrap_or_default()).map_err(|findings| {
+        let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        ApiError::BadRequest(format!("Invalid OpenAPI input.{}", lines(&findings)))
+    })?;
+    let definition = document::read(&root.to_json(), base_path);
+    if !definition.errors.is_empty() {
+        return refused(&definition.errors);
+    }
+    if fail_on_warnings == Some(true) && !definition.warnings.is_empty() {
+        return bad_request(format!("Warnings found during import:{}", lines(&definition.warnings)));
+    }
+    Ok(definition)
+}

@@ -1,0 +1,336 @@
+//! From an OpenAPI document, as JSON, to what it defines.
+
+use serde_json::{Map, Value};
+use stagedoor_shapes::apigatewayv2::{
+    Api, AuthorizationType, Authorizer, AuthorizerType, Integration, IntegrationType, JWTConfiguration, Route,
+};
+
+use super::{BasePath, Definition};
+
+const PREFIX: &str = "x-amazon-apigateway-";
+const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
+
+pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
+    let mut definition = Definition::default();
+    let version = text(root.get("openapi")).unwrap_or_default();
+    if !version.starts_with("3.") {
+        definition.errors.push("Only OpenAPI 3.0 definitions can be imported as HTTP APIs".to_owned());
+        return definition;
+    }
+    definition.api = api(root, &mut definition.errors);
+    let schemes = root.pointer("/components/securitySchemes").and_then(Value::as_object);
+    for (name, scheme) in schemes.into_iter().flatten() {
+        if let Some(extension) = extension(scheme, "authorizer") {
+            match authorizer(name, scheme, extension) {
+                Ok(authorizer) => _ = definition.authorizers.insert(name.clone(), authorizer),
+                Err(message) => {
+                    definition.errors.push(format!("components.securitySchemes.{name}: {message}"))
+                }
+            }
+        }
+    }
+    let prefix = prefix(root, base_path);
+    let Some(paths) = root.get("paths").and_then(Value::as_object) else {
+        definition.errors.push("'paths' is missing".to_owned());
+        return definition;
+    };
+    for (path, item) in paths {
+        let Some(item) = item.as_object().filter(|_| path.starts_with('/')) else {
+            if !path.starts_with("x-") {
+                definition.errors.push(format!("paths.{path}: a path starts with '/' and holds methods"));
+            }
+            continue;
+        };
+        for (name, operation) in item {
+            let method = match name.strip_prefix(PREFIX) {
+                Some("any-method") => "ANY".to_owned(),
+                None if METHODS.contains(&name.as_str()) => name.to_uppercase(),
+                _ => {
+                    if name == "trace" {
+                        let message = "API Gateway has no TRACE method; it is left out";
+                        definition.warnings.push(format!("paths.{path}.trace: {message}"));
+                    }
+                    continue;
+                }
+            };
+            let key = match path.as_str() {
+                "/$default" => "$default".to_owned(),
+                path => format!("{method} {prefix}{path}"),
+            };
+            let place = format!("paths.{path}.{name}");
+            self::operation(root, &place, key, operation, &mut definition);
+        }
+    }
+    definition
+}
+
+fn api(root: &Value, errors: &mut Vec<String>) -> Api {
+    let info = |name: &str| text(root.pointer(&format!("/info/{name}")));
+    let mut api = Api {
+        name: info("title"),
+        description: info("description").filter(|text| !text.is_empty()),
+        version: info("version"),
+        ..Api::default()
+    };
+    if let Some(cors) = extension(root, "cors") {
+        match serde_json::from_value(cors.clone()) {
+            Ok(cors) => api.cors_configuration = Some(cors),
+            Err(error) => errors.push(format!("{PREFIX}cors: {error}")),
+        }
+    }
+    let servers = root.get("servers").and_then(Value::as_array).into_iter().flatten();
+    let endpoint = servers.filter_map(|server| extension(server, "endpoint-configuration")).next();
+    let endpoint = endpoint.or_else(|| extension(root, "endpoint-configuration"));
+    api.disable_execute_api_endpoint =
+        endpoint.and_then(|endpoint| endpoint.get("disableExecuteApiEndpoint")).and_then(truth);
+    for tag in root.get("tags").and_then(Value::as_array).into_iter().flatten() {
+        if let (Some(name), Some(value)) = (text(tag.get("name")), extension(tag, "tag-value")) {
+            api.tags.get_or_insert_default().insert(name, text(Some(value)).unwrap_or_default());
+        }
+    }
+    api
+}
+
+/// What stands before every path, from the first server's URL.
+fn prefix(root: &Value, base_path: BasePath) -> String {
+    if base_path == BasePath::Ignore {
+        return String::new();
+    }
+    let Some(server) = root.pointer("/servers/0") else { return String::new() };
+    let mut url = text(server.get("url")).unwrap_or_default();
+    let variables = server.get("variables").and_then(Value::as_object);
+    for (name, variable) in variables.into_iter().flatten() {
+        let value = text(variable.get("default")).unwrap_or_default();
+        url = url.replace(&format!("{{{name}}}"), value.trim_start_matches('/'));
+    }
+    let after_scheme = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let path = after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or_default();
+    let mut segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    if base_path == BasePath::Split && !segments.is_empty() {
+        segments.remove(0);
+    }
+    segments.iter().map(|segment| format!("/{segment}")).collect()
+}
+
+fn operation(root: &Value, place: &str, key: String, operation: &Value, definition: &mut Definition) {
+    for (name, what) in [("requestBody", "request bodies"), ("parameters", "parameters")] {
+        if operation.get(name).is_some() {
+            definition
+                .info
+                .push(format!("{place}: {what} are not checked by HTTP APIs; '{name}' is ignored"));
+        }
+    }
+    let integration = match extension(operation, "integration") {
+        None => {
+            definition.warnings.push(format!("{place}: the route has no integration"));
+            None
+        }
+        Some(extension) => integration_name(root, place, extension, definition),
+    };
+    let mut route = Route {
+        api_key_required: Some(false),
+        authorization_type: Some(AuthorizationType::None),
+        operation_name: text(operation.get("operationId")),
+        route_key: Some(key),
+        ..Route::default()
+    };
+    let mut authorizer = None;
+    let own = operation.get("security").or_else(|| root.get("security")).and_then(Value::as_array);
+    let requirements: Vec<(&String, &Value)> =
+        own.into_iter().flatten().filter_map(Value::as_object).flatten().collect();
+    match requirements.as_slice() {
+        [] => {}
+        [(name, scopes)] => authorizer = secure(root, place, name, scopes, &mut route, definition),
+        _ => {
+            definition.errors.push(format!("{place}: a route can have one security requirement, not several"))
+        }
+    }
+    if extension(operation, "auth")
+        .and_then(|auth| text(auth.get("type")))
+        .is_some_and(|kind| kind == "AWS_IAM")
+    {
+        route.authorization_type = Some(AuthorizationType::AwsIam);
+    }
+    definition.routes.push((route, integration, authorizer));
+}
+
+/// Puts a security scheme in front of a route; gives the name of its authorizer.
+fn secure(
+    root: &Value,
+    place: &str,
+    name: &str,
+    scopes: &Value,
+    route: &mut Route,
+    definition: &mut Definition,
+) -> Option<String> {
+    if let Some(authorizer) = definition.authorizers.get(name) {
+        let jwt = authorizer.authorizer_type == Some(AuthorizerType::Jwt);
+        route.authorization_type = Some(if jwt { AuthorizationType::Jwt } else { AuthorizationType::Custom });
+        let scopes: Vec<String> =
+            scopes.as_array().into_iter().flatten().filter_map(|scope| text(Some(scope))).collect();
+        route.authorization_scopes = Some(scopes).filter(|scopes| jwt && !scopes.is_empty());
+        return Some(name.to_owned());
+    }
+    let scheme = root.pointer("/components/securitySchemes").and_then(|schemes| schemes.get(name));
+    match scheme {
+        None => definition.errors.push(format!("{place}: the security scheme '{name}' is not defined")),
+        Some(scheme) if text(extension(scheme, "authtype")).as_deref() == Some("awsSigv4") => {
+            route.authorization_type = Some(AuthorizationType::AwsIam);
+        }
+        // Left out it would leave the route open, which nobody who writes `security` means.
+        Some(_) => definition.errors.push(format!(
+            "{place}: the security scheme '{name}' has no {PREFIX}authorizer that could check it"
+        )),
+    }
+    None
+}
+
+/// The name that an integration goes by: its component's, or the place of one that is used once.
+fn integration_name(
+    root: &Value,
+    place: &str,
+    extension: &Value,
+    definition: &mut Definition,
+) -> Option<String> {
+    let (name, shape) = match text(extension.get("$ref")) {
+        None => (place.to_owned(), extension),
+        Some(reference) => {
+            let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
+            match target {
+                Some(target) => (reference, target),
+                None => {
+                    definition.errors.push(format!("{place}: the reference '{reference}' points to nothing"));
+                    return None;
+                }
+            }
+        }
+    };
+    if definition.integrations.contains_key(&name) {
+        return Some(name);
+    }
+    match integration(shape) {
+        Ok(integration) => _ = definition.integrations.insert(name.clone(), integration),
+        Err(message) => {
+            definition.warnings.push(format!("{place}: {message}"));
+            return None;
+        }
+    }
+    Some(name)
+}
+
+fn integration(shape: &Value) -> Result<Integration, String> {
+    let Some(members) = shape.as_object() else { return Err("an integration is an object".to_owned()) };
+    let kind = text(members.get("type")).unwrap_or_default().to_ascii_uppercase();
+    if !matches!(kind.as_str(), "AWS_PROXY" | "HTTP_PROXY") {
+        return Err(format!(
+            "HTTP APIs have Lambda proxy and HTTP proxy integrations only; the one of type {kind} is left out"
+        ));
+    }
+    // Names of the extension, and of the members of an integration.
+    const NAMES: [(&str, &str); 12] = [
+        ("uri", "integrationUri"),
+        ("httpMethod", "integrationMethod"),
+        ("payloadFormatVersion", "payloadFormatVersion"),
+        ("connectionType", "connectionType"),
+        ("connectionId", "connectionId"),
+        ("credentials", "credentialsArn"),
+        ("description", "description"),
+        ("integrationSubtype", "integrationSubtype"),
+        ("timeoutInMillis", "timeoutInMillis"),
+        ("requestParameters", "requestParameters"),
+        ("responseParameters", "responseParameters"),
+        ("tlsConfig", "tlsConfig"),
+    ];
+    let mut converted = Map::from_iter([("integrationType".to_owned(), Value::String(kind.clone()))]);
+    for (from, to) in NAMES {
+        let Some(value) = members.get(from) else { continue };
+        let value = match (from, value) {
+            // A version is often written as a number.
+            ("payloadFormatVersion", Value::Number(number)) => Value::String(match number.as_f64() {
+                Some(version) => format!("{version:.1}"),
+                None => number.to_string(),
+            }),
+            ("httpMethod", value) => text(Some(value)).unwrap_or_default().to_ascii_uppercase().into(),
+            (_, value) => value.clone(),
+        };
+        converted.insert(to.to_owned(), value);
+    }
+    let mut integration: Integration = serde_json::from_value(Value::Object(converted))
+        .map_err(|error| format!("the integration: {error}"))?;
+    let is_http = integration.integration_type == Some(IntegrationType::HttpProxy);
+    let version = if is_http || integration.integration_subtype.is_some() { "1.0" } else { "2.0" };
+    integration.payload_format_version.get_or_insert_with(|| version.to_owned());
+    if is_http {
+        integration.integration_method.get_or_insert_with(|| "ANY".to_owned());
+    }
+    Ok(integration)
+}
+
+fn authorizer(name: &str, scheme: &Value, extension: &Value) -> Result<Authorizer, String> {
+    let member = |name: &str| text(extension.get(name));
+    let kind = match member("type").as_deref() {
+        Some("jwt") => AuthorizerType::Jwt,
+        Some("request") => AuthorizerType::Request,
+        other => return Err(format!("an authorizer is of type jwt or request, not {other:?}")),
+    };
+    let sources = match extension.get("identitySource") {
+        Some(Value::Array(sources)) => sources.iter().filter_map(|source| text(Some(source))).collect(),
+        other => {
+            let list = text(other).unwrap_or_default();
+            list.split(',').map(str::trim).filter(|source| !source.is_empty()).map(str::to_owned).collect()
+        }
+    };
+    let mut sources: Vec<String> = sources;
+    // OpenAPI says where a key is found, if the extension does not.
+    if let (true, Some("header"), Some(header)) = (
+        sources.is_empty() && kind == AuthorizerType::Request,
+        text(scheme.get("in")).as_deref(),
+        text(scheme.get("name")),
+    ) {
+        sources.push(format!("$request.header.{header}"));
+    }
+    if sources.is_empty() && kind == AuthorizerType::Jwt {
+        sources.push("$request.header.Authorization".to_owned());
+    }
+    let jwt = extension.get("jwtConfiguration").map(|jwt| {
+        let audience = match jwt.get("audience") {
+            Some(Value::Array(audience)) => audience.iter().filter_map(|one| text(Some(one))).collect(),
+            other => text(other).into_iter().collect(),
+        };
+        JWTConfiguration { audience: Some(audience), issuer: text(jwt.get("issuer")) }
+    });
+    let ttl = extension.get("authorizerResultTtlInSeconds").and_then(Value::as_i64);
+    Ok(Authorizer {
+        authorizer_type: Some(kind),
+        name: Some(name.to_owned()),
+        identity_source: Some(sources),
+        jwt_configuration: jwt,
+        authorizer_uri: member("authorizerUri"),
+        authorizer_credentials_arn: member("authorizerCredentials"),
+        authorizer_payload_format_version: match extension.get("authorizerPayloadFormatVersion") {
+            Some(Value::Number(number)) => number.as_f64().map(|version| format!("{version:.1}")),
+            other => text(other),
+        },
+        authorizer_result_ttl_in_seconds: ttl.and_then(|ttl| i32::try_from(ttl).ok()),
+        enable_simple_responses: extension.get("enableSimpleResponses").and_then(truth),
+        ..Authorizer::default()
+    })
+}
+
+fn extension<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    value.get(format!("{PREFIX}{name}"))
+}
+
+/// A scalar as text, whatever type it was written as.
+fn text(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn truth(value: &Value) -> Option<bool> {
+    value.as_bool().or_else(|| value.as_str().map(|text| text.eq_ignore_ascii_case("true")))
+}

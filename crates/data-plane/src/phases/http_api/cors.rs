@@ -1,0 +1,43 @@
+//! CORS as the API configures it: the gateway answers preflights, and its headers take the place of a backend's.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use stagedoor_http::{Body, Headers, ResponseHead};
+
+use crate::exchange::Exchange;
+use crate::plan::http_api::cors::Cors;
+
+/// Whether this is a browser that asks whether it may send a request.
+#[must_use]
+pub fn is_preflight(exchange: &Exchange<'_>) -> bool {
+    let headers = &exchange.head.headers;
+    exchange.head.method == Method::OPTIONS
+        && headers.contains("origin")
+        && headers.contains("access-control-request-method")
+}
+
+/// The answer to a preflight. An origin that is not allowed is told nothing, which makes the browser refuse.
+#[must_use]
+pub fn answer_preflight(exchange: &Exchange<'_>, cors: &Cors) -> (ResponseHead, Body) {
+    let mut headers = Headers::with_capacity(8);
+    let origin = exchange.head.headers.get("origin").and_then(|origin| cors.allowed_origin(origin));
+    add(&mut headers, origin, &cors.preflight);
+    (ResponseHead { status: StatusCode::NO_CONTENT, headers }, Body::Empty)
+}
+
+/// Replaces a backend's CORS headers by the API's own. `origin` is the request's.
+pub fn apply(headers: &mut Headers, origin: Option<&Bytes>, cors: &Cors) {
+    const PREFIX: &[u8] = b"access-control-";
+    headers.retain(|header| {
+        !header.name.get(..PREFIX.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PREFIX))
+    });
+    add(headers, origin.and_then(|origin| cors.allowed_origin(origin)), &cors.actual);
+}
+
+fn add(headers: &mut Headers, origin: Option<Bytes>, others: &[(&'static str, Bytes)]) {
+    let Some(origin) = origin else { return };
+    headers.append("access-control-allow-origin", origin);
+    for (name, value) in others {
+        headers.append(*name, value.clone());
+    }
+}

@@ -1,0 +1,125 @@
+//! Where AWS's services are, and who the gateway is to them: what service integrations of all kinds of APIs share.
+//!
+//! A service is asked at the endpoint that is configured for it, as AWS's own tools configure it
+//! (`AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL`), or else at AWS.
+
+use std::collections::BTreeMap;
+
+use stagedoor_sigv4::Credential;
+
+use crate::upstream::Upstream;
+
+/// The services of AWS that integrations may call.
+#[derive(Clone, Debug, Default)]
+pub struct AwsServices {
+    /// Endpoints by service, named as AWS names them in variables: `SQS`, `EVENTBRIDGE`, `KINESIS`, `SFN`, `APPCONFIG`.
+    pub endpoints: BTreeMap<String, String>,
+    /// The endpoint of services that have none of their own there.
+    pub endpoint: Option<String>,
+    /// What requests are signed with.
+    pub credential: Option<Credential>,
+}
+
+/// A service in a region, found at deployment.
+#[derive(Clone, Debug)]
+pub struct AwsService {
+    /// Where it is.
+    pub upstream: Upstream,
+    /// What stands before every path there; empty or without a slash at its end.
+    pub path: Box<str>,
+    /// The name that signatures are scoped to.
+    pub signing_name: &'static str,
+    /// The region that signatures are scoped to.
+    pub region: Box<str>,
+    /// What requests are signed with.
+    pub credential: Credential,
+}
+
+impl AwsServices {
+    /// Reads the variables that AWS's own tools read.
+    #[must_use]
+    pub fn from_environment(variables: impl Iterator<Item = (String, String)>) -> Self {
+        let mut services = Self::default();
+        let (mut id, mut secret, mut token) = (None, None, None);
+        for (name, value) in variables.filter(|(_, value)| !value.is_empty()) {
+            match name.as_str() {
+                "AWS_ACCESS_KEY_ID" => id = Some(value),
+                "AWS_SECRET_ACCESS_KEY" => secret = Some(value),
+                "AWS_SESSION_TOKEN" => token = Some(value),
+                "AWS_ENDPOINT_URL" => services.endpoint = Some(value),
+                name => {
+                    if let Some(service) = name.strip_prefix("AWS_ENDPOINT_URL_") {
+                        services.endpoints.insert(service.to_owned(), value);
+                    }
+                }
+            }
+        }
+        if let (Some(access_key_id), Some(secret_access_key)) = (id, secret) {
+            services.credential = Some(Credential { access_key_id, secret_access_key, session_token: token });
+        }
+        services
+    }
+
+    /// Finds a service. `name` is its name in variables, `host` the first label of its name at AWS.
+    ///
+    /// # Errors
+    /// A sentence if the endpoint is no URL, or if it is AWS and there are no keys to sign with.
+    pub fn find(
+        &self,
+        name: &str,
+        host: &str,
+        signing_name: &'static str,
+        region: &str,
+    ) -> Result<AwsService, String> {
+        let configured = self.endpoints.get(name).or(self.endpoint.as_ref());
+        let credential = match (&self.credential, configured) {
+            (Some(credential), _) => credential.clone(),
+            // What stands in for AWS takes any key.
+            (None, Some(_)) => Credential {
+                access_key_id: "test".to_owned(),
+                secret_access_key: "test".to_owned(),
+                session_token: None,
+            },
+            (None, None) => {
+                return Err(format!(
+                    "calls to AWS's {host} have to be signed: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+                     AWS_ENDPOINT_URL_{name} to call something else"
+                ));
+            }
+        };
+        let at_aws = format!("https://{host}.{region}.amazonaws.com");
+        let (upstream, path) = Upstream::parse(configured.unwrap_or(&at_aws))
+            .map_err(|error| format!("AWS_ENDPOINT_URL_{name}: {error}"))?;
+        let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        Ok(AwsService { upstream, path: path.into(), signing_name, region: region.into(), credential })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints() {
+        let check = |variables: &[(&str, &str)], expected: Result<(&str, &str, &str), &str>| {
+            let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let found = AwsServices::from_environment(owned).find("SQS", "sqs", "sqs", "eu-west-1");
+            let found = found
+                .as_ref()
+                .map(|it| (&*it.upstream.authority, &*it.path, it.credential.access_key_id.as_str()));
+            match (found, expected) {
+                (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
+                (found, expected) => assert_eq!(found.ok(), expected.ok(), "{variables:?}"),
+            }
+        };
+        let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        check(&keys, Ok(("sqs.eu-west-1.amazonaws.com", "", "a")));
+        check(&[("AWS_ENDPOINT_URL", "http://x:1/y/")], Ok(("x:1", "/y", "test")));
+        check(
+            &[("AWS_ENDPOINT_URL", "http://x"), ("AWS_ENDPOINT_URL_SQS", "http://z")],
+            Ok(("z", "", "test")),
+        );
+        check(&[("AWS_ENDPOINT_URL_KINESIS", "http://x")], Err("AWS_ACCESS_KEY_ID"));
+        check(&[("AWS_ENDPOINT_URL_SQS", "x")], Err("AWS_ENDPOINT_URL_SQS"));
+    }
+}

@@ -1,0 +1,322 @@
+//! HTTP APIs, compiled to the same plans as REST APIs: each route is a resource with one method.
+
+pub mod cors;
+pub mod parameters;
+pub mod router;
+pub mod services;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use stagedoor_shapes::apigateway::{ApiKeySourceType as ApiKeySource, EndpointType};
+use stagedoor_shapes::apigatewayv2::{
+    AuthorizationType, ConnectionType, Integration as Shape, IntegrationType, Route as RouteShape,
+    RouteSettings, Stage,
+};
+use stagedoor_shapes::snapshot::ApiSnapshot;
+
+use super::integration::{HttpEndpoint, Integration, LambdaFunction, LambdaSource};
+use super::mapping::Source;
+use super::media_types::MediaTypes;
+use super::uri::{UriTemplate, lambda_function, replace_stage_variables};
+use super::{CompileSettings, MethodPlan, Plan, PlanError, ResourcePlan, compile_access_log};
+use crate::gateway_response::GatewayResponses;
+use crate::logs::access::AccessLog;
+use crate::metrics::Labels;
+use crate::phase::Phase;
+use crate::pipeline;
+use cors::Cors;
+use parameters::{ByStatus, RequestParameters, ResponseParameters};
+use router::Router;
+use services::ServiceIntegration;
+
+/// The longest time of an integration, and the time when none is set, in milliseconds.
+const TIMEOUT_MS_MAX: i32 = 30_000;
+
+/// The stage that is served at the root.
+pub const DEFAULT_STAGE: &str = "$default";
+
+/// What a plan of an HTTP API has beside what all plans have.
+#[derive(Debug)]
+pub struct HttpApi {
+    /// Finds routes.
+    pub router: Router,
+    /// What browsers of other origins may do, if the API says so.
+    pub cors: Option<Cors>,
+    /// Whether the stage's name is no part of its paths.
+    pub at_root: bool,
+}
+
+/// What a method of an HTTP API changes in requests and answers.
+#[derive(Debug, Default)]
+pub struct Parameters {
+    /// In requests.
+    pub request: Option<Box<RequestParameters>>,
+    /// In answers, by status.
+    pub response: ByStatus,
+}
+
+/// `AWS_PROXY` with a Lambda function.
+#[derive(Debug)]
+pub struct FunctionIntegration {
+    /// The function.
+    pub function: LambdaFunction,
+    /// Whether its events and answers are in format 2.0.
+    pub version_2: bool,
+}
+
+/// `HTTP_PROXY`.
+#[derive(Debug)]
+pub struct BackendIntegration {
+    /// The backend.
+    pub endpoint: HttpEndpoint,
+}
+
+/// Compiles a stage of an HTTP API.
+///
+/// # Errors
+/// Everything that cannot be served, not just the first.
+pub fn compile(
+    snapshot: &ApiSnapshot,
+    stage: &Stage,
+    settings: &CompileSettings,
+) -> Result<Plan, Vec<PlanError>> {
+    let mut errors = Vec::new();
+    let variables = stage.stage_variables.clone().unwrap_or_default();
+    refuse_what_is_not_built(stage, &mut errors);
+    let integrations: BTreeMap<&str, &Shape> = snapshot
+        .integrations
+        .iter()
+        .filter_map(|shape| Some((shape.integration_id.as_deref()?, shape)))
+        .collect();
+    let source_arn = format!(
+        "arn:aws:execute-api:{}:{}:{}/{}/",
+        settings.region,
+        settings.account_id,
+        snapshot.api.api_id.as_deref().unwrap_or_default(),
+        stage.stage_name.as_deref().unwrap_or_default(),
+    );
+    let labels = Labels {
+        api_name: snapshot.api.name.clone().unwrap_or_default(),
+        api_id: snapshot.api.api_id.clone().unwrap_or_default(),
+        stage: stage.stage_name.clone().unwrap_or_default(),
+        method: None,
+    };
+    let counted = |key: &str| {
+        let own = stage.route_settings.as_ref().and_then(|settings| settings.get(key));
+        let settings = own.or(stage.default_route_settings.as_ref());
+        settings.and_then(|settings| settings.detailed_metrics_enabled) == Some(true)
+    };
+    let scope = Scope { variables: &variables, settings, source_arn };
+    let mut router = Router::default();
+    let mut resources = Vec::with_capacity(snapshot.routes.len());
+    for route in &snapshot.routes {
+        let key = route.route_key.as_deref().unwrap_or_default();
+        refuse_access(route, key, &mut errors);
+        // A route that has no integration yet serves nothing.
+        let Some(target) = &route.target else { continue };
+        let id = target.strip_prefix("integrations/").unwrap_or_default();
+        let Some(shape) = integrations.get(id) else {
+            errors.push(PlanError::new(key, format!("there is no integration {id:?}")));
+            continue;
+        };
+        let names = match router.add(key, resources.len()) {
+            Ok(names) => names,
+            Err(message) => {
+                errors.push(PlanError::new(key, message));
+                continue;
+            }
+        };
+        let path = key.split_once(' ').map_or(key, |(_, path)| path);
+        match scope.method(shape, path, &names) {
+            Ok(mut method) => {
+                let (verb, path) = key.split_once(' ').unwrap_or((key, ""));
+                let named = Some((verb.to_owned(), path.to_owned()));
+                let series = || settings.metrics.series(Labels { method: named, ..labels.clone() });
+                method.metrics = counted(key).then(series);
+                resources.push(ResourcePlan {
+                    id: route.route_id.as_deref().unwrap_or_default().into(),
+                    path: path.into(),
+                    route_key: key.into(),
+                    parameters: names,
+                    methods: Vec::new(),
+                    any: Some(method),
+                });
+            }
+            Err(message) => {
+                errors.push(PlanError::new(key, message));
+                // The number is taken, whatever stands behind it.
+                resources.push(ResourcePlan::default());
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let api = &snapshot.api;
+    let api_id = api.api_id.as_deref().unwrap_or_default();
+    let stage_name = stage.stage_name.as_deref().unwrap_or_default();
+    let uses_headers = |plan: &ResourcePlan| {
+        let parameters = plan.any.as_ref().and_then(|method| method.http_parameters.as_ref());
+        parameters.is_some_and(|parameters| {
+            parameters.response.iter().any(|(_, response)| {
+                let mut values =
+                    response.headers.iter().map(|mapping| &mapping.value).chain(&response.status);
+                values.any(|value| value.needs_request_headers())
+            })
+        })
+    };
+    let log = stage.access_log_settings.as_ref();
+    let access_log = compile_access_log(
+        log.and_then(|log| log.format.as_deref()),
+        log.and_then(|log| log.destination_arn.as_deref()),
+        settings,
+    );
+    let keeps_request_headers = resources.iter().any(uses_headers)
+        || access_log.as_ref().is_some_and(AccessLog::uses_request_headers);
+    let http = HttpApi {
+        router,
+        cors: api.cors_configuration.as_ref().map(Cors::compile),
+        at_root: stage_name == DEFAULT_STAGE,
+    };
+    Ok(Plan {
+        api_id: api_id.into(),
+        api_id_header: Bytes::from(api_id.to_owned()),
+        user_agent: Bytes::from(format!("AmazonAPIGateway_{api_id}")),
+        stage: stage_name.into(),
+        deployment_id: stage.deployment_id.as_deref().unwrap_or_default().into(),
+        account_id: settings.account_id.as_str().into(),
+        region: settings.region.as_str().into(),
+        web_acl_arn: None,
+        resource_policy: None,
+        client_tls: None,
+        api_key_source: ApiKeySource::Header,
+        cache: None,
+        compression_bytes_min: None,
+        access_log,
+        metrics: settings.metrics.series(labels),
+        endpoint_type: EndpointType::Regional,
+        binary_media_types: MediaTypes::new(&[]),
+        keeps_request_headers,
+        is_canary: None,
+        canary: None,
+        variables,
+        gateway_responses: GatewayResponses::compile(&[], &BTreeMap::new(), &mut Vec::new()),
+        router: super::Router::default(),
+        resources,
+        http_api: Some(Box::new(http)),
+    })
+}
+
+/// What the routes of a stage are compiled with.
+struct Scope<'a> {
+    variables: &'a BTreeMap<String, String>,
+    settings: &'a CompileSettings,
+    /// What functions know the stage's routes by, up to the method.
+    source_arn: String,
+}
+
+impl Scope<'_> {
+    fn method(&self, shape: &Shape, path: &str, names: &[Box<str>]) -> Result<MethodPlan, String> {
+        let variables = self.variables;
+        let integration = self.integration(shape, path, names)?;
+        let parameters = Parameters {
+            request: match shape.integration_subtype {
+                // They are the service's own, see the integration.
+                Some(_) => None,
+                None => RequestParameters::compile(shape.request_parameters.as_ref(), variables)?,
+            },
+            response: ResponseParameters::compile(shape.response_parameters.as_ref(), variables)?,
+        };
+        let needed = |phase: &Phase| match phase {
+            Phase::RequestParameters => parameters.request.is_some(),
+            Phase::ResponseParameters => !parameters.response.is_empty(),
+            _ => *phase == Phase::Integration,
+        };
+        let phases = pipeline::HTTP.iter().copied().filter(needed).collect();
+        let unchanged = parameters.request.is_none() && parameters.response.is_empty();
+        let http_parameters = (!unchanged).then(|| Box::new(parameters));
+        Ok(MethodPlan { phases, integration, http_parameters, ..MethodPlan::default() })
+    }
+
+    fn integration(&self, shape: &Shape, path: &str, names: &[Box<str>]) -> Result<Integration, String> {
+        let variables = self.variables;
+        if shape.connection_type == Some(ConnectionType::VpcLink) {
+            return Err("VPC links are not supported yet; use connectionType INTERNET".to_owned());
+        }
+        let milliseconds = shape.timeout_in_millis.filter(|&value| value > 0).unwrap_or(TIMEOUT_MS_MAX);
+        let timeout = Duration::from_millis(milliseconds.unsigned_abs().into());
+        if let Some(subtype) = shape.integration_subtype.as_deref() {
+            let service = ServiceIntegration::compile(subtype, shape, variables, self.settings, timeout)?;
+            return Ok(Integration::HttpApiService(Box::new(service)));
+        }
+        let (uri, missing) =
+            replace_stage_variables(shape.integration_uri.as_deref().unwrap_or_default(), variables);
+        if missing {
+            return Ok(Integration::Broken("the stage lacks a variable that the integration's URI names"));
+        }
+        match shape.integration_type {
+            Some(IntegrationType::AwsProxy) => {
+                let by_role = shape.credentials_arn.as_deref().is_some_and(|role| !role.is_empty());
+                let source = (!by_role).then(|| LambdaSource {
+                    before_method: self.source_arn.as_str().into(),
+                    path: path.into(),
+                });
+                let function = LambdaFunction { arn: function_arn(&uri)?, source, streams: false, timeout };
+                let version_2 = shape.payload_format_version.as_deref() == Some("2.0");
+                Ok(Integration::HttpApiFunction(Box::new(FunctionIntegration { function, version_2 })))
+            }
+            Some(IntegrationType::HttpProxy) => {
+                let sources: BTreeMap<&str, Source> =
+                    names.iter().map(|name| (&**name, Source::Path(Arc::from(&**name)))).collect();
+                let uri = UriTemplate::parse(&uri, &sources)?;
+                let method = match shape.integration_method.as_deref() {
+                    None | Some("ANY" | "") => None,
+                    Some(name) => Some(
+                        Method::from_bytes(name.as_bytes())
+                            .map_err(|_| format!("{name:?} is no HTTP method"))?,
+                    ),
+                };
+                let endpoint = HttpEndpoint { uri, backends: None, method, timeout };
+                Ok(Integration::HttpApiBackend(Box::new(BackendIntegration { endpoint })))
+            }
+            _ => Err("HTTP APIs have AWS_PROXY and HTTP_PROXY integrations only".to_owned()),
+        }
+    }
+}
+
+/// The function that a URI names: its own ARN, or the one of its invocation through API Gateway.
+fn function_arn(uri: &str) -> Result<Arc<str>, String> {
+    let is_function = uri.split(':').nth(2) == Some("lambda") && uri.split(':').nth(5) == Some("function");
+    if is_function { Ok(Arc::from(uri)) } else { lambda_function(uri) }
+}
+
+fn refuse_access(route: &RouteShape, key: &str, errors: &mut Vec<PlanError>) {
+    let kind = route.authorization_type.unwrap_or(AuthorizationType::None);
+    if kind != AuthorizationType::None {
+        let message = format!(
+            "authorization type {kind} is not supported yet; the route would be open. Set it to NONE to serve it"
+        );
+        errors.push(PlanError::new(key, message));
+    }
+}
+
+fn refuse_what_is_not_built(stage: &Stage, errors: &mut Vec<PlanError>) {
+    let name = format!("stage {}", stage.stage_name.as_deref().unwrap_or_default());
+    let mut refuse = |place: &str, settings: &RouteSettings| {
+        if settings.throttling_rate_limit.is_some() || settings.throttling_burst_limit.is_some() {
+            let message =
+                "throttling is not supported yet; remove throttlingRateLimit and throttlingBurstLimit";
+            errors.push(PlanError::new(place, message));
+        }
+    };
+    if let Some(settings) = &stage.default_route_settings {
+        refuse(&name, settings);
+    }
+    for (key, settings) in stage.route_settings.iter().flatten() {
+        refuse(&format!("{name}, route {key}"), settings);
+    }
+}
