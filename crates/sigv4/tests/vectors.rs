@@ -108,7 +108,7 @@ fn what_does_not_hold_is_refused_in_aws_words() {
     let early = Expected { now: signed_at() - Duration::seconds(301), ..expected };
     assert!(says(&early).starts_with("Signature not yet current: 20150830T123600Z is still later than"));
     let elsewhere = Expected { region: Some("eu-west-1"), ..expected };
-    assert_eq!(says(&elsewhere), "Credential should be scoped to a valid region, not 'XX'. ");
+    assert_eq!(says(&elsewhere), "Credential should be scoped to a valid region, not 'us-east-1'. ");
     let service = Expected { service: "execute-api", ..expected };
     assert_eq!(says(&service), "Credential should be scoped to correct service: 'execute-api'. ");
 }
