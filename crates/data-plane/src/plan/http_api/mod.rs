@@ -184,6 +184,9 @@ pub fn compile(
     };
     Ok(Plan {
         api_id: api_id.into(),
+        api_name: api.name.clone().unwrap_or_default().into(),
+        // AWS has no tracing of HTTP APIs.
+        is_traced: false,
         api_id_header: Bytes::from(api_id.to_owned()),
         user_agent: Bytes::from(format!("AmazonAPIGateway_{api_id}")),
         stage: stage_name.into(),
