@@ -67,12 +67,17 @@ impl ControlPlane {
 
 #[cfg(test)]
 mod tests {
+    use stagedoor_shapes::apigateway::EndpointConfiguration;
+
     use super::*;
 
     #[test]
     fn only_what_is_set_is_refused() {
         assert_eq!(unsupported(&RestApi::default()), [""; 0]);
-        let api = RestApi { endpoint_access_mode: Some(EndpointAccessMode::Strict), ..RestApi::default() };
-        assert_eq!(unsupported(&api), ["endpointAccessMode: STRICT is not supported yet"]);
+        let types = Some(vec![EndpointType::Private]);
+        let endpoint_configuration =
+            Some(EndpointConfiguration { types, ..EndpointConfiguration::default() });
+        let api = RestApi { endpoint_configuration, ..RestApi::default() };
+        assert_eq!(unsupported(&api), ["Private REST API doesn't have a resource policy attached to it"]);
     }
 }

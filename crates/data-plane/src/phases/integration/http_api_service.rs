@@ -202,7 +202,7 @@ mod tests {
         check(
             "SendMessage",
             json!({"QueueUrl": "http://q/1", "MessageBody": {"a": 1}}),
-            "Action=SendMessage&Version=2012-11-05&MessageBody=%7B%22a%22%3A1%7D&QueueUrl=http%3A%2F%2Fq%2F1",
+            "Action=SendMessage&Version=2012-11-05&QueueUrl=http%3A%2F%2Fq%2F1&MessageBody=%7B%22a%22%3A1%7D",
         );
         check(
             "SendMessage",

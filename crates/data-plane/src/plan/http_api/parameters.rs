@@ -189,7 +189,7 @@ fn text_of(value: Json) -> String {
 fn reference(name: &str, variables: &BTreeMap<String, String>) -> Result<Option<Part>, String> {
     let json_path = |path: &str| {
         let wrong = || format!("Invalid mapping expression specified: ${name}");
-        if path.contains("..") || path.contains("[?") {
+        if path.starts_with('.') || path.contains("..") || path.contains("[?") {
             return Err(wrong());
         }
         JsonPath::parse(&format!("$.{path}")).map(Arc::new).map_err(|error| format!("{}: {error}", wrong()))
