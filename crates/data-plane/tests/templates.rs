@@ -224,7 +224,9 @@ fn headers_are_dropped_and_remapped() {
         &json!({}),
         |event| Ok(bytes::Bytes::copy_from_slice(event)),
     );
-    let sent: Vec<_> = dropped.iter().chain(&kept).map(|name| format!("{name}: sent")).collect();
+    // A coding that is not known would be refused before anything sees it.
+    let value = |name: &str| if name == "Content-Encoding" { "identity" } else { "sent" };
+    let sent: Vec<_> = dropped.iter().chain(&kept).map(|name| format!("{name}: {}", value(name))).collect();
     let response = api.send(&format!("GET /x\n{}", sent.join("\n")), b"");
     assert_eq!(response.status, 200, "{}", response.text());
     let seen = response.json();
@@ -232,7 +234,7 @@ fn headers_are_dropped_and_remapped() {
         assert_eq!(seen[name], "", "{name}");
     }
     for name in kept.iter().chain(&["Expect-Not"]) {
-        assert_eq!(seen[name], "sent", "{name}");
+        assert_eq!(seen[name], value(name), "{name}");
     }
     for name in remapped {
         let expected = format!("mapped {name}");

@@ -175,7 +175,7 @@ async fn what_cannot_be_is_refused() {
     check(&api, line, with("MemorySize", json!(64)), 400).await;
     check(&api, line, with("Runtime", json!("java21")), 400).await;
     check(&api, line, with("FunctionName", json!("a b")), 400).await;
-    check(&api, line, with("Layers", json!(["arn:aws:lambda:us-east-1:0:layer:l:1"])), 501).await;
+    check(&api, line, with("Layers", json!(["arn:aws:lambda:us-east-1:0:layer:l:1"])), 400).await;
     check(&api, line, with("Environment", json!({"Variables": {"AWS_REGION": "x"}})), 400).await;
     check(&api, line, with("Code", json!({"ZipFile": "bm8gemlw"})), 400).await;
     check(&api, line, with("Code", json!({"ZipFile": zip(&[("../out.js", "")])})), 400).await;
