@@ -1,9 +1,12 @@
 """Fixtures: gateways that start in milliseconds, so that nearly every test has its own."""
 
 import shutil
+import subprocess
 
+import boto3
 import pytest
-from harness import KEYS, Gateway
+import requests
+from harness import KEYS, REGION, ROOT, Gateway, eventually, free_port
 from origin import EchoServer, RawOrigin
 
 _open = []  # gateways of the running test, whose logs are shown when it fails
@@ -76,3 +79,27 @@ def raw_origin():
     yield make
     for origin in made:
         origin.close()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory):
+    """The address of moto's server, which stands in for AWS."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("moto") / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [str(ROOT / ".venv/bin/moto_server"), "-H", "127.0.0.1", "-p", str(port)], stdout=out, stderr=out
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        eventually(lambda: requests.get(url + "/moto-api/data.json", timeout=5).ok, 60, "moto's server")
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def aws(moto):
+    """Clients of moto's server: aws("sqs")."""
+    return lambda service: boto3.client(service, endpoint_url=moto, region_name=REGION)

@@ -2,39 +2,13 @@
 
 import json
 import os
-import subprocess
 import time
 
-import boto3
 import pytest
-import requests
-from harness import REGION, ROOT, body_json, eventually, free_port
+from harness import REGION, body_json, eventually
 from test_http_api_traffic import HttpApi
 
 ROLE = "arn:aws:iam::000000000000:role/gateway"
-
-
-@pytest.fixture(scope="module")
-def moto(tmp_path_factory):
-    """The address of moto's server."""
-    port = free_port()
-    log = tmp_path_factory.mktemp("moto") / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [str(ROOT / ".venv/bin/moto_server"), "-H", "127.0.0.1", "-p", str(port)], stdout=out, stderr=out
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        eventually(lambda: requests.get(url + "/moto-api/data.json", timeout=5).ok, 60, "moto's server")
-        yield url
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def aws(moto):
-    return lambda service: boto3.client(service, endpoint_url=moto, region_name=REGION)
 
 
 @pytest.fixture

@@ -228,7 +228,14 @@ fn check_target(integration: &mut Integration, kind: IntegrationType) -> Result<
                 return bad_request("Connection ID must be specified for VPC_LINK connection type");
             }
         }
-        IntegrationType::Aws | IntegrationType::AwsProxy => check_aws_uri(uri, kind)?,
+        IntegrationType::Aws | IntegrationType::AwsProxy => {
+            check_aws_uri(uri, kind)?;
+            // Functions have policies of their own, which may let the gateway in without a role.
+            let is_function = uri.split(':').nth(4) == Some("lambda");
+            if !is_function && integration.credentials.as_deref().is_none_or(str::is_empty) {
+                return bad_request("Role ARN must be specified for AWS integrations");
+            }
+        }
         IntegrationType::Mock => {}
     }
     if integration.response_transfer_mode == Some(ResponseTransferMode::Stream)

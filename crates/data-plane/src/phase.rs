@@ -70,7 +70,9 @@ impl Phase {
         integration: &Integration,
     ) -> Vec<Self> {
         let transforms = match integration {
-            Integration::Mock(_) | Integration::Http(_) | Integration::Lambda(_) => true,
+            Integration::Mock(_) | Integration::Http(_) | Integration::Lambda(_) | Integration::Aws(_) => {
+                true
+            }
             Integration::HttpProxy(_)
             | Integration::LambdaProxy(_)
             | Integration::HttpApiBackend(_)

@@ -170,6 +170,7 @@ fn subsegment(exchange: &Exchange<'_>, began: SystemTime, latency: Duration) -> 
     let (name, namespace) = match exchange.method().map(|method| &method.integration) {
         Some(Integration::Http(http)) => (&*http.endpoint.uri.upstream.authority, "remote"),
         Some(Integration::HttpProxy(proxy)) => (&*proxy.endpoint.uri.upstream.authority, "remote"),
+        Some(Integration::Aws(service)) => (&*service.service.signing_name, "aws"),
         _ => ("Lambda", "aws"),
     };
     let mut subsegment = json!({

@@ -241,7 +241,8 @@ pub(crate) fn map<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>) -> String
 pub(crate) fn headers<'h>(headers: impl Iterator<Item = &'h Header>) -> String {
     let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = headers
         .map(|header| {
-            let is_secret = header.is("authorization") || header.is("x-api-key");
+            let secrets = ["authorization", "x-api-key", "x-amz-security-token"];
+            let is_secret = secrets.iter().any(|secret| header.is(secret));
             let value = header.value_str();
             let value = if is_secret { Cow::Owned(hidden(&value)) } else { value };
             (header.name_str().into(), value)

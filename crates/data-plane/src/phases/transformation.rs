@@ -207,6 +207,7 @@ fn request_of<'a>(exchange: &Exchange<'a>) -> Option<&'a RequestTransformation> 
         Integration::Mock(mock) => Some(&mock.request),
         Integration::Http(http) => Some(&http.request),
         Integration::Lambda(lambda) => Some(&lambda.request),
+        Integration::Aws(service) => Some(&service.request),
         Integration::HttpProxy(_)
         | Integration::LambdaProxy(_)
         | Integration::HttpApiBackend(_)
@@ -221,6 +222,7 @@ fn response_of<'a>(exchange: &Exchange<'a>) -> Option<&'a ResponseTransformation
         Integration::Mock(mock) => Some(&mock.responses),
         Integration::Http(http) => Some(&http.responses),
         Integration::Lambda(lambda) => Some(&lambda.responses),
+        Integration::Aws(service) => Some(&service.responses),
         Integration::HttpProxy(_)
         | Integration::LambdaProxy(_)
         | Integration::HttpApiBackend(_)

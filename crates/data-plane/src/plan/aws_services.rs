@@ -28,7 +28,7 @@ pub struct AwsService {
     /// What stands before every path there; empty or without a slash at its end.
     pub path: Box<str>,
     /// The name that signatures are scoped to.
-    pub signing_name: &'static str,
+    pub signing_name: Box<str>,
     /// The region that signatures are scoped to.
     pub region: Box<str>,
     /// What requests are signed with.
@@ -60,7 +60,13 @@ impl AwsServices {
         services
     }
 
-    /// Finds a service. `name` is its name in variables, `host` the first label of its name at AWS.
+    /// Whether a service is asked at another address than AWS's.
+    #[must_use]
+    pub fn is_elsewhere(&self, name: &str) -> bool {
+        self.endpoints.contains_key(name) || self.endpoint.is_some()
+    }
+
+    /// Finds a service. `name` is its name in variables, `host` what stands before the region in its name at AWS.
     ///
     /// # Errors
     /// A sentence if the endpoint is no URL, or if it is AWS and there are no keys to sign with.
@@ -68,7 +74,7 @@ impl AwsServices {
         &self,
         name: &str,
         host: &str,
-        signing_name: &'static str,
+        signing_name: &str,
         region: &str,
     ) -> Result<AwsService, String> {
         let configured = self.endpoints.get(name).or(self.endpoint.as_ref());
@@ -87,11 +93,24 @@ impl AwsServices {
                 ));
             }
         };
-        let at_aws = format!("https://{host}.{region}.amazonaws.com");
+        let (at_aws, region) = at_aws(host, region);
         let (upstream, path) = Upstream::parse(configured.unwrap_or(&at_aws))
             .map_err(|error| format!("AWS_ENDPOINT_URL_{name}: {error}"))?;
         let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-        Ok(AwsService { upstream, path: path.into(), signing_name, region: region.into(), credential })
+        let (path, signing_name, region) = (path.into(), signing_name.into(), region.into());
+        Ok(AwsService { upstream, path, signing_name, region, credential })
+    }
+}
+
+/// A service's address at AWS, and the region that its signatures are scoped to: a few services are the same for all
+/// regions.
+fn at_aws<'r>(host: &str, region: &'r str) -> (String, &'r str) {
+    const GLOBAL: [&str; 4] = ["iam", "route53", "cloudfront", "organizations"];
+    match (GLOBAL.contains(&host), region.starts_with("cn-")) {
+        (true, false) => (format!("https://{host}.amazonaws.com"), "us-east-1"),
+        (true, true) => (format!("https://{host}.cn-north-1.amazonaws.com.cn"), "cn-north-1"),
+        (false, true) => (format!("https://{host}.{region}.amazonaws.com.cn"), region),
+        (false, false) => (format!("https://{host}.{region}.amazonaws.com"), region),
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Integration {
     HttpProxy(Box<HttpProxyIntegration>),
     /// A Lambda function behind templates and mappings.
     Lambda(Box<LambdaIntegration>),
+    /// A service of AWS behind templates and mappings.
+    Aws(Box<super::aws_uri::AwsIntegration>),
     /// A Lambda function that sees the whole request as an event.
     LambdaProxy(LambdaFunction),
     /// An HTTP backend of an HTTP API.
@@ -50,7 +52,7 @@ impl Integration {
         match self {
             Self::HttpProxy(proxy) => proxy.streams,
             Self::LambdaProxy(function) => function.streams,
-            Self::Mock(_) | Self::Http(_) | Self::Lambda(_) | Self::Broken(_) => false,
+            Self::Mock(_) | Self::Http(_) | Self::Lambda(_) | Self::Aws(_) | Self::Broken(_) => false,
             // HTTP APIs have no such setting.
             Self::HttpApiBackend(_) | Self::HttpApiService(_) | Self::HttpApiFunction(_) => false,
         }

@@ -11,6 +11,7 @@ use stagedoor_shapes::apigateway::{
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::authorization::{Authorization, Authorizers};
+use super::aws_uri::{self, Asked, AwsIntegration};
 use super::caching::{Caching, CachingScope};
 use super::integration::{
     HttpEndpoint, HttpIntegration, HttpProxyIntegration, Integration, LambdaFunction, LambdaIntegration,
@@ -195,6 +196,9 @@ impl Scope<'_> {
                 let function = self.function(shape, place, errors)?;
                 Some(function.map_or_else(Integration::Broken, Integration::LambdaProxy))
             }
+            IntegrationType::Aws if !self.is_function(shape) => {
+                self.aws_service(shape, &mappings, place, errors)
+            }
             IntegrationType::Aws => {
                 let function = self.function(shape, place, errors)?;
                 let request = self.request(shape, &mappings, place, errors);
@@ -298,16 +302,7 @@ impl Scope<'_> {
         };
         let unverified = shape.tls_config.as_ref().and_then(|tls| tls.insecure_skip_verification);
         uri.upstream.verify_certificate = unverified != Some(true);
-        let method = match shape.http_method.as_deref() {
-            None | Some("ANY" | "") => None,
-            Some(name) => match HttpMethod::from_bytes(name.as_bytes()) {
-                Ok(method) => Some(method),
-                Err(_) => {
-                    errors.push(PlanError::new(place, format!("{name:?} is no HTTP method")));
-                    return None;
-                }
-            },
-        };
+        let method = http_method(shape, place, errors)?;
         let backends = match self.backends(shape, &uri.upstream, place, errors)? {
             Ok(backends) => backends,
             Err(reason) => return Some(Err(reason)),
@@ -349,6 +344,42 @@ impl Scope<'_> {
             return None;
         }
         Some(Ok(backends))
+    }
+
+    /// Whether an integration with AWS calls a Lambda function. One whose service only a stage variable names is
+    /// taken for one, as it is until the variable is known.
+    fn is_function(&self, shape: &IntegrationShape) -> bool {
+        let (uri, _) = replace_stage_variables(shape.uri.as_deref().unwrap_or_default(), self.variables);
+        aws_uri::service_name(&uri).is_none_or(|service| service == "lambda")
+    }
+
+    /// The integration with a service of AWS.
+    fn aws_service(
+        &self,
+        shape: &IntegrationShape,
+        mappings: &Mappings<'_>,
+        place: &str,
+        errors: &mut Vec<PlanError>,
+    ) -> Option<Integration> {
+        let (uri, missing) =
+            replace_stage_variables(shape.uri.as_deref().unwrap_or_default(), self.variables);
+        let request = self.request(shape, mappings, place, errors);
+        let responses = self.responses(shape, place, errors);
+        let method = http_method(shape, place, errors)?;
+        if missing {
+            return Some(Integration::Broken("the stage lacks a variable that the integration's URI names"));
+        }
+        match aws_uri::compile(&uri, &mappings.path, &self.settings.aws) {
+            Ok(Asked { service, uri, target }) => {
+                let timeout = timeout(shape);
+                let service = AwsIntegration { service, uri, target, method, timeout, request, responses };
+                Some(Integration::Aws(Box::new(service)))
+            }
+            Err(message) => {
+                errors.push(PlanError::new(place, message));
+                None
+            }
+        }
     }
 
     /// The Lambda function; an inner error is one that AWS tells when the method is called.
@@ -394,6 +425,24 @@ impl Scope<'_> {
 
 fn streams(shape: &IntegrationShape) -> bool {
     shape.response_transfer_mode == Some(ResponseTransferMode::Stream)
+}
+
+/// The method that a backend is asked with; an inner nothing is the client's own.
+fn http_method(
+    shape: &IntegrationShape,
+    place: &str,
+    errors: &mut Vec<PlanError>,
+) -> Option<Option<HttpMethod>> {
+    match shape.http_method.as_deref() {
+        None | Some("ANY" | "") => Some(None),
+        Some(name) => match HttpMethod::from_bytes(name.as_bytes()) {
+            Ok(method) => Some(Some(method)),
+            Err(_) => {
+                errors.push(PlanError::new(place, format!("{name:?} is no HTTP method")));
+                None
+            }
+        },
+    }
 }
 
 fn timeout(shape: &IntegrationShape) -> Duration {

@@ -5,6 +5,7 @@
 
 pub mod authorization;
 pub mod aws_services;
+pub mod aws_uri;
 pub mod caching;
 pub mod http_api;
 pub mod integration;

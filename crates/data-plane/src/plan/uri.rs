@@ -123,6 +123,18 @@ impl UriTemplate {
     }
 }
 
+impl std::fmt::Display for UriTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(text) => f.write_str(text)?,
+                Piece::Parameter(name, _) => write!(f, "{{{name}}}")?,
+            }
+        }
+        self.query.as_ref().map_or(Ok(()), |query| write!(f, "?{query}"))
+    }
+}
+
 fn push_encoded(target: &mut Vec<u8>, value: &str) {
     target.extend(utf8_percent_encode(value, PATH_VALUE).flat_map(str::bytes));
 }
@@ -178,7 +190,7 @@ pub fn lambda_function(uri: &str) -> Result<Arc<str>, String> {
     };
     if service != "lambda" {
         return Err(format!(
-            "integrations with the AWS service {service:?} are not supported, Lambda functions are"
+            "AWS_PROXY integrations with {service:?} are not supported, Lambda functions are"
         ));
     }
     let action = parts.next().unwrap_or_default();

@@ -8,10 +8,9 @@ use stagedoor_http::{Headers, RequestHead, ResponseHead, Version};
 use stagedoor_sigv4::{Request, SigningScope, sign};
 use time::OffsetDateTime;
 
-use super::upstream_fault;
+use super::{log, upstream_fault, whole_answer};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
-use crate::plan::MAX_PAYLOAD_BYTES;
 use crate::plan::aws_services::AwsService;
 
 /// A request to a service, unsigned.
@@ -38,9 +37,9 @@ pub(super) async fn call(
     timeout: Duration,
 ) -> Result<(ResponseHead, Bytes), Fault> {
     let head = signed(service, &request, OffsetDateTime::now_utc());
+    let body = log::http_request(exchange, &service.upstream, &head, request.body.into()).await?;
     let began = Instant::now();
-    let answered =
-        exchange.worker.forward(&service.upstream, head, request.body.into(), timeout, timeout).await;
+    let answered = exchange.worker.forward(&service.upstream, head, body, timeout, timeout).await;
     let record = &mut exchange.record.integration;
     record.ended(began);
     let (head, body) = answered.map_err(upstream_fault)?;
@@ -48,8 +47,8 @@ pub(super) async fn call(
     record.service_status = record.status;
     let id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| head.headers.get_str(name));
     record.request_id = id.map(Into::into);
-    let body = body.collect(MAX_PAYLOAD_BYTES).await;
-    let body = body.map_err(|error| Fault::integration_failure(error.to_string()))?;
+    log::received(exchange);
+    let body = whole_answer(exchange, &head, body).await?;
     Ok((head, body))
 }
 
@@ -67,7 +66,7 @@ fn signed(service: &AwsService, request: &ServiceRequest, at: OffsetDateTime) ->
         headers: borrowed.into(),
         body: &request.body,
     };
-    let scope = SigningScope { region: &service.region, service: service.signing_name };
+    let scope = SigningScope { region: &service.region, service: &service.signing_name };
     let added = sign(&unsigned, &service.credential, scope, at);
     headers.extend(added);
     let mut fields = Headers::with_capacity(headers.len());

@@ -3,13 +3,11 @@
 use bytes::Bytes;
 use stagedoor_http::{RequestHead, Version};
 
-use super::{call_backend, log};
+use super::{call_backend, whole_answer};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
-use crate::phases::content_encoding::Coding;
 use crate::phases::headers::is_dropped_from_mapped_requests;
 use crate::phases::transformation::{IntegrationAnswer, encode_query};
-use crate::plan::MAX_PAYLOAD_BYTES;
 use crate::plan::integration::HttpIntegration;
 
 /// Calls the backend and reads its whole answer.
@@ -49,16 +47,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
     let body = std::mem::take(&mut outgoing.body);
     exchange.integration_request = outgoing;
     let (head, body) = call_backend(exchange, endpoint, head, body.into(), endpoint.timeout).await?;
-    let coding = head.headers.get("content-encoding").and_then(|name| Coding::parse(name));
-    let body = coding.unwrap_or(Coding::Identity).undo(body);
-    let body = log::http_response(exchange, &head, body).await?;
-    let body = body.collect(MAX_PAYLOAD_BYTES).await.map_err(|error| match error {
-        stagedoor_http::BodyError::TimedOut => Fault::integration_timeout(error.to_string()),
-        stagedoor_http::BodyError::TooLarge { .. } => {
-            Fault::configuration("the integration's answer is larger than 10,485,760 bytes")
-        }
-        error => Fault::integration_failure(error.to_string()),
-    })?;
+    let body = whole_answer(exchange, &head, body).await?;
     let selector = Some(head.status.as_str().to_owned());
     exchange.integration_answer = Some(IntegrationAnswer { selector, headers: head.headers, body });
     Ok(())

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use stagedoor_http::{Body, Headers, RequestHead, ResponseHead};
 
-use super::upstream_fault;
+use super::{body_fault, upstream_fault};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::lambda::LambdaAnswer;
@@ -64,7 +64,7 @@ pub(super) async fn http_response(
         return Ok(body);
     }
     let body = body.collect(MAX_PAYLOAD_BYTES).await;
-    let body = body.map_err(|error| Fault::integration_failure(error.to_string()))?;
+    let body = body.map_err(body_fault)?;
     response(exchange, &head.headers, &body);
     Ok(body.into())
 }

@@ -1,5 +1,6 @@
 //! Integrations: one file a kind.
 
+mod aws;
 mod aws_lambda;
 mod aws_proxy;
 mod aws_service;
@@ -23,6 +24,8 @@ use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::ids;
 use crate::lambda::{LambdaAnswer, LambdaCall, LambdaError};
+use crate::phases::content_encoding::Coding;
+use crate::plan::MAX_PAYLOAD_BYTES;
 use crate::plan::integration::{HttpEndpoint, Integration, LambdaFunction};
 use crate::upstream::UpstreamError;
 
@@ -37,6 +40,7 @@ pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         Integration::Http(http) => http::run(exchange, http).await,
         Integration::HttpProxy(proxy) => http_proxy::run(exchange, proxy).await,
         Integration::Lambda(lambda) => aws_lambda::run(exchange, lambda).await,
+        Integration::Aws(service) => aws::run(exchange, service).await,
         Integration::LambdaProxy(function) => aws_proxy::run(exchange, function).await,
         Integration::HttpApiBackend(backend) => http_api_backend::run(exchange, backend).await,
         Integration::HttpApiService(service) => http_api_service::run(exchange, service).await,
@@ -149,6 +153,25 @@ async fn call_backend(
             Ok((head, body))
         }
         Err(error) => Err(upstream_fault(error)),
+    }
+}
+
+/// Reads an answer whole, without its coding.
+async fn whole_answer(exchange: &mut Exchange<'_>, head: &ResponseHead, body: Body) -> Result<Bytes, Fault> {
+    let coding = head.headers.get("content-encoding").and_then(|name| Coding::parse(name));
+    let body = coding.unwrap_or(Coding::Identity).undo(body);
+    let body = log::http_response(exchange, head, body).await?;
+    body.collect(MAX_PAYLOAD_BYTES).await.map_err(body_fault)
+}
+
+/// What it means for the client that an answer's body ends before its end.
+fn body_fault(error: BodyError) -> Fault {
+    match error {
+        BodyError::TimedOut => Fault::integration_timeout(error.to_string()),
+        BodyError::TooLarge { .. } => {
+            Fault::configuration("the integration's answer is larger than 10,485,760 bytes")
+        }
+        error => Fault::integration_failure(error.to_string()),
     }
 }
 
