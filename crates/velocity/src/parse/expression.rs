@@ -217,12 +217,15 @@ impl Parser<'_> {
         let double = rest.starts_with('"');
         let quote = if double { '"' } else { '\'' };
         let inside = rest.get(1..).unwrap_or_default();
-        // A backslash does not keep a quote from ending the text.
-        let Some((text, _)) = inside.split_once(quote) else {
+        let Some(text) = closing_quote(inside, quote).and_then(|end| inside.get(..end)) else {
             return Err(self.cursor.error_at(start, "A text is not closed"));
         };
         self.cursor.go_to(start + text.len() + 2);
-        let text = if double { unescape(text) } else { Cow::Borrowed(text) };
+        let mut text = if double { unescape(text) } else { Cow::Borrowed(text) };
+        if text.contains(quote) {
+            let (one, two) = if double { ("\"", "\"\"") } else { ("'", "''") };
+            text = Cow::Owned(text.replace(two, one));
+        }
         if !double || !text.contains(['$', '#']) {
             return Ok(Expression::Text(Arc::from(text)));
         }
@@ -259,6 +262,21 @@ impl Parser<'_> {
         }
         Ok(Expression::Interpolated(nodes.into_boxed_slice()))
     }
+}
+
+/// Where the quote stands that ends a text. Two together are one quote of the text's own, unless the text would never
+/// end; a backslash does not keep a quote from ending it.
+fn closing_quote(inside: &str, quote: char) -> Option<usize> {
+    let (mut from, mut last) = (0, None);
+    while let Some(found) = inside.get(from..).and_then(|rest| rest.find(quote)) {
+        let at = from + found;
+        if !inside.get(at + 1..).is_some_and(|rest| rest.starts_with(quote)) {
+            return Some(at);
+        }
+        last = Some(at);
+        from = at + 2;
+    }
+    last
 }
 
 /// Characters written as `\u0041` in a double-quoted text. No other escape exists there.
