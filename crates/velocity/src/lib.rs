@@ -51,7 +51,9 @@ pub use ast::Definition;
 pub use aws::Util;
 pub use context::{Context, Limits};
 pub use error::{ParseError, Position, RenderError};
+pub use methods::java_pattern;
 pub use object::Object;
+pub use parse::TEMPLATE_BYTES_MAX;
 pub use value::{Key, List, Map, Value};
 
 /// A parsed template. It can be shared between threads and rendered any number of times.

@@ -240,8 +240,21 @@ impl fmt::Debug for List {
 #[derive(Clone, Default)]
 pub struct Map(Rc<MapBody>);
 
+/// Names that a watched map remembers, so that looking one up stays cheap.
+const WATCHED_MAX: usize = 256;
+
 #[derive(Default)]
-struct MapBody(RefCell<IndexMap<Key, Value>>);
+struct MapBody {
+    entries: RefCell<IndexMap<Key, Value>>,
+    /// What was set since the watch began, in the few maps that are watched.
+    watch: Option<Box<RefCell<Watch>>>,
+}
+
+#[derive(Default)]
+struct Watch {
+    set: Vec<Key>,
+    set_twice: Option<Key>,
+}
 
 impl Map {
     /// An empty map.
@@ -253,7 +266,7 @@ impl Map {
     /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.0.borrow().len()
+        self.0.entries.borrow().len()
     }
 
     /// Whether there are none.
@@ -265,33 +278,56 @@ impl Map {
     /// The value under this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value> {
-        self.0.0.borrow().get(&Name(name)).cloned()
+        self.0.entries.borrow().get(&Name(name)).cloned()
     }
 
     /// The value under this key.
     #[must_use]
     pub fn get_key(&self, key: &Key) -> Option<Value> {
-        self.0.0.borrow().get(key).cloned()
+        self.0.entries.borrow().get(key).cloned()
     }
 
     /// Sets an entry; an existing one keeps its place. Gives what was there before.
     pub fn insert(&self, key: impl Into<Key>, value: Value) -> Option<Value> {
-        self.0.0.borrow_mut().insert(key.into(), value)
+        let key = key.into();
+        if let Some(watch) = &self.0.watch {
+            watch.borrow_mut().note(&key);
+        }
+        self.0.entries.borrow_mut().insert(key, value)
+    }
+
+    /// An empty map that notices when a template sets an entry twice, see [`Self::set_twice`].
+    #[must_use]
+    pub fn watched() -> Self {
+        Self(Rc::new(MapBody { entries: RefCell::default(), watch: Some(Box::default()) }))
+    }
+
+    /// Begins to watch anew. Does nothing to a map that is not watched.
+    pub fn watch_anew(&self) {
+        if let Some(watch) = &self.0.watch {
+            *watch.borrow_mut() = Watch::default();
+        }
+    }
+
+    /// The first key of a watched map that was set twice since the watch began.
+    #[must_use]
+    pub fn set_twice(&self) -> Option<Key> {
+        self.0.watch.as_ref().and_then(|watch| watch.borrow().set_twice.clone())
     }
 
     /// Removes an entry; the others keep their order.
     pub fn remove(&self, key: &Key) -> Option<Value> {
-        self.0.0.borrow_mut().shift_remove(key)
+        self.0.entries.borrow_mut().shift_remove(key)
     }
 
     /// Reads the entries in place.
     pub fn with<R>(&self, read: impl FnOnce(&IndexMap<Key, Value>) -> R) -> R {
-        read(&self.0.0.borrow())
+        read(&self.0.entries.borrow())
     }
 
     /// Changes the entries in place. `change` must not reach this map again through another handle.
     pub fn change<R>(&self, change: impl FnOnce(&mut IndexMap<Key, Value>) -> R) -> R {
-        change(&mut self.0.0.borrow_mut())
+        change(&mut self.0.entries.borrow_mut())
     }
 
     /// Whether both are the same map, not merely equal ones.
@@ -305,10 +341,23 @@ impl Map {
     }
 }
 
+impl Watch {
+    fn note(&mut self, key: &Key) {
+        if !self.set.contains(key) {
+            // A template that sets this many different names is none of those that are watched for.
+            if self.set.len() < WATCHED_MAX {
+                self.set.push(key.clone());
+            }
+        } else if self.set_twice.is_none() {
+            self.set_twice = Some(key.clone());
+        }
+    }
+}
+
 impl<K: Into<Key>> FromIterator<(K, Value)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, Value)>>(entries: I) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
-        Self(Rc::new(MapBody(RefCell::new(entries))))
+        Self(Rc::new(MapBody { entries: RefCell::new(entries), watch: None }))
     }
 }
 
@@ -413,7 +462,7 @@ impl Drop for ListBody {
 
 impl Drop for MapBody {
     fn drop(&mut self) {
-        free(std::mem::take(self.0.get_mut()).into_values().collect());
+        free(std::mem::take(self.entries.get_mut()).into_values().collect());
     }
 }
 
@@ -432,7 +481,7 @@ fn free(mut waiting: Vec<Value>) {
             }
             Value::Map(Map(body)) => {
                 if let Ok(mut body) = Rc::try_unwrap(body) {
-                    waiting.extend(std::mem::take(body.0.get_mut()).into_values());
+                    waiting.extend(std::mem::take(body.entries.get_mut()).into_values());
                 }
             }
             _ => {}

@@ -1,19 +1,18 @@
 //! Integrations, compiled.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use regex::Regex;
 use stagedoor_shapes::apigateway::{
     ContentHandlingStrategy as ContentHandling, Integration as Shape, IntegrationResponse,
     ResponseTransferMode,
 };
 
 use super::mapping::Source;
+use super::selection::SelectionPattern;
 use super::uri::UriTemplate;
 use super::{PlanError, final_status};
 use crate::backends::Backends;
@@ -196,7 +195,7 @@ pub struct RequestTransformation {
 pub struct ResponseTransformation {
     /// The responses with a pattern, in the order of their status codes: AWS's own order is not documented, and this
     /// one agrees with what was recorded.
-    pub choices: Vec<(Regex, ResponseChoice)>,
+    pub choices: Vec<(SelectionPattern, ResponseChoice)>,
     /// The response when no pattern fits.
     pub default: Option<ResponseChoice>,
 }
@@ -295,7 +294,7 @@ impl ResponseTransformation {
             };
             match response.selection_pattern.as_deref() {
                 None | Some("") => _ = transformation.default.get_or_insert(choice),
-                Some(pattern) => match java_pattern(pattern) {
+                Some(pattern) => match SelectionPattern::parse(pattern) {
                     Ok(pattern) => transformation.choices.push((pattern, choice)),
                     Err(message) => errors.push(PlanError::new(place, message)),
                 },
@@ -370,42 +369,4 @@ fn templates(
     }
     compiled.sort_by_key(|(media_type, _)| media_type != "application/json");
     compiled
-}
-
-/// A pattern as Java's `matches` takes it: it must fit the whole text.
-///
-/// Ours runs in linear time and so has no look-around and no back-references; a pattern with those is refused rather
-/// than understood differently.
-fn java_pattern(pattern: &str) -> Result<Regex, String> {
-    // Java writes possessive quantifiers and \Z where there is no such thing here; they change nothing for a match of
-    // the whole text that these patterns ask for.
-    let pattern: Cow<'_, str> = match pattern.contains("\\Z") {
-        true => Cow::Owned(pattern.replace("\\Z", "\\z")),
-        false => Cow::Borrowed(pattern),
-    };
-    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
-        let detail = error.to_string();
-        let detail = detail.lines().last().unwrap_or_default();
-        format!("the selection pattern {pattern:?} cannot be used: {detail}")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_fit_whole_texts() {
-        let check = |pattern: &str, text: &str, expected: bool| {
-            assert_eq!(java_pattern(pattern).unwrap().is_match(text), expected, "{pattern} {text}");
-        };
-        check("4\\d{2}", "404", true);
-        check("4\\d{2}", "4040", false);
-        check(".*four hundred.*", "Error: four hundred", true);
-        check(".*four.*", "four\nlines", false);
-        check("(\\n|.)+", "four\nlines", true);
-        check("a|b", "ab", false);
-        assert!(java_pattern("(?!x)y").is_err());
-        assert!(java_pattern("(").is_err());
-    }
 }

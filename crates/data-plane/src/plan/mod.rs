@@ -14,6 +14,7 @@ pub mod media_types;
 mod method;
 pub mod method_settings;
 pub mod router;
+pub mod selection;
 pub mod substitution;
 pub mod throttle;
 pub mod uri;

@@ -41,6 +41,8 @@ pub enum Side {
 #[derive(Debug)]
 pub struct TemplateScope {
     context: Map,
+    /// The maps that overrides are put into, by the beginning of their parameters' names.
+    overrides: Vec<(&'static str, Map)>,
     parameters: Rc<Parameters>,
 }
 
@@ -63,8 +65,8 @@ impl Template {
     /// # Errors
     /// A sentence with line and column.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // Backslashes escape nothing where there is nothing to escape.
-        if !text.contains(['$', '#']) {
+        // Backslashes escape nothing where there is nothing to escape. What is too long is the parser's to refuse.
+        if !text.contains(['$', '#']) && text.len() <= stagedoor_velocity::TEMPLATE_BYTES_MAX {
             return Ok(Self::Constant(Bytes::from(text.to_owned())));
         }
         stagedoor_velocity::Template::parse(text).map(Self::Velocity).map_err(|error| error.to_string())
@@ -92,6 +94,9 @@ impl Template {
             }
         };
         let scope = scope_of(exchange);
+        for (_, map) in &scope.overrides {
+            map.watch_anew();
+        }
         let input = Rc::new(Input::new(Rc::clone(&scope.parameters), body));
         let mut context = Context::new();
         context.print_missing_as_empty();
@@ -99,9 +104,12 @@ impl Template {
         context.set("context", Value::Map(scope.context.clone()));
         context.set("stageVariables", Value::Map(variables(exchange)));
         context.set("util", Value::object(Util));
-        match template.render(&mut context) {
-            Ok(text) => Ok(text.into()),
-            Err(error) => Err(fault(side, &input, &error)),
+        let text = template.render(&mut context).map_err(|error| fault(side, &input, &error))?;
+        match exchange.templates.as_ref().and_then(TemplateScope::overridden_twice) {
+            None => Ok(text.into()),
+            Some(name) => {
+                Err(Fault::internal(format!("the mapping template overrides {name} more than once")))
+            }
         }
     }
 }
@@ -156,14 +164,20 @@ impl TemplateScope {
                 }
             }
         }
-        for (side, parts) in
-            [("requestOverride", &["header", "path", "querystring"][..]), ("responseOverride", &["header"])]
-        {
-            let holder = child(&context, side);
-            for part in parts {
-                child(&holder, part);
-            }
+        let (request, response) = (Map::new(), Map::watched());
+        let mut overrides = vec![("responseOverride", response.clone())];
+        for (holder, part, name) in [
+            (&request, "header", "requestOverride.header"),
+            (&request, "path", "requestOverride.path"),
+            (&request, "querystring", "requestOverride.querystring"),
+            (&response, "header", "responseOverride.header"),
+        ] {
+            let map = Map::watched();
+            holder.insert(part, Value::Map(map.clone()));
+            overrides.push((name, map));
         }
+        context.insert("requestOverride", Value::Map(request));
+        context.insert("responseOverride", Value::Map(response));
         let parameters = Rc::new(Parameters {
             path: exchange.path_parameters().map(|(name, value)| (name.into(), value.into())).collect(),
             query: exchange
@@ -173,7 +187,16 @@ impl TemplateScope {
                 .collect(),
             headers: for_integration(exchange),
         });
-        Self { context, parameters }
+        Self { context, overrides, parameters }
+    }
+
+    /// What the last template overrode more than once, which AWS answers with a 5XX: an override is final. Anything else
+    /// that a template keeps there (`responseOverride.custom`) is its own affair.
+    fn overridden_twice(&self) -> Option<String> {
+        self.overrides.iter().find_map(|(beginning, map)| {
+            let name = map.set_twice()?.to_value().to_text();
+            (*beginning != "responseOverride" || name == "status").then(|| format!("{beginning}.{name}"))
+        })
     }
 
     /// One override by its path, such as `header.X-Name` or `status`, if a template has set it.

@@ -10,6 +10,8 @@ mod number;
 mod pattern;
 mod string;
 
+pub use pattern::java_pattern;
+
 use crate::context::Limits;
 use crate::error::{Position, RenderError};
 use crate::text::Output;

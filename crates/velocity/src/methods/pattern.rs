@@ -24,7 +24,7 @@ fn compile(pattern: &str, method: &str) -> Result<Rc<Regex>, RenderError> {
     if let Some(found) = CACHE.with_borrow(|cache| cache.get(pattern).cloned()) {
         return Ok(found);
     }
-    let regex = RegexBuilder::new(&translate(pattern))
+    let regex = RegexBuilder::new(&java_pattern(pattern))
         .size_limit(1 << 20)
         .dfa_size_limit(1 << 20)
         .nest_limit(64)
@@ -155,8 +155,9 @@ fn pieces(replacement: &str) -> Result<Vec<Piece>, String> {
     Ok(pieces)
 }
 
-/// Java's pattern in the engine's spelling.
-fn translate(pattern: &str) -> String {
+/// A pattern of Java's in the spelling of the crate `regex`.
+#[must_use]
+pub fn java_pattern(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut characters = pattern.chars().peekable();
     let mut classes = 0_usize;

@@ -23,7 +23,7 @@ use cursor::Cursor;
 const DEPTH_MAX: usize = 64;
 
 /// The largest template, in bytes: a quota of API Gateway's.
-pub(crate) const TEMPLATE_BYTES_MAX: usize = 300 * 1024;
+pub const TEMPLATE_BYTES_MAX: usize = 300 * 1024;
 
 pub(crate) type Macros = HashMap<Arc<str>, Arc<Macro>>;
 
