@@ -22,6 +22,10 @@ const NAME_MAX: usize = 128;
 /// The longest value of a stage variable, in characters.
 const VARIABLE_MAX: usize = 512;
 
+/// The longest name of a stage variable, and how many of them a stage has, by AWS's quotas.
+const VARIABLE_NAME_MAX: usize = 64;
+const VARIABLES_MAX: usize = 100;
+
 impl ControlPlane {
     /// `CreateStage`.
     ///
@@ -254,10 +258,14 @@ pub(crate) fn set_cache_cluster(stage: &mut Stage, enabled: Option<bool>, size: 
     }
 }
 
-/// AWS's rules for stage variables: names of word characters, values that can stand in a URL.
+/// AWS's rules for stage variables: names of word characters, values that can stand in a URL, and its quotas.
 pub(crate) fn check_variables(variables: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    crate::quotas::check(variables.len(), VARIABLES_MAX, "stage variables", "stage")?;
     for (name, value) in variables {
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        if name.is_empty()
+            || name.len() > VARIABLE_NAME_MAX
+            || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
             return bad_request(format!(
                 "Invalid stage variable name: {name}.  Please use names with only word characters."
             ));
