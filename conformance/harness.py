@@ -22,7 +22,14 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAU
 START_SECONDS_MAX = 20
 REST_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
-calls_made = set()  # (service, operation) of every SDK call of this run: test_operations_covered.py reads it
+# (service, operation) of every SDK call of this run that succeeded, and of those that were refused:
+# test_operations_covered.py reads them.
+calls_answered, calls_refused = set(), set()
+
+
+def note_call(http_response, model, **_):
+    calls = calls_answered if http_response.status_code < 400 else calls_refused
+    calls.add((model.service_model.service_name, model.name))
 
 
 def binary():
@@ -122,9 +129,7 @@ class Gateway:
                 aws_secret_access_key="test",
                 config=botocore.config.Config(**settings),
             )
-            client.meta.events.register(
-                "before-call", lambda model, **_: calls_made.add((model.service_model.service_name, model.name))
-            )
+            client.meta.events.register("after-call", note_call)
             self._clients[key] = client
         return self._clients[key]
 
