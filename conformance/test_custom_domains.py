@@ -410,6 +410,12 @@ def test_backends_are_shown_the_stages_client_certificate(new_gateway, tmp_path)
         client.put_integration_response(**where)
         api.deploy()
         assert api.call("GET", "/proxy").json() == {}
+        method = {"restApiId": api.id, "resourceId": api.resource("/proxy"), "httpMethod": "GET"}
+        assert json.loads(client.test_invoke_method(**method)["body"]) == {}
+        tested = client.test_invoke_method(**method, clientCertificateId=made["clientCertificateId"])
+        assert [["commonName", "ApiGateway"]] in json.loads(tested["body"])["subject"], tested
+        with pytest.raises(client.exceptions.BadRequestException, match="Invalid Client Certificate ID specified"):
+            client.test_invoke_method(**method, clientCertificateId="nope00")
         patches = [replace("/clientCertificateId", made["clientCertificateId"])]
         changed = client.update_stage(restApiId=api.id, stageName="test", patchOperations=patches)
         assert changed["clientCertificateId"] == made["clientCertificateId"]

@@ -275,8 +275,8 @@ class TestTestInvokeMethod:
 
 
 class TestTestInvokeAuthorizer:
-    def authorizer(self, gateway, api, kind="TOKEN", source="method.request.header.Authorization", **options):
-        arn = function_arn(gateway, "guard", GUARD)
+    def authorizer(self, gateway, api, kind="TOKEN", source="method.request.header.Authorization", code=GUARD, **options):
+        arn = function_arn(gateway, "guard", code)
         return api.client.create_authorizer(
             restApiId=api.id, name="guard", type=kind, identitySource=source, authorizerUri=lambda_uri(arn), **options
         )["id"]
@@ -318,6 +318,20 @@ class TestTestInvokeAuthorizer:
         status, texts = ask(**{"X-Who": "broken"})
         assert status == 500 and texts[-1] == "AuthorizerConfigurationException"
         assert texts[-2].startswith("Execution failed due to configuration error: ")
+
+    def test_additional_context(self, gateway):
+        api = gateway.rest_api()
+        sources = "context.identity.sourceIp,context.identity.accountId,context.httpMethod"
+        told = """exports.handler = async ({requestContext: {identity}}) =>
+            ({principalId: identity.sourceIp + " " + identity.accountId, policyDocument: {Statement: []}});"""
+        guard = self.authorizer(gateway, api, "REQUEST", sources, told, authorizerResultTtlInSeconds=300)
+        asked = {"restApiId": api.id, "authorizerId": guard, "headers": {"X-Who": "ann"}}
+        context = {"context.identity.sourceIp": "192.0.2.7", "$context.identity.accountId": "111122223333"}
+        answer = api.client.test_invoke_authorizer(**asked, additionalContext=context)
+        assert (answer["clientStatus"], answer.get("principalId")) == (200, "192.0.2.7 111122223333"), answer
+        # A source that is said to be empty is as good as missing.
+        answer = api.client.test_invoke_authorizer(**asked, additionalContext={"httpMethod": ""})
+        assert answer["clientStatus"] == 401, answer
 
     def test_what_cannot_be_asked(self, gateway):
         api = gateway.rest_api()

@@ -7,6 +7,7 @@ use stagedoor_shapes::apigateway::{
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::ApiError;
+use crate::client_certificates::ClientIdentity;
 use crate::control_plane::{ControlPlane, bad_request, not_found, required};
 
 /// The stage that AWS shows to what a test calls.
@@ -16,7 +17,8 @@ const AUTHORIZER_STAGE: &str = "ESTestInvoke-stage";
 
 /// Runs a method. The data plane's pipeline stands behind it.
 pub trait MethodTester: Send + Sync {
-    /// Calls the only method of a snapshot, in a stage of its own. Blocks until it has answered.
+    /// Calls the only method of a snapshot, in a stage of its own. Backends are shown the certificate, if there is
+    /// one. Blocks until it has answered.
     ///
     /// # Errors
     /// Everything that keeps the method from being called, one sentence each; none if nothing here can call methods.
@@ -24,6 +26,7 @@ pub trait MethodTester: Send + Sync {
         &self,
         snapshot: &RestApiSnapshot,
         stage: &Stage,
+        certificate: Option<&ClientIdentity>,
         input: &TestInvokeMethodRequest,
     ) -> Result<TestInvokeMethodResponse, Vec<String>>;
 
@@ -48,6 +51,7 @@ impl MethodTester for NoTester {
         &self,
         _: &RestApiSnapshot,
         _: &Stage,
+        _: Option<&ClientIdentity>,
         _: &TestInvokeMethodRequest,
     ) -> Result<TestInvokeMethodResponse, Vec<String>> {
         Err(Vec::new())
@@ -86,9 +90,6 @@ impl ControlPlane {
         let Some(authorizer) = snapshot.authorizers.first() else {
             return not_found("Invalid Authorizer identifier specified");
         };
-        if input.additional_context.as_ref().is_some_and(|context| !context.is_empty()) {
-            return bad_request("additionalContext is not supported yet");
-        }
         let kind = match authorizer.type_ {
             Some(AuthorizerType::CognitoUserPools) => "COGNITO_USER_POOLS",
             _ => "CUSTOM",
@@ -136,9 +137,13 @@ impl ControlPlane {
         else {
             return not_found("Invalid Resource identifier specified");
         };
-        if input.client_certificate_id.as_deref().is_some_and(|id| !id.is_empty()) {
-            return bad_request("clientCertificateId: client certificates are not supported yet");
-        }
+        let certificate = match input.client_certificate_id.as_deref().filter(|id| !id.is_empty()) {
+            Some(id) => match self.client_identity(id)? {
+                Some(identity) => Some(identity),
+                None => return bad_request("Invalid Client Certificate ID specified"),
+            },
+            None => None,
+        };
         snapshot.resources = vec![with_method(resource, required(&input.http_method))?];
         snapshot.rest_api.policy = None;
         snapshot.rest_api.minimum_compression_size = None;
@@ -147,7 +152,8 @@ impl ControlPlane {
             variables: input.stage_variables.clone(),
             ..Stage::default()
         };
-        self.settings.method_tester.test(&snapshot, &stage, &input).map_err(|errors| refused(&errors))
+        let tester = &self.settings.method_tester;
+        tester.test(&snapshot, &stage, certificate.as_ref(), &input).map_err(|errors| refused(&errors))
     }
 }
 

@@ -87,8 +87,7 @@ fn lists_come_in_pages_in_the_order_of_creation() {
 fn policies_are_kept_whole_and_answered_as_aws_does() {
     let plane = plane();
     let (id, _) = api(&plane);
-    let policy =
-        r#"{ "Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "execute-api:/*"}] }"#;
+    let policy = r#"{ "Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "execute-api:/*"}] }"#;
     let input = json!({ "restApiId": id, "patchOperations": patch("replace", "/policy", policy) });
     let answer = call(|input| plane.update_rest_api(input), input);
     let arn = format!("arn:aws:execute-api:us-east-1:000000000000:{id}/*");

@@ -191,7 +191,13 @@ impl ContextVariable {
     pub fn value<'e>(&self, exchange: &'e Exchange<'_>) -> Option<Cow<'e, str>> {
         let authorizer = || exchange.record.authorizer.as_deref();
         match self {
-            Self::Known(index) => VARIABLES.get(*index).and_then(|(_, _, get)| get(exchange)),
+            Self::Known(index) => {
+                let (name, _, get) = VARIABLES.get(*index)?;
+                match exchange.additional_context.get(*name) {
+                    Some(value) => Some(Cow::Borrowed(value)),
+                    None => get(exchange),
+                }
+            }
             Self::Authorizer(name) => stringified(authorizer()?.context.get(&**name)?),
             Self::Claim(name) => stringified(authorizer()?.claims.as_ref()?.get(&**name)?),
             Self::Override(side, path) => {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -77,6 +78,8 @@ pub struct Exchange<'a> {
     pub record: Record,
     /// Whether this is a call of `TestInvokeMethod` rather than traffic.
     pub is_test: bool,
+    /// What a test says that variables of `$context` are. Empty for traffic.
+    pub additional_context: BTreeMap<String, String>,
     /// What mapping templates see and leave behind for each other.
     pub templates: Option<TemplateScope>,
     /// What the request has to do with the stage's cache.
@@ -135,6 +138,7 @@ impl<'a> Exchange<'a> {
             fault: None,
             record: Record::default(),
             is_test: false,
+            additional_context: BTreeMap::new(),
             templates: None,
             cache_turn: None,
             by_domain: false,

@@ -3,6 +3,7 @@
 //!
 //! Tests run on a worker of their own, which takes no connections, so that a slow one delays nobody's requests.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -41,6 +42,8 @@ pub struct MethodTest {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Bytes,
+    /// Variables of `$context` that have these values instead of their own (`additionalContext`).
+    pub context: BTreeMap<String, String>,
 }
 
 /// What became of it.
@@ -155,6 +158,7 @@ fn exchange<'x>(
     let path = 0..head.path().len();
     let mut exchange = Exchange::new(worker, connection, plan, path, head, Body::from(test.body));
     exchange.is_test = true;
+    exchange.additional_context = named(test.context);
     // A path that is not the method's leaves its parameters without values.
     exchange.route = plan.route(&exchange.head.method, exchange.path()).or_else(|| plan.only_route());
     exchange.record.log = Some(Box::new(ExecutionLogSettings::test().begin()));
@@ -165,7 +169,29 @@ fn exchange<'x>(
         *member = Some(plan.account_id.clone());
     }
     identity.user_arn = Some(format!("arn:aws:iam::{}:root", plan.account_id).into());
+    let members = [
+        ("identity.accountId", &mut identity.account_id),
+        ("identity.apiKey", &mut identity.api_key),
+        ("identity.apiKeyId", &mut identity.api_key_id),
+        ("identity.caller", &mut identity.caller),
+        ("identity.user", &mut identity.user),
+        ("identity.userArn", &mut identity.user_arn),
+    ];
+    for (name, member) in members {
+        if let Some(value) = exchange.additional_context.get(name) {
+            *member = Some(value.as_str().into());
+        }
+    }
     exchange
+}
+
+/// The variables by their names without `$context.` or `context.` before them, as they stand in identity sources.
+fn named(context: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let bare = |name: String| {
+        let name = name.strip_prefix('$').unwrap_or(&name);
+        name.strip_prefix("context.").unwrap_or(name).to_owned()
+    };
+    context.into_iter().map(|(name, value)| (bare(name), value)).collect()
 }
 
 fn log_of(exchange: &mut Exchange<'_>) -> String {
@@ -208,7 +234,11 @@ impl Exchange<'_> {
     #[must_use]
     pub fn source_ip(&self) -> String {
         if self.is_test {
-            return SOURCE_IP.to_owned();
+            return self
+                .additional_context
+                .get("identity.sourceIp")
+                .map_or(SOURCE_IP, String::as_str)
+                .to_owned();
         }
         self.connection.peer.ip().to_canonical().to_string()
     }

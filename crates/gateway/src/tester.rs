@@ -1,13 +1,17 @@
 //! `TestInvokeMethod` and `TestInvokeAuthorizer`: the control plane asks, the data plane's pipeline answers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
 use stagedoor_control_plane::MethodTester;
+use stagedoor_control_plane::client_certificates::ClientIdentity;
 use stagedoor_data_plane::plan::{self, CompileSettings, Plan};
+use stagedoor_data_plane::server_tls::Identity;
 use stagedoor_data_plane::test_invoke::{MethodTest, Tester};
+use stagedoor_data_plane::tls::ClientTls;
 use stagedoor_shapes::apigateway::{
     Stage, TestInvokeAuthorizerRequest, TestInvokeAuthorizerResponse, TestInvokeMethodRequest,
     TestInvokeMethodResponse,
@@ -25,10 +29,12 @@ impl MethodTester for PipelineTester {
         &self,
         snapshot: &RestApiSnapshot,
         stage: &Stage,
+        certificate: Option<&ClientIdentity>,
         input: &TestInvokeMethodRequest,
     ) -> Result<TestInvokeMethodResponse, Vec<String>> {
         let test = test_of(snapshot, input).map_err(|message| vec![message])?;
-        let plan = self.compile(snapshot, stage)?;
+        let mut plan = self.compile(snapshot, stage)?;
+        plan.present(certificate.map(|found| client_tls(found, input)).transpose()?);
         let answer = self.tester.run(plan, test).ok_or_else(broken_off)?;
         let mut headers = BTreeMap::new();
         let mut multi_value_headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -57,6 +63,7 @@ impl MethodTester for PipelineTester {
             target: target_of(input.path_with_query_string.as_deref()),
             headers: headers_of(input.headers.as_ref(), input.multi_value_headers.as_ref()),
             body: body_of(input.body.as_ref()),
+            context: input.additional_context.clone().unwrap_or_default(),
         };
         let plan = self.compile(snapshot, stage)?;
         let answer = self.tester.run_authorizer(plan, test).ok_or_else(broken_off)?;
@@ -86,6 +93,16 @@ impl PipelineTester {
     }
 }
 
+/// The certificate that the backend is shown.
+fn client_tls(
+    found: &ClientIdentity,
+    input: &TestInvokeMethodRequest,
+) -> Result<Arc<ClientTls>, Vec<String>> {
+    let id = input.client_certificate_id.clone().unwrap_or_default();
+    let identity = Identity::from_pem(found.certificate.as_bytes(), found.private_key.as_bytes());
+    identity.map(|identity| Arc::new(ClientTls::new(id, identity))).map_err(|error| vec![error])
+}
+
 fn broken_off() -> Vec<String> {
     vec!["the test broke off".to_owned()]
 }
@@ -100,7 +117,13 @@ fn test_of(snapshot: &RestApiSnapshot, input: &TestInvokeMethodRequest) -> Resul
     let given = input.path_with_query_string.as_deref().filter(|path| !path.is_empty());
     let own = snapshot.resources.first().and_then(|resource| resource.path.as_deref());
     let headers = headers_of(input.headers.as_ref(), input.multi_value_headers.as_ref());
-    Ok(MethodTest { method, target: target_of(given.or(own)), headers, body: body_of(input.body.as_ref()) })
+    Ok(MethodTest {
+        method,
+        target: target_of(given.or(own)),
+        headers,
+        body: body_of(input.body.as_ref()),
+        context: BTreeMap::new(),
+    })
 }
 
 fn target_of(path: Option<&str>) -> String {

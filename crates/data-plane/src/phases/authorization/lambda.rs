@@ -149,7 +149,6 @@ impl LambdaAuthorizer {
             payload,
             asynchronous: false,
             trace_id,
-            // Functions that methods call have to allow it; authorizers are not held to that yet.
             source_arn: self.source_arn.clone(),
         }
     }
