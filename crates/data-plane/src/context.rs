@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::exchange::Exchange;
+use crate::phases::authorization::http_jwt::claim_text;
 use crate::record::ClientCertRecord;
 use crate::vtl::Side;
 
@@ -199,7 +200,13 @@ impl ContextVariable {
                 }
             }
             Self::Authorizer(name) => stringified(authorizer()?.context.get(&**name)?),
-            Self::Claim(name) => stringified(authorizer()?.claims.as_ref()?.get(&**name)?),
+            Self::Claim(name) => {
+                let authorizer = authorizer()?;
+                match &authorizer.jwt {
+                    Some(jwt) => jwt.claims.get(&**name).and_then(claim_text),
+                    None => stringified(authorizer.claims.as_ref()?.get(&**name)?),
+                }
+            }
             Self::Override(side, path) => {
                 exchange.templates.as_ref()?.overridden(*side, path).map(Cow::Owned)
             }

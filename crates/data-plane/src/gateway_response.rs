@@ -26,16 +26,22 @@ pub struct Fault {
     /// `$context.error.message`, what the client is told.
     pub message: Cow<'static, str>,
     /// `$context.error.validationErrorString`.
-    pub validation_error: Option<String>,
+    pub validation_error: Option<Box<str>>,
     /// What is told to the log alone.
     pub reason: String,
     /// What the execution log says, where it is not the reason.
     log_text: Option<Cow<'static, str>>,
     /// The value of `x-amzn-ErrorType` where it is not the one of the kind.
     error_type: Option<&'static str>,
+    /// What HTTP APIs say in `www-authenticate`.
+    pub challenge: Option<Box<Challenge>>,
     /// The status where it is not the one of the kind, such as 502 for a malformed answer of a function.
     status: Option<StatusCode>,
 }
+
+/// A value of `www-authenticate`. Behind a pointer, so that the answers of all phases stay small.
+#[derive(Debug)]
+pub struct Challenge(pub String);
 
 impl Fault {
     fn new(kind: Kind, reason: impl Into<String>) -> Self {
@@ -44,6 +50,7 @@ impl Fault {
             kind,
             message,
             validation_error: None,
+            challenge: None,
             reason: reason.into(),
             log_text: None,
             error_type: None,
@@ -138,6 +145,12 @@ impl Fault {
     #[must_use]
     pub fn unauthorized(reason: impl Into<String>) -> Self {
         Self::new(Kind::Unauthorized, reason)
+    }
+
+    /// The same with a `www-authenticate` for HTTP APIs.
+    #[must_use]
+    pub fn with_challenge(self, challenge: String) -> Self {
+        Self { challenge: Some(Box::new(Challenge(challenge))), ..self }
     }
 
     /// A token of a user pool has run out. AWS says so, and of no other fault of a token.
@@ -299,7 +312,7 @@ impl Fault {
     #[must_use]
     pub fn invalid_body(detail: String) -> Self {
         let reason = detail.clone();
-        Self { validation_error: Some(detail), ..Self::new(Kind::BadRequestBody, reason) }
+        Self { validation_error: Some(detail.into()), ..Self::new(Kind::BadRequestBody, reason) }
     }
 
     /// A template asked for JSON where the client sent none. AWS answers 400 with the parser's words.

@@ -85,7 +85,10 @@ impl Phase {
             Self::Authentication => matches!(authorization, Authorization::Iam),
             Self::Authorizer => match authorization {
                 Authorization::None | Authorization::Iam => false,
-                Authorization::Lambda(_) | Authorization::Cognito(_) => true,
+                Authorization::Lambda(_)
+                | Authorization::Cognito(_)
+                | Authorization::Jwt(_)
+                | Authorization::HttpLambda(_) => true,
             },
             Self::ApiKey => wants_key,
             Self::Throttle => is_throttled,

@@ -49,10 +49,20 @@ pub const REST: &[Phase] = &[
 
 /// The phases of an HTTP API's request, after its route was found:
 ///
-/// 1. the mapping of its parameters, which the integration is to see;
-/// 2. the integration;
-/// 3. the mapping of its answer's parameters.
-pub const HTTP: &[Phase] = &[Phase::RequestParameters, Phase::Integration, Phase::ResponseParameters];
+/// 1. the signature, and what its signer's policies allow;
+/// 2. the authorizer;
+/// 3. throttles, which protect all that follows; a browser's preflight is answered after them;
+/// 4. the mapping of its parameters, which the integration is to see;
+/// 5. the integration;
+/// 6. the mapping of its answer's parameters.
+pub const HTTP: &[Phase] = &[
+    Phase::Authentication,
+    Phase::Authorizer,
+    Phase::Throttle,
+    Phase::RequestParameters,
+    Phase::Integration,
+    Phase::ResponseParameters,
+];
 
 /// The answer to a request that is for no API, or for an API or stage that is not served.
 #[must_use]

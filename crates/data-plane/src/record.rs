@@ -4,6 +4,7 @@
 //! request that uses no phase but its integration writes a few numbers and allocates nothing: what takes memory is
 //! boxed, and made by the phase that has it to tell.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
@@ -99,6 +100,8 @@ pub struct AuthorizerRecord {
     pub usage_identifier_key: Option<Box<str>>,
     /// `$context.authorizer.claims.{property}`: a user pool's claims.
     pub claims: Option<Map<String, Value>>,
+    /// The token that an HTTP API's JWT authorizer has verified.
+    pub jwt: Option<JwtRecord>,
     /// `$context.authorizer.error`.
     pub error: Option<Box<str>>,
     /// `$context.authorizer.status`: what the request would be, or was, answered with on the authorizer's account.
@@ -111,6 +114,15 @@ pub struct AuthorizerRecord {
     pub integration_status: Option<u16>,
     /// `$context.authorizer.integrationLatency`: how long the function took. None if its answer was cached.
     pub integration_latency: Option<Duration>,
+}
+
+/// A verified token.
+#[derive(Debug)]
+pub struct JwtRecord {
+    /// Its claims, as they stand in it.
+    pub claims: Arc<Map<String, Value>>,
+    /// The scopes that the route asks for one of.
+    pub scopes: Arc<[String]>,
 }
 
 /// A check that has a status, a time and perhaps an error to tell.

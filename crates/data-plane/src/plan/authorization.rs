@@ -12,6 +12,8 @@ use super::uri::{lambda_function, replace_stage_variables};
 use super::{CompileSettings, PlanError};
 use crate::context::ContextVariable;
 use crate::phases::authorization::cognito::{CognitoAuthorization, CognitoAuthorizer};
+use crate::phases::authorization::http_jwt::JwtAuthorization;
+use crate::phases::authorization::http_lambda::HttpLambdaAuthorizer;
 use crate::phases::authorization::jwt::Issuer;
 use crate::phases::authorization::lambda::LambdaAuthorizer;
 use crate::phases::authorization::partition;
@@ -33,6 +35,10 @@ pub enum Authorization {
     Cognito(CognitoAuthorization),
     /// Whom an authorizer function lets pass.
     Lambda(Arc<RestLambdaAuthorizer>),
+    /// Whoever has a token of an issuer, in HTTP APIs.
+    Jwt(JwtAuthorization),
+    /// Whom an HTTP API's authorizer function lets pass.
+    HttpLambda(Arc<HttpLambdaAuthorizer>),
 }
 
 /// A REST API's authorizer function.

@@ -5,6 +5,8 @@
 
 pub mod cognito;
 pub mod grant;
+pub mod http_jwt;
+pub mod http_lambda;
 pub mod iam;
 pub mod jwt;
 mod keys;
@@ -49,9 +51,7 @@ pub fn resource_policy(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     match (verdict.decision, &method.authorization) {
         (Decision::Allow, _) | (Decision::ImplicitDeny, Authorization::Lambda(_)) => Ok(()),
         (Decision::ExplicitDeny, _) => Err(denied(Denial::ExplicitByResource, "anonymous", &arn)),
-        (Decision::ImplicitDeny, Authorization::None | Authorization::Iam | Authorization::Cognito(_)) => {
-            Err(denied(Denial::ImplicitByResource, "anonymous", &arn))
-        }
+        (Decision::ImplicitDeny, _) => Err(denied(Denial::ImplicitByResource, "anonymous", &arn)),
     }
 }
 
@@ -65,6 +65,8 @@ pub async fn authorizer(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         Authorization::None | Authorization::Iam => Ok(()),
         Authorization::Lambda(authorizer) => rest::run(exchange, authorizer).await,
         Authorization::Cognito(authorization) => cognito::run(exchange, authorization).await,
+        Authorization::Jwt(authorization) => http_jwt::run(exchange, authorization).await,
+        Authorization::HttpLambda(authorizer) => http_lambda::run(exchange, authorizer).await,
     }
 }
 

@@ -223,7 +223,8 @@ impl IdentitySource {
         }
     }
 
-    fn values<'x>(&'x self, exchange: &'x Exchange<'_>) -> Vec<Cow<'x, str>> {
+    /// Every value that a request has there, in order.
+    pub(super) fn values<'x>(&'x self, exchange: &'x Exchange<'_>) -> Vec<Cow<'x, str>> {
         match self {
             Self::Header(name) => {
                 let fields = exchange.head.headers.iter().filter(|header| header.is(name));

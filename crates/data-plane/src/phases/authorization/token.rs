@@ -269,12 +269,24 @@ pub fn is_for(claims: &Map<String, Value>, audiences: &[String]) -> bool {
 /// Whether a token has one of these scopes: in `scope` as a list parted by spaces, or in `scp` as that or an array.
 #[must_use]
 pub fn has_scope(claims: &Map<String, Value>, wanted: &[String]) -> bool {
-    let any = |text: &str| text.split(' ').any(|scope| wanted.iter().any(|wanted| wanted == scope));
-    ["scope", "scp"].into_iter().filter_map(|name| claims.get(name)).any(|value| match value {
-        Value::String(text) => any(text),
-        Value::Array(values) => values.iter().filter_map(Value::as_str).any(any),
-        _ => false,
-    })
+    scopes(claims).iter().any(|scope| wanted.iter().any(|wanted| wanted == scope))
+}
+
+/// The scopes of a token, from where [`has_scope`] looks for them.
+#[must_use]
+pub fn scopes(claims: &Map<String, Value>) -> Vec<&str> {
+    let mut scopes = Vec::new();
+    for value in ["scope", "scp"].into_iter().filter_map(|name| claims.get(name)) {
+        match value {
+            Value::String(text) => scopes.extend(text.split(' ').filter(|scope| !scope.is_empty())),
+            Value::Array(values) => {
+                let texts = values.iter().filter_map(Value::as_str);
+                scopes.extend(texts.flat_map(|text| text.split(' ')).filter(|scope| !scope.is_empty()));
+            }
+            _ => {}
+        }
+    }
+    scopes
 }
 
 fn object(part: &str) -> Result<Map<String, Value>, TokenError> {

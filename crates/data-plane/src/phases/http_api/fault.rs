@@ -32,7 +32,11 @@ pub fn respond(fault: &Fault) -> (ResponseHead, Body) {
         | Kind::ApiConfigurationError
         | Kind::Default5xx => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
     };
-    answer(status, message)
+    let (mut head, body) = answer(status, message);
+    if let Some(challenge) = &fault.challenge {
+        head.headers.append("www-authenticate", bytes::Bytes::from(challenge.0.clone()));
+    }
+    (head, body)
 }
 
 /// The answer to a request for nothing that is served.

@@ -121,20 +121,7 @@ fn request_context(event: &mut Writer, exchange: &Exchange<'_>) {
             event.text(name, value);
         }
     }
-    if let Some(certificate) = &identity.client_cert {
-        event.name("clientCert");
-        event.begin();
-        event.text("clientCertPem", &certificate.pem);
-        event.text("subjectDN", &certificate.subject_dn);
-        event.text("issuerDN", &certificate.issuer_dn);
-        event.text("serialNumber", &certificate.serial_number);
-        event.name("validity");
-        event.begin();
-        event.text("notBefore", &certificate.not_before);
-        event.text("notAfter", &certificate.not_after);
-        event.end();
-        event.end();
-    }
+    client_certificate(event, identity);
     event.end();
     if let Some(record) = &exchange.record.authorizer {
         authorizer(event, record);
@@ -142,6 +129,23 @@ fn request_context(event: &mut Writer, exchange: &Exchange<'_>) {
     event.text("domainName", domain);
     event.text("deploymentId", &plan.deployment_id);
     event.text("apiId", &plan.api_id);
+    event.end();
+}
+
+/// The client's certificate, if it had to have one.
+pub(super) fn client_certificate(event: &mut Writer, identity: &IdentityRecord) {
+    let Some(certificate) = &identity.client_cert else { return };
+    event.name("clientCert");
+    event.begin();
+    event.text("clientCertPem", &certificate.pem);
+    event.text("subjectDN", &certificate.subject_dn);
+    event.text("issuerDN", &certificate.issuer_dn);
+    event.text("serialNumber", &certificate.serial_number);
+    event.name("validity");
+    event.begin();
+    event.text("notBefore", &certificate.not_before);
+    event.text("notAfter", &certificate.not_after);
+    event.end();
     event.end();
 }
 
@@ -206,7 +210,7 @@ impl Writer {
         self.raw(name, "null");
     }
 
-    fn optional(&mut self, name: &str, text: Option<&str>) {
+    pub(super) fn optional(&mut self, name: &str, text: Option<&str>) {
         match text {
             Some(text) => self.text(name, text),
             None => self.null(name),

@@ -2,22 +2,33 @@
 //!
 //! In format 2.0 what a request does not have is absent; in format 1.0 it is null.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use super::event::Writer;
+use super::event::{Writer, client_certificate};
 use crate::context::{common_log_time, epoch_millis};
 use crate::exchange::Exchange;
+use crate::phases::authorization::http_jwt::claim_text;
+use crate::phases::authorization::token::scopes;
 use crate::phases::headers::for_integration;
+use crate::plan::authorization::Authorization;
+use crate::record::{AuthorizerRecord, IdentityRecord, JwtRecord};
 
 /// A request's headers under lower-case names, in order.
-fn headers(exchange: &Exchange<'_>, body: &[u8]) -> Vec<(String, String)> {
-    let mut headers: Vec<(String, String)> = for_integration(exchange)
+fn request_headers(exchange: &Exchange<'_>) -> Vec<(String, String)> {
+    for_integration(exchange)
         .iter()
         .map(|header| (header.name_str().to_ascii_lowercase(), header.value_str().into_owned()))
-        .collect();
+        .collect()
+}
+
+/// The same, with the length of the body that goes along.
+fn headers(exchange: &Exchange<'_>, body: &[u8]) -> Vec<(String, String)> {
+    let mut headers = request_headers(exchange);
     headers.push(("content-length".to_owned(), body.len().to_string()));
     headers
 }
@@ -96,14 +107,45 @@ fn object<V: AsRef<str>>(event: &mut Writer, name: &str, pairs: &[(&str, V)]) {
 /// Writes an event of format 2.0.
 pub(super) fn write_2(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
     let mut event = Writer::new(2048 + body.len() * 4 / 3);
+    event.begin();
+    event.text("version", "2.0");
+    request_2(&mut event, exchange, &headers(exchange, body), true);
+    let is_base64 = !body.is_empty() && write_body(&mut event, exchange, body);
+    parameters_2(&mut event, exchange);
+    event.raw("isBase64Encoded", if is_base64 { "true" } else { "false" });
+    variables_2(&mut event, exchange);
+    event.end();
+    event.out.into()
+}
+
+/// Writes the event for an authorizer function in format 2.0: the request without its body.
+pub(in crate::phases) fn authorizer_2(
+    exchange: &Exchange<'_>,
+    arn: &str,
+    identity: &[Cow<'_, str>],
+) -> Bytes {
+    let mut event = Writer::new(2048);
+    event.begin();
+    event.text("version", "2.0");
+    event.text("type", "REQUEST");
+    event.text("routeArn", arn);
+    match identity {
+        [] => event.null("identitySource"),
+        identity => event.raw("identitySource", &serde_json::to_string(identity).unwrap_or_default()),
+    }
+    request_2(&mut event, exchange, &request_headers(exchange), false);
+    parameters_2(&mut event, exchange);
+    variables_2(&mut event, exchange);
+    event.end();
+    event.out.into()
+}
+
+fn request_2(event: &mut Writer, exchange: &Exchange<'_>, headers: &[(String, String)], authorized: bool) {
     let path = path(exchange);
     let route_key = exchange.resource().map_or("", |resource| &resource.route_key);
     let (query, raw_query) = query(exchange);
     let (cookies, headers): (Vec<_>, Vec<_>) =
-        headers(exchange, body).into_iter().partition(|(name, _)| name == "cookie");
-
-    event.begin();
-    event.text("version", "2.0");
+        headers.iter().cloned().partition(|(name, _)| name == "cookie");
     event.text("routeKey", route_key);
     event.text("rawPath", &path);
     event.text("rawQueryString", &raw_query);
@@ -116,28 +158,103 @@ pub(super) fn write_2(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
     if !cookies.is_empty() {
         event.raw("cookies", &serde_json::to_string(&cookies).unwrap_or_default());
     }
-    object(&mut event, "headers", &joined(&headers));
-    object(&mut event, "queryStringParameters", &joined(&query));
+    object(event, "headers", &joined(&headers));
+    object(event, "queryStringParameters", &joined(&query));
     event.name("requestContext");
-    context_2(&mut event, exchange, &path, route_key);
-    let is_base64 = !body.is_empty() && write_body(&mut event, exchange, body);
-    let parameters = path_parameters(exchange);
-    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value)).collect();
-    object(&mut event, "pathParameters", &parameters);
-    event.raw("isBase64Encoded", if is_base64 { "true" } else { "false" });
-    let variables: Vec<_> =
-        exchange.plan.variables.iter().map(|(name, value)| (name.as_str(), value)).collect();
-    object(&mut event, "stageVariables", &variables);
-    event.end();
-    event.out.into()
+    context_2(event, exchange, &path, route_key, authorized);
 }
 
-fn context_2(event: &mut Writer, exchange: &Exchange<'_>, path: &str, route_key: &str) {
+fn parameters_2(event: &mut Writer, exchange: &Exchange<'_>) {
+    let parameters = path_parameters(exchange);
+    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    object(event, "pathParameters", &parameters);
+}
+
+fn variables_2(event: &mut Writer, exchange: &Exchange<'_>) {
+    let variables: Vec<_> =
+        exchange.plan.variables.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    object(event, "stageVariables", &variables);
+}
+
+/// Who called, as the route's authorization has found out. A route that is open has no such member.
+fn authorizer(event: &mut Writer, exchange: &Exchange<'_>) {
+    let record = exchange.record.authorizer.as_deref();
+    match exchange.method().map(|method| &method.authorization) {
+        Some(Authorization::Jwt(_)) => {
+            let Some(jwt) = record.and_then(|record| record.jwt.as_ref()) else { return };
+            event.name("authorizer");
+            event.begin();
+            event.name("jwt");
+            event.begin();
+            claims(event, jwt);
+            event.end();
+            event.end();
+        }
+        Some(Authorization::HttpLambda(_)) => {
+            let Some(record) = record else { return };
+            event.name("authorizer");
+            event.begin();
+            if record.context.is_empty() {
+                event.null("lambda");
+            } else {
+                event.raw("lambda", &serde_json::to_string(&record.context).unwrap_or_default());
+            }
+            event.end();
+        }
+        Some(Authorization::Iam) => {
+            let Some(identity) = &exchange.record.identity else { return };
+            event.name("authorizer");
+            event.begin();
+            event.name("iam");
+            event.begin();
+            event.optional("accessKey", identity.access_key.as_deref());
+            event.optional("accountId", identity.account_id.as_deref());
+            event.optional("callerId", identity.caller.as_deref());
+            // Nobody here has an identity of an identity pool.
+            event.null("cognitoIdentity");
+            event.optional("principalOrgId", identity.principal_org_id.as_deref());
+            event.optional("userArn", identity.user_arn.as_deref());
+            event.optional("userId", identity.user.as_deref());
+            event.end();
+            event.end();
+        }
+        _ => {}
+    }
+}
+
+/// The claims of a token as text, and its scopes.
+fn claims(event: &mut Writer, jwt: &JwtRecord) {
+    event.name("claims");
+    event.begin();
+    for (name, claim) in jwt.claims.iter() {
+        if let Some(text) = claim_text(claim) {
+            event.text(name, &text);
+        }
+    }
+    event.end();
+    // Only a route that asks for scopes learns them apart from the claims.
+    if jwt.scopes.is_empty() {
+        event.null("scopes");
+    } else {
+        event.raw("scopes", &serde_json::to_string(&scopes(&jwt.claims)).unwrap_or_default());
+    }
+}
+
+fn context_2(event: &mut Writer, exchange: &Exchange<'_>, path: &str, route_key: &str, authorized: bool) {
     let plan = exchange.plan;
     let domain = exchange.domain_name().unwrap_or_default();
     event.begin();
     event.text("accountId", &plan.account_id);
     event.text("apiId", &plan.api_id);
+    if let Some(identity) = exchange.record.identity.as_deref().filter(|it| it.client_cert.is_some()) {
+        event.name("authentication");
+        event.begin();
+        client_certificate(event, identity);
+        event.end();
+    }
+    if authorized {
+        authorizer(event, exchange);
+    }
     event.text("domainName", domain);
     event.text("domainPrefix", domain.split('.').next().unwrap_or_default());
     event.name("http");
@@ -194,36 +311,94 @@ pub(super) fn write_1(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
     event.out.into()
 }
 
+/// Writes the event for an authorizer function in format 1.0: the request without its body.
+pub(in crate::phases) fn authorizer_1(
+    exchange: &Exchange<'_>,
+    arn: &str,
+    identity: &[Cow<'_, str>],
+) -> Bytes {
+    let mut event = Writer::new(2048);
+    let headers = request_headers(exchange);
+    let named: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let query: Vec<_> = exchange.query().iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let path = path(exchange);
+    let same = |one: &str, other: &str| one == other;
+    let source = identity.join(",");
+    let source = (!identity.is_empty()).then_some(source.as_str());
+
+    event.begin();
+    event.text("version", "1.0");
+    event.text("type", "REQUEST");
+    event.text("methodArn", arn);
+    event.optional("identitySource", source);
+    event.optional("authorizationToken", source);
+    event.text("resource", exchange.resource().map_or("", |resource| &resource.path));
+    event.text("path", &path);
+    event.text("httpMethod", exchange.head.method.as_str());
+    event.last_values("headers", &named, same);
+    event.last_values("queryStringParameters", &query, same);
+    let parameters = path_parameters(exchange);
+    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    event.last_values("pathParameters", &parameters, same);
+    let variables: Vec<_> =
+        exchange.plan.variables.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    event.last_values("stageVariables", &variables, same);
+    event.name("requestContext");
+    context_1(&mut event, exchange, &path);
+    event.end();
+    event.out.into()
+}
+
+/// What the authorizer said. An open route has the members of a token, without values.
+fn authorizer_member_1(event: &mut Writer, record: Option<&AuthorizerRecord>) {
+    event.name("authorizer");
+    event.begin();
+    match record {
+        Some(AuthorizerRecord { jwt: Some(jwt), .. }) => claims(event, jwt),
+        Some(record) => {
+            if let Some(id) = &record.principal_id {
+                event.text("principalId", id);
+            }
+            for (name, value) in record.context.iter().filter(|(name, _)| *name != "principalId") {
+                event.raw(name, &value.to_string());
+            }
+        }
+        None => {
+            event.null("claims");
+            event.null("scopes");
+        }
+    }
+    event.end();
+}
+
 fn context_1(event: &mut Writer, exchange: &Exchange<'_>, path: &str) {
     let plan = exchange.plan;
     let domain = exchange.domain_name().unwrap_or_default();
     event.begin();
     event.text("accountId", &plan.account_id);
     event.text("apiId", &plan.api_id);
-    event.raw("authorizer", r#"{"claims":null,"scopes":null}"#);
+    authorizer_member_1(event, exchange.record.authorizer.as_deref());
     event.text("domainName", domain);
     event.text("domainPrefix", domain.split('.').next().unwrap_or_default());
     event.text("extendedRequestId", &String::from_utf8_lossy(&exchange.extended_request_id));
     event.text("httpMethod", exchange.head.method.as_str());
     event.name("identity");
     event.begin();
-    let absent = [
-        "accessKey",
-        "accountId",
-        "caller",
-        "cognitoAuthenticationProvider",
-        "cognitoAuthenticationType",
-        "cognitoIdentityId",
-        "cognitoIdentityPoolId",
-        "principalOrgId",
-    ];
-    for name in absent {
-        event.null(name);
-    }
+    let unknown = IdentityRecord::default();
+    let identity = exchange.record.identity.as_deref().unwrap_or(&unknown);
+    event.optional("accessKey", identity.access_key.as_deref());
+    event.optional("accountId", identity.account_id.as_deref());
+    event.optional("caller", identity.caller.as_deref());
+    event.optional("cognitoAuthenticationProvider", identity.cognito_authentication_provider.as_deref());
+    event.optional("cognitoAuthenticationType", identity.cognito_authentication_type.as_deref());
+    event.optional("cognitoIdentityId", identity.cognito_identity_id.as_deref());
+    event.optional("cognitoIdentityPoolId", identity.cognito_identity_pool_id.as_deref());
+    event.optional("principalOrgId", identity.principal_org_id.as_deref());
     event.text("sourceIp", &exchange.source_ip());
-    event.null("user");
+    event.optional("user", identity.user.as_deref());
     event.text("userAgent", &exchange.header("user-agent").unwrap_or_default());
-    event.null("userArn");
+    event.optional("userArn", identity.user_arn.as_deref());
+    client_certificate(event, identity);
     event.end();
     event.text("path", path);
     event.text("protocol", exchange.head.version.as_str());

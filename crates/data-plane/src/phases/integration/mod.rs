@@ -7,7 +7,7 @@ mod aws_service;
 pub(in crate::phases) mod event;
 mod http;
 mod http_api_backend;
-mod http_api_event;
+pub(in crate::phases) mod http_api_event;
 mod http_api_function;
 mod http_api_service;
 mod http_proxy;

@@ -1,5 +1,6 @@
 //! HTTP APIs, compiled to the same plans as REST APIs: each route is a resource with one method.
 
+mod authorization;
 pub mod cors;
 pub mod parameters;
 pub mod router;
@@ -12,15 +13,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use stagedoor_shapes::apigateway::{ApiKeySourceType as ApiKeySource, EndpointType};
-use stagedoor_shapes::apigatewayv2::{
-    AuthorizationType, ConnectionType, Integration as Shape, IntegrationType, Route as RouteShape,
-    RouteSettings, Stage,
-};
+use stagedoor_shapes::apigatewayv2::{ConnectionType, Integration as Shape, IntegrationType, Route, Stage};
 use stagedoor_shapes::snapshot::ApiSnapshot;
 
+use self::authorization::Authorizers;
+use super::authorization::Authorization;
 use super::integration::{HttpEndpoint, Integration, LambdaFunction, LambdaSource};
 use super::mapping::Source;
 use super::media_types::MediaTypes;
+use super::throttle::Throttle;
 use super::uri::{UriTemplate, lambda_function, replace_stage_variables};
 use super::{CompileSettings, MethodPlan, Plan, PlanError, ResourcePlan, compile_access_log};
 use crate::gateway_response::GatewayResponses;
@@ -86,7 +87,6 @@ pub fn compile(
 ) -> Result<Plan, Vec<PlanError>> {
     let mut errors = Vec::new();
     let variables = stage.stage_variables.clone().unwrap_or_default();
-    refuse_what_is_not_built(stage, &mut errors);
     let integrations: BTreeMap<&str, &Shape> = snapshot
         .integrations
         .iter()
@@ -110,12 +110,12 @@ pub fn compile(
         let settings = own.or(stage.default_route_settings.as_ref());
         settings.and_then(|settings| settings.detailed_metrics_enabled) == Some(true)
     };
-    let scope = Scope { variables: &variables, settings, source_arn };
+    let authorizers = Authorizers::compile(&snapshot.authorizers, &variables, &labels.api_id, settings);
+    let scope = Scope { variables: &variables, settings, source_arn, authorizers };
     let mut router = Router::default();
     let mut resources = Vec::with_capacity(snapshot.routes.len());
     for route in &snapshot.routes {
         let key = route.route_key.as_deref().unwrap_or_default();
-        refuse_access(route, key, &mut errors);
         // A route that has no integration yet serves nothing.
         let Some(target) = &route.target else { continue };
         let id = target.strip_prefix("integrations/").unwrap_or_default();
@@ -131,12 +131,19 @@ pub fn compile(
             }
         };
         let path = key.split_once(' ').map_or(key, |(_, path)| path);
-        match scope.method(shape, path, &names) {
+        match scope.method(route, shape, path, &names) {
             Ok(mut method) => {
                 let (verb, path) = key.split_once(' ').unwrap_or((key, ""));
                 let named = Some((verb.to_owned(), path.to_owned()));
                 let series = || settings.metrics.series(Labels { method: named, ..labels.clone() });
                 method.metrics = counted(key).then(series);
+                let own = stage.route_settings.as_ref().and_then(|settings| settings.get(key));
+                let all = stage.default_route_settings.as_ref();
+                let has_others = settings.has_account_throttle;
+                method.throttle = Throttle::of_route(&labels, key, own, all, has_others);
+                if method.throttle.is_none() {
+                    method.phases.retain(|phase| *phase != Phase::Throttle);
+                }
                 resources.push(ResourcePlan {
                     id: route.route_id.as_deref().unwrap_or_default().into(),
                     path: path.into(),
@@ -220,11 +227,19 @@ struct Scope<'a> {
     settings: &'a CompileSettings,
     /// What functions know the stage's routes by, up to the method.
     source_arn: String,
+    authorizers: Authorizers,
 }
 
 impl Scope<'_> {
-    fn method(&self, shape: &Shape, path: &str, names: &[Box<str>]) -> Result<MethodPlan, String> {
+    fn method(
+        &self,
+        route: &Route,
+        shape: &Shape,
+        path: &str,
+        names: &[Box<str>],
+    ) -> Result<MethodPlan, String> {
         let variables = self.variables;
+        let authorization = self.authorizers.of(route)?;
         let integration = self.integration(shape, path, names)?;
         let parameters = Parameters {
             request: match shape.integration_subtype {
@@ -235,6 +250,12 @@ impl Scope<'_> {
             response: ResponseParameters::compile(shape.response_parameters.as_ref(), variables)?,
         };
         let needed = |phase: &Phase| match phase {
+            Phase::Authentication => matches!(authorization, Authorization::Iam),
+            Phase::Authorizer => {
+                matches!(authorization, Authorization::Jwt(_) | Authorization::HttpLambda(_))
+            }
+            // Taken out again where there is no throttle.
+            Phase::Throttle => true,
             Phase::RequestParameters => parameters.request.is_some(),
             Phase::ResponseParameters => !parameters.response.is_empty(),
             _ => *phase == Phase::Integration,
@@ -242,7 +263,7 @@ impl Scope<'_> {
         let phases = pipeline::HTTP.iter().copied().filter(needed).collect();
         let unchanged = parameters.request.is_none() && parameters.response.is_empty();
         let http_parameters = (!unchanged).then(|| Box::new(parameters));
-        Ok(MethodPlan { phases, integration, http_parameters, ..MethodPlan::default() })
+        Ok(MethodPlan { phases, authorization, integration, http_parameters, ..MethodPlan::default() })
     }
 
     fn integration(&self, shape: &Shape, path: &str, names: &[Box<str>]) -> Result<Integration, String> {
@@ -295,31 +316,4 @@ impl Scope<'_> {
 fn function_arn(uri: &str) -> Result<Arc<str>, String> {
     let is_function = uri.split(':').nth(2) == Some("lambda") && uri.split(':').nth(5) == Some("function");
     if is_function { Ok(Arc::from(uri)) } else { lambda_function(uri) }
-}
-
-fn refuse_access(route: &RouteShape, key: &str, errors: &mut Vec<PlanError>) {
-    let kind = route.authorization_type.unwrap_or(AuthorizationType::None);
-    if kind != AuthorizationType::None {
-        let message = format!(
-            "authorization type {kind} is not supported yet; the route would be open. Set it to NONE to serve it"
-        );
-        errors.push(PlanError::new(key, message));
-    }
-}
-
-fn refuse_what_is_not_built(stage: &Stage, errors: &mut Vec<PlanError>) {
-    let name = format!("stage {}", stage.stage_name.as_deref().unwrap_or_default());
-    let mut refuse = |place: &str, settings: &RouteSettings| {
-        if settings.throttling_rate_limit.is_some() || settings.throttling_burst_limit.is_some() {
-            let message =
-                "throttling is not supported yet; remove throttlingRateLimit and throttlingBurstLimit";
-            errors.push(PlanError::new(place, message));
-        }
-    };
-    if let Some(settings) = &stage.default_route_settings {
-        refuse(&name, settings);
-    }
-    for (key, settings) in stage.route_settings.iter().flatten() {
-        refuse(&format!("{name}, route {key}"), settings);
-    }
 }

@@ -1,0 +1,107 @@
+//! Authorizer functions of HTTP APIs, formats 1.0 and 2.0.
+//!
+//! Other than in REST APIs, an identity source that is missing refuses the request whether grants are remembered or
+//! not, and a function has ten seconds.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use stagedoor_policy::{Caller, Decision};
+
+use super::grant::{Access, AuthorizerError, Grant};
+use super::lambda::{LambdaAuthorizer, Reader};
+use super::remembered::key_of;
+use super::{evaluate, method_arn};
+use crate::exchange::Exchange;
+use crate::gateway_response::Fault;
+use crate::phases::integration::http_api_event as event;
+use crate::plan::authorization::IdentitySource;
+
+/// An HTTP API's authorizer function.
+#[derive(Debug)]
+pub struct HttpLambdaAuthorizer {
+    /// How it is called and remembered.
+    pub core: LambdaAuthorizer,
+    /// What the decision depends on.
+    pub identity: Box<[IdentitySource]>,
+    /// Whether its events are in format 2.0.
+    pub version_2: bool,
+    /// Whether it answers yes or no instead of with a policy.
+    pub is_simple: bool,
+}
+
+pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &HttpLambdaAuthorizer) -> Result<(), Fault> {
+    let started = Instant::now();
+    let arn = method_arn(exchange)?;
+    let (outcome, called) = ask(exchange, authorizer, &arn).await;
+    let record = exchange.record.authorizer_mut();
+    record.latency = Some(started.elapsed());
+    record.integration_latency = called.then(|| started.elapsed());
+    let grant = match outcome {
+        Ok(grant) => grant,
+        Err(fault) => {
+            record.error = Some(fault.reason.as_str().into());
+            record.status = Some(fault.status().as_u16());
+            return Err(fault);
+        }
+    };
+    record.principal_id.clone_from(&grant.principal_id);
+    record.context.clone_from(&grant.context);
+    record.status = Some(200);
+    let allowed = match &grant.access {
+        Access::Policy(policy) => {
+            evaluate(policy, exchange, Caller::Anonymous, &arn).decision == Decision::Allow
+        }
+        Access::Simple(allowed) => *allowed,
+    };
+    if allowed {
+        return Ok(());
+    }
+    exchange.record.authorizer_mut().status = Some(403);
+    Err(Fault::access_denied("the authorizer function does not let the caller pass"))
+}
+
+/// The grant for the request's identity, and whether the function had to be called for it.
+async fn ask(
+    exchange: &Exchange<'_>,
+    authorizer: &HttpLambdaAuthorizer,
+    arn: &str,
+) -> (Result<Arc<Grant>, Fault>, bool) {
+    let mut identity = Vec::with_capacity(authorizer.identity.len());
+    for source in &authorizer.identity {
+        let values = source.values(exchange);
+        let value = if values.len() == 1 {
+            values.into_iter().next().unwrap_or_default()
+        } else {
+            Cow::Owned(values.join(","))
+        };
+        if value.is_empty() {
+            let reason = format!("the identity source {source:?} is missing or empty");
+            return (Err(Fault::unauthorized(reason)), false);
+        }
+        identity.push(value);
+    }
+    let key = key_of(identity.iter().map(|value| &**value));
+    let mut called = false;
+    let event = || {
+        called = true;
+        if authorizer.version_2 {
+            event::authorizer_2(exchange, arn, &identity)
+        } else {
+            event::authorizer_1(exchange, arn, &identity)
+        }
+    };
+    let read: Reader = if authorizer.is_simple { Grant::read_simple } else { Grant::read_policy };
+    let trace_id = Some(String::from_utf8_lossy(exchange.trace_id()).into_owned());
+    let grant = authorizer.core.grant(exchange.worker, &key, trace_id, event, read).await;
+    (grant.map_err(fault), called)
+}
+
+fn fault(error: AuthorizerError) -> Fault {
+    match error {
+        AuthorizerError::Unauthorized(reason) => Fault::unauthorized(reason),
+        AuthorizerError::Configuration(reason) => Fault::authorizer_configuration(reason),
+        AuthorizerError::Failure(reason) => Fault::authorizer_failure(reason),
+    }
+}
