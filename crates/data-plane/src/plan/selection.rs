@@ -25,19 +25,17 @@ impl SelectionPattern {
     /// A sentence that names the pattern and what is wrong with it.
     pub fn parse(pattern: &str) -> Result<Self, String> {
         let whole = format!("^(?:{})$", java_pattern(pattern));
-        // `a*+` would be `(a*)+` to the linear engine: the same texts less often.
-        if !has_possessive_quantifier(pattern)
-            && let Ok(linear) = Regex::new(&whole)
-        {
-            return Ok(Self::Linear(linear));
-        }
-        let whole = whole.replace(r"(?-u:\b)", r"\b").replace(r"(?-u:\B)", r"\B");
-        let bounded = fancy_regex::RegexBuilder::new(&whole).backtrack_limit(BACKTRACK_LIMIT).build();
-        bounded.map(|bounded| Self::Bounded(Box::new(bounded))).map_err(|error| {
+        let unusable = |error: &dyn std::fmt::Display| {
             let detail = error.to_string();
             let detail = detail.lines().last().unwrap_or_default();
             format!("the selection pattern {pattern:?} cannot be used: {detail}")
-        })
+        };
+        if !needs_steps_back(pattern) {
+            return Regex::new(&whole).map(Self::Linear).map_err(|error| unusable(&error));
+        }
+        let whole = whole.replace(r"(?-u:\b)", r"\b").replace(r"(?-u:\B)", r"\B");
+        let bounded = fancy_regex::RegexBuilder::new(&whole).backtrack_limit(BACKTRACK_LIMIT).build();
+        bounded.map(|bounded| Self::Bounded(Box::new(bounded))).map_err(|error| unusable(&error))
     }
 
     /// Whether it fits a text.
@@ -50,8 +48,11 @@ impl SelectionPattern {
     }
 }
 
-fn has_possessive_quantifier(pattern: &str) -> bool {
-    ["*+", "++", "?+", "}+"].iter().any(|quantifier| pattern.contains(quantifier))
+/// Whether a pattern has what a linear engine has not. `a*+` would be `(a*)+` to it, which fits other texts.
+fn needs_steps_back(pattern: &str) -> bool {
+    const SIGNS: [&str; 10] = ["(?=", "(?!", "(?<=", "(?<!", "(?>", "\\k<", "*+", "++", "?+", "}+"];
+    let refers_back = pattern.as_bytes().windows(2).any(|pair| matches!(pair, [b'\\', b'1'..=b'9']));
+    refers_back || SIGNS.iter().any(|sign| pattern.contains(sign))
 }
 
 #[cfg(test)]

@@ -161,6 +161,7 @@ pub fn java_pattern(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut characters = pattern.chars().peekable();
     let mut classes = 0_usize;
+    let dot_is_any = has_flag(pattern, 's');
     while let Some(character) = characters.next() {
         match character {
             '\\' => match characters.next() {
@@ -195,7 +196,7 @@ pub fn java_pattern(pattern: &str) -> String {
                 classes -= 1;
                 out.push(']');
             }
-            '.' if classes == 0 => out.push_str(r"[^\n\r\x{85}\x{2028}\x{2029}]"),
+            '.' if classes == 0 && !dot_is_any => out.push_str(r"[^\n\r\x{85}\x{2028}\x{2029}]"),
             // In a class these are only themselves to Java, but operators to the engine when doubled.
             '~' | '-' if classes > 0 && characters.peek() == Some(&character) => {
                 out.push('\\');
@@ -205,6 +206,15 @@ pub fn java_pattern(pattern: &str) -> String {
         }
     }
     out
+}
+
+/// Whether a pattern sets this flag anywhere: `(?s)`, `(?is-m:…)`.
+fn has_flag(pattern: &str, flag: char) -> bool {
+    pattern.split("(?").skip(1).any(|group| {
+        let set = group.chars().take_while(char::is_ascii_alphabetic);
+        let ends = group.trim_start_matches(|c: char| c.is_ascii_alphabetic()).starts_with([')', ':', '-']);
+        ends && set.into_iter().any(|each| each == flag)
+    })
 }
 
 fn escape(escaped: char, in_class: bool) -> String {
