@@ -20,8 +20,9 @@
 //!
 //! The dialect is that of the 2.x line. `tests/oracle.rs` compares it with version 2.0.0, the one that is packaged;
 //! what came later is beyond that test: negative indexes, double-quoted names, functions, and the operators spelled as
-//! words. The script `[(@.length-1)]`, which later versions dropped, is refused. Regular expressions run in linear
-//! time, so look-around and back-references are refused.
+//! words. The script `[(@.length-1)]`, which later versions dropped, is refused, and so are `[1,]` and `[1:2:3:4]`, of
+//! which the packaged version reads the beginning. Regular expressions run in linear time, so look-around and
+//! back-references are refused.
 
 mod ast;
 mod error;
