@@ -142,11 +142,17 @@ fn deployed_v2(view: &dyn Snapshot, id: &str) -> Result<Option<DeployedApi>, Api
         is_v2: true,
         ..DeployedApi::default()
     };
+    let mut links = Vec::new();
+    for (key, entry) in view.scan(v2::vpc_links::ALL, None, usize::MAX)? {
+        links.push(decode(&key, &entry.value)?);
+    }
+    let link_names = v2::vpc_links::names(links.into_iter());
     for (key, entry) in view.scan(&v2::keys::all(id, v2::keys::Kind::Stage), None, usize::MAX)? {
         let stage: apigatewayv2::Stage = decode(&key, &entry.value)?;
         let Some(deployment) = &stage.deployment_id else { continue };
         let key = v2::keys::one(id, v2::keys::Kind::Snapshot, deployment);
-        let Some((revision, snapshot)) = read::<ApiSnapshot>(view, &key)? else { continue };
+        let Some((revision, mut snapshot)) = read::<ApiSnapshot>(view, &key)? else { continue };
+        snapshot.vpc_link_names.clone_from(&link_names);
         let name = stage.stage_name.clone().unwrap_or_default();
         let revision = entry.revision.max(revision);
         deployed.stages_v2.insert(name, (revision, DeployedStageV2 { stage, snapshot }));

@@ -57,4 +57,8 @@ pub struct ApiSnapshot {
     /// Models.
     #[serde(default)]
     pub models: Vec<v2::Model>,
+    /// The names of VPC links by id, as they are when the API is served: no part of what is frozen, because an
+    /// integration may name one by a stage variable.
+    #[serde(skip)]
+    pub vpc_link_names: BTreeMap<String, String>,
 }

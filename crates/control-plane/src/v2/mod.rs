@@ -22,7 +22,7 @@ mod routes;
 pub(crate) mod routing_rules;
 mod stages;
 mod tags;
-mod vpc_links;
+pub(crate) mod vpc_links;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -63,6 +63,7 @@ impl V2<'_> {
             integration_responses: owned(tx, id, Kind::IntegrationResponse)?,
             authorizers: all(tx, id, Kind::Authorizer)?,
             models: all(tx, id, Kind::Model)?,
+            vpc_link_names: vpc_links::names(tx.scan(vpc_links::ALL)?.into_values()),
         })
     }
 }

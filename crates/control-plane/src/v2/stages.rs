@@ -9,7 +9,7 @@ use stagedoor_shapes::snapshot::ApiSnapshot;
 
 use super::integrations::merged;
 use super::keys::{self, Kind};
-use super::{V2, all, is_http, members, page_of, route_key, updated};
+use super::{V2, all, is_http, members, page_of, route_key, updated, vpc_links};
 use crate::control_plane::{bad_request, conflict, not_found, required, whole_seconds};
 use crate::page::by_date;
 use crate::tx::Tx;
@@ -170,7 +170,8 @@ impl V2<'_> {
         }
         if let Some(id) = stage.deployment_id.as_deref() {
             members::find::<Deployment>(tx, api_id, Kind::Deployment, id)?;
-            let snapshot: ApiSnapshot = members::find(tx, api_id, Kind::Snapshot, id)?;
+            let mut snapshot: ApiSnapshot = members::find(tx, api_id, Kind::Snapshot, id)?;
+            snapshot.vpc_link_names = vpc_links::names(tx.scan(vpc_links::ALL)?.into_values());
             self.check_deployable(&snapshot, Some(&stage)).map_err(ApiError::BadRequest)?;
         }
         tx.put(&key, &stage)?;

@@ -1,6 +1,8 @@
 //! VPC links of the second kind, which HTTP APIs use. They are kept as AWS keeps them; where their traffic goes is said
 //! by the gateway's configuration.
 
+use std::collections::BTreeMap;
+
 use stagedoor_shapes::apigatewayv2::{
     CreateVpcLinkRequest, DeleteVpcLinkRequest, DeleteVpcLinkResponse, GetVpcLinkRequest, GetVpcLinksRequest,
     GetVpcLinksResponse, UpdateVpcLinkRequest, VpcLink, VpcLinkStatus, VpcLinkVersion,
@@ -11,7 +13,7 @@ use crate::control_plane::{bad_request, required, whole_seconds};
 use crate::tx::Tx;
 use crate::{ApiError, ids, tags};
 
-const ALL: &str = "v2/vpclinks/";
+pub(crate) const ALL: &str = "v2/vpclinks/";
 
 pub(crate) fn key(id: &str) -> String {
     format!("{ALL}{id}")
@@ -19,6 +21,11 @@ pub(crate) fn key(id: &str) -> String {
 
 pub(crate) fn find(tx: &Tx, id: &str) -> Result<VpcLink, ApiError> {
     tx.get(&key(id))?.ok_or_else(|| ApiError::NotFound(format!("Invalid VpcLink identifier specified {id}")))
+}
+
+/// The names of links by id.
+pub(crate) fn names(links: impl Iterator<Item = VpcLink>) -> BTreeMap<String, String> {
+    links.filter_map(|link| Some((link.vpc_link_id?, link.name?))).collect()
 }
 
 impl V2<'_> {

@@ -26,7 +26,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, backend: &BackendIntegratio
         method: endpoint.method.clone().unwrap_or_else(|| exchange.head.method.clone()),
         target: target.into(),
         version: Version::Http11,
-        headers: request_headers(exchange, &endpoint.uri.upstream.authority),
+        headers: request_headers(exchange, backend),
     };
     let (mut head, body) = call_backend(exchange, endpoint, head, body, endpoint.timeout).await?;
     if body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES) {
@@ -40,20 +40,32 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, backend: &BackendIntegratio
 fn target(exchange: &Exchange<'_>, backend: &BackendIntegration) -> Vec<u8> {
     let query = exchange.mapped_query.as_deref().or_else(|| exchange.head.query());
     match &exchange.mapped_path {
+        None if backend.is_private => {
+            let mut target = exchange.path_with_stage().into_bytes();
+            append_query(&mut target, query);
+            target
+        }
         None => backend.endpoint.uri.target(exchange, &[], query),
         Some(path) => {
             let mut target: Vec<u8> =
                 percent_encoding::utf8_percent_encode(path, crate::plan::uri::MAPPED_PATH).to_string().into();
-            if let Some(query) = query.filter(|query| !query.is_empty()) {
-                target.push(b'?');
-                target.extend_from_slice(query.as_bytes());
-            }
+            append_query(&mut target, query);
             target
         }
     }
 }
 
-fn request_headers(exchange: &mut Exchange<'_>, authority: &str) -> Headers {
+fn append_query(target: &mut Vec<u8>, query: Option<&str>) {
+    if target.is_empty() {
+        target.push(b'/');
+    }
+    if let Some(query) = query.filter(|query| !query.is_empty()) {
+        target.push(b'?');
+        target.extend_from_slice(query.as_bytes());
+    }
+}
+
+fn request_headers(exchange: &mut Exchange<'_>, backend: &BackendIntegration) -> Headers {
     let trace_id = exchange.trace_id().clone();
     let forwarded = forwarded(exchange);
     let original_host = exchange.original_host.clone();
@@ -61,7 +73,13 @@ fn request_headers(exchange: &mut Exchange<'_>, authority: &str) -> Headers {
     // A mapping may have put another host in the place of the client's.
     let mapped_host = headers.get("host").filter(|host| Some(*host) != original_host.as_ref()).cloned();
     headers.retain(|header| !is_dropped_from_requests(&header.name) && !is_replaced(&header.name));
-    headers.append("Host", mapped_host.unwrap_or_else(|| Bytes::copy_from_slice(authority.as_bytes())));
+    // A private integration is no host of its own: it sees the one that the client asked for.
+    let own_host = || {
+        let authority = &backend.endpoint.uri.upstream.authority;
+        let client_host = original_host.filter(|_| backend.is_private);
+        client_host.unwrap_or_else(|| Bytes::copy_from_slice(authority.as_bytes()))
+    };
+    headers.append("Host", mapped_host.unwrap_or_else(own_host));
     headers.append("Forwarded", forwarded);
     headers.append("Via", "HTTP/1.1 AmazonAPIGateway");
     headers.append("X-Amzn-Trace-Id", trace_id);

@@ -33,8 +33,11 @@ fn headers(exchange: &Exchange<'_>, body: &[u8]) -> Vec<(String, String)> {
     headers
 }
 
-/// The path with its stage, unless that is `$default`.
+/// The path with its stage, unless that is `$default`; behind a custom domain, the path as the client sent it.
 fn path(exchange: &Exchange<'_>) -> String {
+    if exchange.by_domain && exchange.mapped_path.is_none() {
+        return exchange.head.path().to_owned();
+    }
     let below = exchange.mapped_path.as_deref().unwrap_or_else(|| exchange.path());
     let at_root = exchange.plan.http_api.as_ref().is_some_and(|http| http.at_root);
     match at_root {

@@ -24,6 +24,7 @@ use super::media_types::MediaTypes;
 use super::throttle::Throttle;
 use super::uri::{UriTemplate, lambda_function, replace_stage_variables};
 use super::{CompileSettings, MethodPlan, Plan, PlanError, ResourcePlan, compile_access_log};
+use crate::backends::Backends;
 use crate::gateway_response::GatewayResponses;
 use crate::logs::access::AccessLog;
 use crate::metrics::Labels;
@@ -74,6 +75,8 @@ pub struct FunctionIntegration {
 pub struct BackendIntegration {
     /// The backend.
     pub endpoint: HttpEndpoint,
+    /// Whether it is private: behind a VPC link, where it is sent the path as the client sent it, with its stage.
+    pub is_private: bool,
 }
 
 /// Compiles a stage of an HTTP API.
@@ -111,7 +114,8 @@ pub fn compile(
         settings.and_then(|settings| settings.detailed_metrics_enabled) == Some(true)
     };
     let authorizers = Authorizers::compile(&snapshot.authorizers, &variables, &labels.api_id, settings);
-    let scope = Scope { variables: &variables, settings, source_arn, authorizers };
+    let vpc_link_names = &snapshot.vpc_link_names;
+    let scope = Scope { variables: &variables, settings, source_arn, authorizers, vpc_link_names };
     let mut router = Router::default();
     let mut resources = Vec::with_capacity(snapshot.routes.len());
     for route in &snapshot.routes {
@@ -228,6 +232,8 @@ struct Scope<'a> {
     /// What functions know the stage's routes by, up to the method.
     source_arn: String,
     authorizers: Authorizers,
+    /// The names of VPC links by id.
+    vpc_link_names: &'a BTreeMap<String, String>,
 }
 
 impl Scope<'_> {
@@ -268,9 +274,6 @@ impl Scope<'_> {
 
     fn integration(&self, shape: &Shape, path: &str, names: &[Box<str>]) -> Result<Integration, String> {
         let variables = self.variables;
-        if shape.connection_type == Some(ConnectionType::VpcLink) {
-            return Err("VPC links are not supported yet; use connectionType INTERNET".to_owned());
-        }
         let milliseconds = shape.timeout_in_millis.filter(|&value| value > 0).unwrap_or(TIMEOUT_MS_MAX);
         let timeout = Duration::from_millis(milliseconds.unsigned_abs().into());
         if let Some(subtype) = shape.integration_subtype.as_deref() {
@@ -296,7 +299,18 @@ impl Scope<'_> {
             Some(IntegrationType::HttpProxy) => {
                 let sources: BTreeMap<&str, Source> =
                     names.iter().map(|name| (&**name, Source::Path(Arc::from(&**name)))).collect();
-                let uri = UriTemplate::parse(&uri, &sources)?;
+                let is_private = shape.connection_type == Some(ConnectionType::VpcLink);
+                let server_name =
+                    shape.tls_config.as_ref().and_then(|tls| tls.server_name_to_verify.as_deref());
+                let server_name = server_name.filter(|name| !name.is_empty());
+                let (uri, backends) = if is_private {
+                    let (uri, backends) = self.private(shape, &uri, server_name)?;
+                    (uri, Some(backends))
+                } else if server_name.is_some() {
+                    return Err("tlsConfig is for private integrations (connectionType VPC_LINK)".to_owned());
+                } else {
+                    (UriTemplate::parse(&uri, &sources)?, None)
+                };
                 let method = match shape.integration_method.as_deref() {
                     None | Some("ANY" | "") => None,
                     Some(name) => Some(
@@ -304,11 +318,43 @@ impl Scope<'_> {
                             .map_err(|_| format!("{name:?} is no HTTP method"))?,
                     ),
                 };
-                let endpoint = HttpEndpoint { uri, backends: None, method, timeout };
-                Ok(Integration::HttpApiBackend(Box::new(BackendIntegration { endpoint })))
+                let endpoint = HttpEndpoint { uri, backends, method, timeout };
+                Ok(Integration::HttpApiBackend(Box::new(BackendIntegration { endpoint, is_private })))
             }
             _ => Err("HTTP APIs have AWS_PROXY and HTTP_PROXY integrations only".to_owned()),
         }
+    }
+}
+
+impl Scope<'_> {
+    /// A private integration: where its VPC link leads, over TLS if there is a name to verify.
+    fn private(
+        &self,
+        shape: &Shape,
+        uri: &str,
+        server_name: Option<&str>,
+    ) -> Result<(UriTemplate, Backends), String> {
+        let id = shape.connection_id.as_deref().unwrap_or_default();
+        let (id, missing) = replace_stage_variables(id, self.variables);
+        if missing {
+            return Err("the stage lacks a variable that the VPC link's id names".to_owned());
+        }
+        let name = self.vpc_link_names.get(&*id).ok_or_else(|| format!("there is no VPC link {id:?}"))?;
+        let targets = [uri, &id, name].into_iter().find_map(|key| self.settings.vpc_links.get(key));
+        // The listener's ARN says nothing of a host; clients' requests bring one along.
+        let url = match server_name {
+            Some(name) => format!("https://{name}/"),
+            None => "http://private.invalid/".to_owned(),
+        };
+        let template = UriTemplate::parse(&url, &BTreeMap::new())?;
+        let backends = targets.and_then(|targets| Backends::new(&template.upstream, targets));
+        let backends = backends.ok_or_else(|| {
+            format!(
+                "nobody said where the VPC link {name:?} ({id}) leads. Put [[vpc_links]] with name = {name:?} and \
+                 targets = [\"HOST:PORT\"] into the configuration file"
+            )
+        })?;
+        Ok((template, backends))
     }
 }
 
