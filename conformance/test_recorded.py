@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 
 import pytest
+from function_urls import FunctionUrls
 from harness import ROOT
 
 REPLAY = ROOT.parent / "shared/reference/aws-recorded/replay.py"
@@ -21,11 +22,12 @@ def test_recorded_answers(gateway, tmp_path, suite):
     if not REPLAY.exists():
         pytest.skip(f"no recordings at {REPLAY}")
     out = tmp_path / "results.json"
-    done = subprocess.run(
-        [sys.executable, REPLAY, "--control", gateway.control, "--traffic", gateway.traffic, "--files", suite,
-         "--aws", "made-up", "--json", out],
-        capture_output=True, text=True, timeout=850,
-    )  # fmt: skip
+    with FunctionUrls(gateway.control) as urls:
+        done = subprocess.run(
+            [sys.executable, REPLAY, "--control", gateway.control, "--traffic", gateway.traffic, "--files", suite,
+             "--lambda", urls.address, "--aws", "made-up", "--json", out],
+            capture_output=True, text=True, timeout=850,
+        )  # fmt: skip
     assert out.exists(), done.stdout[-2000:] + done.stderr[-2000:]
     answers = json.loads(out.read_text())["answers"]
     if not answers and not json.loads(FLOOR.read_text())[suite]:

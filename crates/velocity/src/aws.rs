@@ -21,6 +21,8 @@ impl Object for Util {
         Some(match method {
             "escapeJavaScript" => Ok(escape_javascript(&text()).into()),
             "parseJson" => parse_json(&text()),
+            // Of nothing AWS makes nothing (recorded), not the word.
+            "urlEncode" if matches!(argument, Value::Null) => Ok("".into()),
             "urlEncode" => Ok(url_encode(&text()).into()),
             "urlDecode" => url_decode(&text()).map(Value::from),
             "base64Encode" => Ok(STANDARD.encode(text()).into()),
@@ -125,6 +127,12 @@ mod tests {
         check("base64Decode", "aGVsbG8=", "hello");
         check("base64Decode", "aGVsbG8", "hello");
         check("parseJson", r#"{"a":[1,"x"],"b":{"c":null}}"#, r#"{a=[1,"x"], b={c=null}}"#);
+    }
+
+    #[test]
+    fn nothing_is_encoded_as_nothing() {
+        let result = Util.call("urlEncode", &[Value::Null]);
+        assert_eq!(result.map(|value| value.map(|value| value.to_text())), Some(Ok(String::new())));
     }
 
     #[test]
