@@ -155,11 +155,19 @@ def test_base_path_mappings(v1, v2, api):
     refused(v1.get_base_path_mapping, "NotFoundException", missing, domainName=name, basePath="v1")
     # The newer service sees the same mappings.
     assert {item["ApiMappingKey"] for item in v2.get_api_mappings(DomainName=name)["Items"]} == {"", "v2"}
+    mapped = "Deleting {} failed. Please remove all base path mappings related to the {} in your domains: " + name
+    refused(v1.delete_stage, "BadRequestException", mapped.format("stage test", "stage"),
+            restApiId=api.id, stageName="test")  # fmt: skip
+    refused(v1.delete_rest_api, "BadRequestException", mapped.format(f"RestApi {api.id}", "RestApi"), restApiId=api.id)
     v1.delete_base_path_mapping(domainName=name, basePath="v2")
+    v1.delete_stage(restApiId=api.id, stageName="test")  # the mapping that is left names no stage
+    refused(v1.delete_rest_api, "BadRequestException", mapped.format(f"RestApi {api.id}", "RestApi"), restApiId=api.id)
     refused(v1.delete_base_path_mapping, "NotFoundException", missing, domainName=name, basePath="v2")
     refused(v1.update_base_path_mapping, "NotFoundException", missing, domainName=name, basePath="v2")
     refused(v1.get_base_path_mappings, "NotFoundException", "Invalid domain name identifier specified",
             domainName="no.example.com")  # fmt: skip
+    v1.delete_base_path_mapping(domainName=name, basePath="(none)")
+    v1.delete_rest_api(restApiId=api.id)
 
 
 def configuration(**options):
@@ -218,6 +226,14 @@ def test_api_mappings(v2, api):
         assert error["Error"]["Code"] == "BadRequestException", key
     unknown = {**where, "Stage": "no"}
     refused(v2.create_api_mapping, "BadRequestException", "Invalid stage identifier specified", **unknown)
+    http = v2.create_api(Name="h", ProtocolType="HTTP", Target="https://example.com/")["ApiId"]
+    other = v2.create_api_mapping(DomainName=name, ApiId=http, Stage="$default", ApiMappingKey="h")["ApiMappingId"]
+    mapped = f"Deleting API {http} failed. Please remove all API mappings for the API from your custom domain names."
+    refused(v2.delete_api, "BadRequestException", mapped, ApiId=http)
+    assert error_of(v2.delete_stage, ApiId=http, StageName="$default")["Error"]["Code"] == "BadRequestException"
+    v2.delete_api_mapping(DomainName=name, ApiMappingId=other)
+    v2.delete_stage(ApiId=http, StageName="$default")
+    v2.delete_api(ApiId=http)
     v2.delete_api_mapping(DomainName=name, ApiMappingId=id)
     gone = "Invalid API mapping identifier specified"
     for call, options in ((v2.get_api_mapping, {}), (v2.delete_api_mapping, {}), (v2.update_api_mapping, {"ApiId": api.id})):

@@ -52,6 +52,57 @@ pub(crate) fn of_domain(tx: &Tx, identity: &str) -> Result<Vec<Mapping>, ApiErro
     Ok(tx.scan::<Mapping>(&all(identity))?.into_values().collect())
 }
 
+/// The names of the domains that have a mapping to an API, or to one stage of it.
+pub(crate) fn domains_of(tx: &Tx, api: &str, stage: Option<&str>) -> Result<Vec<String>, ApiError> {
+    let mut domains = Vec::new();
+    for (key, mapping) in tx.scan::<Mapping>(PREFIX)? {
+        let names_it = mapping.api_id == api && (stage.is_none() || mapping.stage.as_deref() == stage);
+        let identity = key.strip_prefix(PREFIX).and_then(|rest| rest.split('/').next());
+        // A private domain's name is followed by its id.
+        let domain = identity.and_then(|identity| identity.split('+').next()).unwrap_or_default();
+        if names_it && domains.last().is_none_or(|last| last != domain) {
+            domains.push(domain.to_owned());
+        }
+    }
+    Ok(domains)
+}
+
+/// Refuses to take away a REST API, or a stage of one, that a mapping leads to.
+///
+/// # Errors
+/// [`ApiError::BadRequest`] with AWS's message, which names the domains.
+pub(crate) fn check_unmapped(tx: &Tx, api: &str, stage: Option<&str>) -> Result<(), ApiError> {
+    let domains = domains_of(tx, api, stage)?;
+    if domains.is_empty() {
+        return Ok(());
+    }
+    let (what, kind) = match stage {
+        Some(stage) => (format!("stage {stage}"), "stage"),
+        None => (format!("RestApi {api}"), "RestApi"),
+    };
+    bad_request(format!(
+        "Deleting {what} failed. Please remove all base path mappings related to the {kind} in your domains: {}",
+        domains.join(", ")
+    ))
+}
+
+/// The same of an API of the newer service.
+///
+/// # Errors
+/// [`ApiError::BadRequest`] with AWS's message.
+pub(crate) fn check_unmapped_v2(tx: &Tx, api: &str, stage: Option<&str>) -> Result<(), ApiError> {
+    if domains_of(tx, api, stage)?.is_empty() {
+        return Ok(());
+    }
+    let (what, kind) = match stage {
+        Some(stage) => (format!("stage {stage}"), "stage"),
+        None => (format!("API {api}"), "API"),
+    };
+    bad_request(format!(
+        "Deleting {what} failed. Please remove all API mappings for the {kind} from your custom domain names."
+    ))
+}
+
 /// Refuses a path that AWS would not take.
 pub(crate) fn check_path(path: &str) -> Result<(), ApiError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"$-_.+!*'()/".contains(&byte);

@@ -50,7 +50,7 @@ const PATCHES: Table<Field> = Table {
         ("/regionalCertificateName", REPLACE_OR_REMOVE, Field::RegionalCertificateName),
         ("/regionalCertificateArn", REPLACE_OR_REMOVE, Field::RegionalCertificateArn),
         ("/endpointConfiguration/types", ENTRY, Field::EndpointType),
-        ("/endpointConfiguration/types/{}", ENTRY, Field::EndpointType),
+        ("/endpointConfiguration/types/{type}", ENTRY, Field::EndpointType),
         ("/endpointConfiguration/ipAddressType", REPLACE, Field::IpAddressType),
         ("/securityPolicy", REPLACE, Field::SecurityPolicy),
         ("/endpointAccessMode", REPLACE, Field::EndpointAccessMode),

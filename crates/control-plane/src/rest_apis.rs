@@ -14,7 +14,7 @@ use crate::page::{by_date, page};
 use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
 use crate::tree::{copied, replace_api};
 use crate::tx::Tx;
-use crate::{ids, models, policy, tags, usage_plans};
+use crate::{api_mappings, ids, models, policy, tags, usage_plans};
 
 /// The tag that sets the id of a new API, so that its URLs stay the same wherever the definition is applied.
 const CUSTOM_ID_TAG: &str = "_custom_id_";
@@ -190,11 +190,12 @@ impl ControlPlane {
     /// `DeleteRestApi`, with everything that belongs to it.
     ///
     /// # Errors
-    /// [`ApiError::NotFound`] if there is no such API.
+    /// [`ApiError::NotFound`] if there is no such API, [`ApiError::BadRequest`] if a custom domain leads to it.
     pub fn delete_rest_api(&self, input: DeleteRestApiRequest) -> Result<(), ApiError> {
         let id = required(&input.rest_api_id);
         self.transact(|tx| {
             self.api(tx, id)?;
+            api_mappings::check_unmapped(tx, id, None)?;
             tx.delete(&keys::api(id));
             usage_plans::forget_stages(tx, id, None)?;
             tx.delete_all(&keys::within(id))

@@ -15,7 +15,7 @@ use crate::keys::{self, Kind};
 use crate::page::by_date;
 use crate::quotas::check_one_more;
 use crate::tx::Tx;
-use crate::{canary, client_certificates, stage_patch, tags, usage_plans};
+use crate::{api_mappings, canary, client_certificates, stage_patch, tags, usage_plans};
 
 const NAME_MAX: usize = 128;
 
@@ -142,6 +142,7 @@ impl ControlPlane {
         let (api, name) = (required(&input.rest_api_id), required(&input.stage_name));
         self.transact(|tx| {
             find(tx, api, name)?;
+            api_mappings::check_unmapped(tx, api, Some(name))?;
             tx.delete(&keys::one(api, Kind::Stage, name));
             tx.delete(&keys::one(api, Kind::CacheFlush, name));
             usage_plans::forget_stages(tx, api, Some(name))

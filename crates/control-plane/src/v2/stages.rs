@@ -13,7 +13,7 @@ use super::{V2, all, is_http, members, page_of, route_key, updated, vpc_links};
 use crate::control_plane::{bad_request, conflict, not_found, required, whole_seconds};
 use crate::page::by_date;
 use crate::tx::Tx;
-use crate::{ApiError, stages, tags};
+use crate::{ApiError, api_mappings, stages, tags};
 
 const NAME_MAX: usize = 128;
 
@@ -115,6 +115,7 @@ impl V2<'_> {
         let (api, name) = (required(&input.api_id), required(&input.stage_name));
         self.0.transact(|tx| {
             self.find::<Stage>(tx, api, Kind::Stage, name)?;
+            api_mappings::check_unmapped_v2(tx, api, Some(name))?;
             tx.delete(&keys::one(api, Kind::Stage, name));
             Ok(())
         })
