@@ -62,10 +62,13 @@ class EchoServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Echo)
+    def __init__(self, port=0, handler=Echo, tls=None):
+        super().__init__(("127.0.0.1", port), handler)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.url, self.seen = f"http://127.0.0.1:{self.server_port}", []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve_forever, daemon=True)
+        self.thread.start()
 
     def handle_error(self, *_):
         pass  # a client that goes away is part of some tests

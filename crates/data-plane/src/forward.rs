@@ -107,12 +107,12 @@ impl Worker {
     pub async fn forward(
         self: &Rc<Self>,
         upstream: &Upstream,
-        head: RequestHead,
+        head: &RequestHead,
         body: Body,
         timeout: Duration,
         body_wait_max: Duration,
     ) -> Result<(ResponseHead, Body), UpstreamError> {
-        let answer = tokio::time::timeout(timeout, self.exchange(upstream, &head, body));
+        let answer = tokio::time::timeout(timeout, self.exchange(upstream, head, body));
         let (head, body) = answer.await.map_err(|_| UpstreamError::Timeout(timeout))??;
         Ok((head, limit_waits(body, body_wait_max)))
     }
@@ -166,14 +166,15 @@ impl Worker {
 
 fn refusal(error: SendError) -> UpstreamError {
     match error {
-        SendError::Closed | SendError::Io(_) => UpstreamError::Closed,
+        SendError::Closed => UpstreamError::Closed,
+        SendError::Io(error) => UpstreamError::Broken(error),
         SendError::Head(error) => UpstreamError::Protocol(error.to_string()),
         SendError::RequestBody(error) => UpstreamError::RequestBody(error),
     }
 }
 
 /// RFC 9110 §9.2.2.
-fn is_idempotent(method: &Method) -> bool {
+pub(crate) fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE

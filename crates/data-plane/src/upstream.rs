@@ -147,6 +147,12 @@ pub enum UpstreamError {
     /// It closed the connection before it answered.
     #[error("the backend closed the connection before it answered")]
     Closed,
+    /// The connection failed when it had begun to answer.
+    #[error("the connection failed: {0}")]
+    Broken(std::io::Error),
+    /// No target of the VPC link may have one more request.
+    #[error("every target of the VPC link has as many requests as it may have")]
+    Overloaded,
     /// Its answer is not HTTP.
     #[error("the backend's answer is not HTTP/1.1: {0}")]
     Protocol(String),

@@ -14,6 +14,7 @@ use stagedoor_data_plane::logs::LogDestinations;
 use stagedoor_wire::Credential;
 
 use crate::remote_lambda::{Endpoint, LambdaEndpoint};
+use crate::vpc_links::ConfiguredVpcLink;
 
 /// What the configuration file can say. Unknown keys are errors: a misspelt setting must not go unnoticed.
 #[derive(Debug, Deserialize)]
@@ -57,16 +58,6 @@ pub(crate) struct LogDestination {
     /// The ARN as a stage's `accessLogSettings` name it, in which `*` stands for any text.
     arn: String,
     file: PathBuf,
-}
-
-/// The targets of one VPC link.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ConfiguredVpcLink {
-    /// The link's name, its id, or the ARN of the load balancer that it has for a target.
-    name: String,
-    /// `HOST:PORT`, one or more.
-    targets: Vec<String>,
 }
 
 /// A limit for all APIs together.
@@ -202,7 +193,9 @@ impl Config {
         let https = self.https.iter_mut().flat_map(|https| [&mut https.certificate, &mut https.key]);
         let certificates = self.certificates.iter_mut().flat_map(|of| [&mut of.certificate, &mut of.key]);
         let truststores = self.truststores.iter_mut().map(|truststore| &mut truststore.file);
-        for path in https.flatten().chain(certificates).chain(truststores) {
+        let links =
+            self.vpc_links.iter_mut().flat_map(|link| [&mut link.client_certificate, &mut link.client_key]);
+        for path in https.flatten().chain(certificates).chain(truststores).chain(links.flatten()) {
             *path = folder.join(&*path);
         }
     }
@@ -227,7 +220,9 @@ impl Config {
         if config.log_destinations.iter().any(|to| to.arn.is_empty() || to.file.as_os_str().is_empty()) {
             return Err("log_destinations need both arn and file".to_owned());
         }
-        config.vpc_link_targets()?;
+        for link in &config.vpc_links {
+            link.settings().map_err(|error| format!("vpc_links: {:?}: {error}", link.name))?;
+        }
         if let Some(AccountThrottle { rate_limit, burst_limit }) = config.account_throttle
             && !(rate_limit.is_finite() && rate_limit >= 0.0 && i32::try_from(burst_limit).is_ok())
         {
@@ -333,12 +328,8 @@ impl Config {
         let mut links = BTreeMap::new();
         for link in &self.vpc_links {
             let name = &link.name;
-            let targets: Result<Vec<_>, String> = link.targets.iter().map(|target| target.parse()).collect();
-            let targets = targets.map_err(|error| format!("vpc_links: {name:?}: {error}"))?;
-            if targets.is_empty() {
-                return Err(format!("vpc_links: {name:?} needs targets, such as [\"10.0.0.1:8080\"]"));
-            }
-            if links.insert(name.clone(), targets).is_some() {
+            let group = link.group().map_err(|error| format!("vpc_links: {name:?}: {error}"))?;
+            if links.insert(link.name.clone(), group).is_some() {
                 return Err(format!("vpc_links: {name:?} is there twice"));
             }
         }

@@ -22,6 +22,7 @@ mod tester;
 mod token;
 mod up;
 mod usage;
+mod vpc_links;
 
 use std::process::ExitCode;
 

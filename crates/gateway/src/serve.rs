@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stagedoor_control_plane::{ControlPlane, Settings};
+use stagedoor_data_plane::backends::health;
 use stagedoor_data_plane::clients::Clients;
 use stagedoor_data_plane::listener::{self, ListenError, Listener};
 use stagedoor_data_plane::logs::LogWriter;
@@ -108,12 +109,14 @@ async fn serve(
     let store = RedbStore::open(&options.data).map_err(|error| Failure::Store(error.to_string()))?;
     let count = options.workers.map_or_else(cores, usize::from);
     let metrics = Metrics::new(count);
+    let vpc_links = config.vpc_link_targets().map_err(Failure::Config)?;
+    health::start(&vpc_links, &runtime).map_err(Failure::Config)?;
     let compile = CompileSettings {
         account_id: config.account_id.clone(),
         region: config.region.clone(),
         log_destinations: config.log_destinations().map_err(Failure::Config)?,
         metrics: Arc::clone(&metrics),
-        vpc_links: config.vpc_link_targets().map_err(Failure::Config)?,
+        vpc_links,
         has_account_throttle: config.account_throttle.is_some(),
         user_pools: config.user_pools.clone(),
         aws: AwsServices::from_environment(std::env::vars()),

@@ -16,7 +16,6 @@ use super::selection::SelectionPattern;
 use super::uri::UriTemplate;
 use super::{PlanError, final_status};
 use crate::backends::Backends;
-use crate::upstream::Upstream;
 use crate::vtl::Template;
 
 /// What answers a method's requests.
@@ -117,14 +116,6 @@ pub struct HttpEndpoint {
     pub method: Option<Method>,
     /// How long its answer may take to begin.
     pub timeout: Duration,
-}
-
-impl HttpEndpoint {
-    /// Where the next request goes: ask once for each, since targets take turns.
-    #[must_use]
-    pub fn upstream(&self) -> &Upstream {
-        self.backends.as_ref().map_or(&self.uri.upstream, Backends::choose)
-    }
 }
 
 /// A Lambda function.

@@ -333,7 +333,7 @@ impl Scope<'_> {
         let names = [Some(&*id), link.name.as_deref()].into_iter().flatten();
         let names = names.chain(link.target_arns.iter().flatten().map(String::as_str));
         let targets = names.filter_map(|name| self.settings.vpc_links.get(name)).next();
-        let backends = targets.and_then(|targets| Backends::new(upstream, targets));
+        let backends = targets.map(|targets| Backends::new(upstream, targets));
         if backends.is_none() {
             let name = link.name.as_deref().unwrap_or_default();
             let message = format!(

@@ -250,11 +250,11 @@ impl Plan {
         self.client_tls = client;
     }
 
-    /// A backend as this stage speaks to it: with the stage's client certificate, if it has one.
+    /// A backend as this stage speaks to it: with the stage's client certificate, if it has one and the VPC link none.
     #[must_use]
     pub fn shown<'a>(&self, upstream: &'a Upstream) -> Cow<'a, Upstream> {
         match &self.client_tls {
-            Some(client) if upstream.scheme == Scheme::Https => {
+            Some(client) if upstream.scheme == Scheme::Https && upstream.client.is_none() => {
                 Cow::Owned(Upstream { client: Some(Arc::clone(client)), ..upstream.clone() })
             }
             _ => Cow::Borrowed(upstream),

@@ -190,7 +190,7 @@ async fn get(worker: &Rc<Worker>, url: &str) -> Result<bytes::Bytes, String> {
     let head = RequestHead { method: Method::GET, target: target.into(), version: Version::Http11, headers };
     let answer = async {
         let (head, body) = worker
-            .forward(&upstream, head, Body::Empty, FETCH_TIME_MAX, FETCH_TIME_MAX)
+            .forward(&upstream, &head, Body::Empty, FETCH_TIME_MAX, FETCH_TIME_MAX)
             .await
             .map_err(|error| format!("{url}: {error}"))?;
         if !head.status.is_success() {

@@ -4,6 +4,7 @@ mod aws;
 mod aws_lambda;
 mod aws_proxy;
 mod aws_service;
+mod balanced;
 pub(in crate::phases) mod event;
 mod http;
 mod http_api_backend;
@@ -67,6 +68,8 @@ fn upstream_fault(error: UpstreamError) -> Fault {
         UpstreamError::Connect { .. }
         | UpstreamError::Tls { .. }
         | UpstreamError::Closed
+        | UpstreamError::Broken(_)
+        | UpstreamError::Overloaded
         | UpstreamError::Protocol(_) => Fault::integration_failure(error.to_string()),
     }
 }
@@ -142,8 +145,15 @@ async fn call_backend(
 ) -> Result<(ResponseHead, Body), Fault> {
     let body = log::http_request(exchange, &endpoint.uri.upstream, &head, body).await?;
     let began = Instant::now();
-    let upstream = exchange.plan.shown(endpoint.upstream());
-    let answered = exchange.worker.forward(&upstream, head, body, endpoint.timeout, body_wait_max).await;
+    let answered = match &endpoint.backends {
+        Some(backends) => {
+            balanced::forward(exchange, backends, &head, body, endpoint.timeout, body_wait_max).await
+        }
+        None => {
+            let upstream = exchange.plan.shown(&endpoint.uri.upstream);
+            exchange.worker.forward(&upstream, &head, body, endpoint.timeout, body_wait_max).await
+        }
+    };
     let record = &mut exchange.record.integration;
     record.ended(began);
     match answered {

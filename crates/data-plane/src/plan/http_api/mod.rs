@@ -347,7 +347,7 @@ impl Scope<'_> {
             None => "http://private.invalid/".to_owned(),
         };
         let template = UriTemplate::parse(&url, &BTreeMap::new())?;
-        let backends = targets.and_then(|targets| Backends::new(&template.upstream, targets));
+        let backends = targets.map(|targets| Backends::new(&template.upstream, targets));
         let backends = backends.ok_or_else(|| {
             format!(
                 "nobody said where the VPC link {name:?} ({id}) leads. Put [[vpc_links]] with name = {name:?} and \
