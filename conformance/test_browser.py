@@ -1,12 +1,14 @@
 """CORS in a real browser: a preflight answered by MOCK, a call with credentials, and failures made readable by gateway
 responses. Chromium is driven through chromedriver, whose protocol is JSON over HTTP."""
 
+import json
 import shutil
 import subprocess
 
 import pytest
 import requests
 from harness import eventually, free_port
+from test_http_api_traffic import HttpApi
 
 FETCH = """
 const [url, options, done] = [arguments[0], arguments[1], arguments[arguments.length - 1]];
@@ -79,3 +81,34 @@ def test_preflight_credentials_and_failures(gateway, echo, browser):
     api.deploy()
     expected = {"status": 403, "text": '{"message":"Missing Authentication Token"}', "own": "gateway"}
     assert fetch("/missing") == expected
+
+
+def test_the_cors_configuration_of_an_http_api(gateway, echo, browser):
+    """The gateway answers preflights by itself; a call brings cookies along, and a refusal is readable."""
+    origin = f"http://app.execute-api.localhost:{echo.server_port}"
+    allowed = {"AllowOrigins": [origin], "AllowCredentials": True, "AllowMethods": ["PUT"], "AllowHeaders": ["content-type", "x-custom"],
+               "ExposeHeaders": ["x-own"], "MaxAge": 0}  # fmt: skip
+    api = HttpApi(gateway, CorsConfiguration=allowed)
+    parameters = {"200": {"overwrite:header.X-Own": "gateway"}}
+    api.backend("PUT /items", echo.url, ResponseParameters=parameters)
+    login = {"200": {"overwrite:header.Set-Cookie": "session=s3cret; Path=/"}}
+    api.backend("GET /login", echo.url, ResponseParameters=login)
+
+    browser("url", url=origin + "/")
+    base = f"http://{api.id}.execute-api.localhost:{gateway.traffic_port}"
+
+    def fetch(path, **options):
+        return browser("execute/async", script=FETCH, args=[base + path, {"credentials": "include", **options}])
+
+    assert fetch("/login")["status"] == 200
+    put = {"method": "PUT", "headers": {"Content-Type": "application/json", "X-Custom": "mine"}, "body": "{}"}
+    answer = fetch("/items", **put)
+    assert (answer["status"], answer["own"]) == (200, "gateway")
+    sent = json.loads(answer["text"])["headers"]
+    assert (sent["cookie"], sent["x-custom"]) == ("session=s3cret", "mine")
+    assert fetch("/missing") == {"status": 404, "text": '{"message":"Not Found"}', "own": None}
+    # Another method and another header than the configuration allows; another origin.
+    assert "Failed to fetch" in fetch("/items", method="DELETE")["error"]
+    assert "Failed to fetch" in fetch("/items", method="PUT", headers={"X-Other": "1"})["error"]
+    api.client.update_api(ApiId=api.id, CorsConfiguration={**allowed, "AllowOrigins": ["https://b.test"]})
+    assert "Failed to fetch" in fetch("/items", **put)["error"]

@@ -6,7 +6,7 @@
 
 mod document;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use stagedoor_openapi::Document;
 use stagedoor_shapes::apigatewayv2::{
@@ -14,7 +14,7 @@ use stagedoor_shapes::apigatewayv2::{
 };
 
 use super::keys::{self, Kind};
-use super::{V2, all, apis, authorizers, members, routes};
+use super::{V2, all, apis, authorizers, members, route_key, routes};
 use crate::ApiError;
 use crate::control_plane::{bad_request, required};
 use crate::tx::Tx;
@@ -87,9 +87,10 @@ impl V2<'_> {
                 tx.delete_all(&keys::all(id, kind))?;
             }
             let mut definition_again = definition.routes.clone();
+            let known: HashMap<_, _> =
+                known.iter().map(|route| (required(&route.route_key), &route.route_id)).collect();
             for (route, ..) in &mut definition_again {
-                let same = known.iter().find(|known| known.route_key == route.route_key);
-                route.route_id = same.and_then(|known| known.route_id.clone());
+                route.route_id = known.get(required(&route.route_key)).and_then(|id| (*id).clone());
             }
             self.fill_with(tx, &api, &definition, &definition_again)?;
             Ok(with_findings(api, &definition))
@@ -132,6 +133,7 @@ impl V2<'_> {
         if !errors.is_empty() {
             return refused(&errors);
         }
+        let mut forms = HashSet::with_capacity(defined.len());
         for (route, integration, authorizer) in defined {
             let mut route = route.clone();
             if route.route_id.is_none() {
@@ -140,7 +142,13 @@ impl V2<'_> {
             let target = integration.as_ref().and_then(|name| integration_ids.get(name).cloned().flatten());
             route.target = target.map(|id| format!("integrations/{id}"));
             route.authorizer_id = authorizer.as_ref().and_then(|name| authorizer_ids.get(name).cloned());
-            match routes::check(tx, api, &route) {
+            // Asking the store for other routes each time would take the square of their number.
+            let key = required(&route.route_key);
+            let checked = match forms.insert(route_key::form(key)) {
+                true => routes::check_alone(tx, api, &route),
+                false => routes::already_there(key),
+            };
+            match checked {
                 Ok(()) => tx.put(&keys::one(id, Kind::Route, required(&route.route_id)), &route)?,
                 Err(ApiError::Internal(message)) => return Err(ApiError::Internal(message)),
                 Err(error) => errors.push(format!("{}: {error}", required(&route.route_key))),

@@ -118,7 +118,13 @@ impl V2<'_> {
 }
 
 /// AWS's rules for a route.
-pub(super) fn check(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError> {
+fn check(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError> {
+    check_alone(tx, api, route)?;
+    check_unique(tx, required(&api.api_id), route)
+}
+
+/// AWS's rules for a route, but for other routes of the same form.
+pub(super) fn check_alone(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError> {
     let id = required(&api.api_id);
     if is_http(api) {
         route_key::check(required(&route.route_key))?;
@@ -135,7 +141,6 @@ pub(super) fn check(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError> {
     } else if required(&route.route_key).is_empty() {
         return bad_request("RouteKey cannot be empty");
     }
-    check_unique(tx, id, route)?;
     check_authorization(tx, api, route)?;
     let Some(target) = &route.target else { return Ok(()) };
     let Some(integration) = target.strip_prefix("integrations/") else {
@@ -152,10 +157,12 @@ pub(super) fn check_unique(tx: &Tx, api: &str, route: &Route) -> Result<(), ApiE
         other.route_id != route.route_id
             && route_key::form(required(&other.route_key)) == route_key::form(key)
     });
-    match taken {
-        true => conflict(format!("Route with key {key} already exists for this API")),
-        false => Ok(()),
-    }
+    if taken { already_there(key) } else { Ok(()) }
+}
+
+/// AWS's answer to a route that the API has.
+pub(super) fn already_there<T>(key: &str) -> Result<T, ApiError> {
+    conflict(format!("Route with key {key} already exists for this API"))
 }
 
 fn check_authorization(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError> {

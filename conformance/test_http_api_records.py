@@ -1,0 +1,87 @@
+"""What HTTP APIs leave behind: access logs with who called, metrics of stages and routes; and how many routes they take."""
+
+import json
+import time
+
+import requests
+from harness import ACCOUNT, REGION, body_json, eventually
+from test_access_logs import logging_gateway  # noqa: F401
+from test_http_api_authorizers import guard, issuer, jwt_authorizer  # noqa: F401
+from test_http_api_traffic import HttpApi
+
+GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:access"
+NAMES = [
+    "requestId", "routeKey", "status", "stage", "httpMethod", "path", "protocol", "responseLength", "integrationStatus",
+    "authorizer.claims.sub", "authorizer.error", "authorizer.status", "error.message", "identity.sourceIp", "identity.userArn",
+]  # fmt: skip
+
+
+def test_access_logs(logging_gateway, issuer, echo):  # noqa: F811
+    gateway = logging_gateway
+    api = HttpApi(gateway, stage="dev")
+    guard(api, api.backend("GET /pets/{id}", echo.url), "JWT", jwt_authorizer(api, issuer.url, ["app"]))
+    format = "{" + ",".join(f'"{name}":"$context.{name}"' for name in NAMES) + "}"
+    log = {"DestinationArn": GROUP, "Format": format}
+    api.client.update_stage(ApiId=api.id, StageName="dev", AccessLogSettings=log)
+    answers = [
+        api.call("GET", "/dev/pets/1", headers={"Authorization": issuer.token()}),
+        api.call("GET", "/dev/pets/2", headers={"Authorization": issuer.token(aud="x")}),
+        api.call("GET", "/dev/nothing"),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 401, 404]
+
+    def lines():
+        found = gateway.access_log.read_text().splitlines() if gateway.access_log.exists() else []
+        return len(found) == len(answers) and [json.loads(line) for line in found]
+
+    fine, refused, missing = eventually(lines, what="three lines")
+    for line, answer in zip((fine, refused, missing), answers, strict=True):
+        assert line["requestId"] == answer.headers["apigw-requestid"]
+        assert (line["stage"], line["httpMethod"], line["protocol"]) == ("dev", "GET", "HTTP/1.1")
+        assert (line["status"], line["responseLength"]) == (str(answer.status_code), str(len(answer.content)))
+        assert (line["identity.sourceIp"], line["identity.userArn"]) == ("127.0.0.1", "-")
+    assert (fine["routeKey"], fine["path"], fine["integrationStatus"]) == ("GET /pets/{id}", "/dev/pets/1", "200")
+    assert (fine["authorizer.claims.sub"], fine["authorizer.status"], fine["authorizer.error"]) == ("ann", "200", "-")
+    assert (refused["authorizer.claims.sub"], refused["authorizer.status"]) == ("-", "401")
+    assert refused["authorizer.error"] == "the token does not have a valid audience"
+    assert (missing["routeKey"], missing["authorizer.status"]) == ("-", "-")
+
+
+def test_metrics(gateway, echo):
+    api = HttpApi(gateway)
+    api.backend("GET /a", echo.url)
+    api.backend("GET /b", echo.url)
+    detailed = {"GET /a": {"DetailedMetricsEnabled": True}}
+    api.client.update_stage(ApiId=api.id, StageName="$default", RouteSettings=detailed)
+    for path in "/a", "/a", "/b", "/nothing":
+        api.call("GET", path)
+    text = requests.get(gateway.control + "/_stagedoor/metrics", timeout=10).text
+    of = f'api_name="traffic",api_id="{api.id}",stage="$default"'
+    assert f"aws_apigateway_count_total{{{of}}} 4" in text.splitlines()
+    assert f"aws_apigateway_4xxerror_total{{{of}}} 1" in text.splitlines()
+    methods = [line for line in text.splitlines() if line.startswith("aws_apigateway_method_count_total")]
+    assert methods == [f'aws_apigateway_method_count_total{{{of},method="GET",resource="/a"}} 2']
+
+
+def test_ten_thousand_routes(gateway, echo):
+    """An API of 10,000 routes is imported, published and routes as the rules say."""
+    integration = {"type": "HTTP_PROXY", "httpMethod": "ANY", "payloadFormatVersion": "1.0", "connectionType": "INTERNET"}
+    paths = {
+        f"/group{number % 100}/item{number}/{{id}}": {
+            "get": {"responses": {}, "x-amazon-apigateway-integration": {**integration, "uri": f"{echo.url}/{number}"}},
+        }
+        for number in range(10_000)
+    }
+    document = {"openapi": "3.0.1", "info": {"title": "many", "version": "1"}, "paths": paths}
+    client = gateway.client("apigatewayv2")
+    api = HttpApi.__new__(HttpApi)
+    api.gateway, api.client = gateway, client
+    api.id = client.import_api(Body=json.dumps(document))["ApiId"]
+    began = time.monotonic()
+    client.create_stage(ApiId=api.id, StageName="$default", AutoDeploy=True)
+    took = time.monotonic() - began
+    for number in 0, 1, 4_999, 9_999:
+        assert body_json(api.call("GET", f"/group{number % 100}/item{number}/x"))["path"] == f"/{number}"
+    assert api.call("GET", "/group1/item0/x").status_code == 404
+    assert api.call("POST", "/group0/item0/x").status_code == 404
+    assert took < 20, "deploying 10,000 routes"
