@@ -51,6 +51,36 @@ def test_policy_and_links(gateway):
     refused(client, client.create_vpc_link, "VPC links", "account", name="more", targetArns=[arn])
 
 
+def test_of_an_account(new_gateway, tmp_path):
+    quotas = ("usage_plans = 1\nclient_certificates = 1\npublic_domain_names = 1\nprivate_domain_names = 1\n"
+              "domain_name_access_associations = 1\nregional_apis = 1\nedge_apis = 1\nprivate_apis = 0\n")  # fmt: skip
+    (tmp_path / "config.toml").write_text(f"[quotas]\n{quotas}")
+    client = new_gateway("--config", str(tmp_path / "config.toml")).start().client()
+    client.create_usage_plan(name="a")
+    refused(client, client.create_usage_plan, "Usage plans", "account", name="b")
+    client.generate_client_certificate()
+    refused(client, client.generate_client_certificate, "Client certificates", "account")
+    domain = {"certificateArn": f"arn:aws:acm:{REGION}:000000000000:certificate/a"}
+    client.create_domain_name(domainName="a.example.com", **domain)
+    refused(client, client.create_domain_name, "Custom domain names", "account", domainName="b.example.com", **domain)
+    private = {**domain, "endpointConfiguration": {"types": ["PRIVATE"]}}
+    arn = client.create_domain_name(domainName="a.example.com", **private)["domainNameArn"]
+    what = "Private custom domain names"
+    refused(client, client.create_domain_name, what, "account", domainName="b.example.com", **private)
+    associate = {"domainNameArn": arn, "accessAssociationSourceType": "VPCE"}
+    client.create_domain_name_access_association(accessAssociationSource="vpce-1", **associate)
+    refused(client, client.create_domain_name_access_association, "Domain name access associations", "account",
+            accessAssociationSource="vpce-2", **associate)  # fmt: skip
+    for kind, there in ("REGIONAL", True), ("EDGE", True), ("PRIVATE", False):
+        made = {"name": "a", "endpointConfiguration": {"types": [kind]}}
+        if there:
+            client.create_rest_api(**made)
+        what = {"REGIONAL": "Regional APIs", "EDGE": "Edge-optimized APIs", "PRIVATE": "Private APIs"}[kind]
+        refused(client, client.create_rest_api, what, "account", **made)
+    document = {"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": {}}
+    refused(client, client.import_rest_api, "Edge-optimized APIs", "account", body=json.dumps(document).encode())
+
+
 def test_resources_where_a_quota_is_set(new_gateway, tmp_path):
     (tmp_path / "config.toml").write_text("[quotas]\nresources_per_api = 3\nstages_per_api = 1\n")
     gateway = new_gateway("--config", str(tmp_path / "config.toml")).start()

@@ -14,6 +14,7 @@ use time::{Duration, OffsetDateTime};
 use crate::control_plane::{ControlPlane, bad_request, not_found, required, whole_seconds};
 use crate::page::page;
 use crate::patch::{REPLACE, Style, Table};
+use crate::quotas::check_one_more;
 use crate::tx::Tx;
 use crate::{ApiError, ids, tags};
 
@@ -97,7 +98,16 @@ impl ControlPlane {
             },
             private_key,
         };
-        self.transact(|tx| tx.put(&key(&id), &kept))?;
+        self.transact(|tx| {
+            let there = tx.keys(ALL)?.len();
+            check_one_more(
+                there,
+                self.settings.quotas.client_certificates,
+                "Client certificates",
+                "account",
+            )?;
+            tx.put(&key(&id), &kept)
+        })?;
         Ok(answer(kept.certificate))
     }
 

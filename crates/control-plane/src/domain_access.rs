@@ -9,6 +9,7 @@ use stagedoor_shapes::apigateway::{
 
 use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required};
 use crate::page::page;
+use crate::quotas::check_one_more;
 use crate::tx::Tx;
 use crate::{ApiError, domain_names, tags};
 
@@ -83,6 +84,9 @@ impl ControlPlane {
                 access_association_source: Some(source.to_owned()),
                 tags: input.tags.clone().filter(|tags| !tags.is_empty()),
             };
+            let there = tx.keys(ALL)?.len();
+            let max = self.settings.quotas.domain_name_access_associations;
+            check_one_more(there, max, "Domain name access associations", "account")?;
             tx.put(&key(&arn), &association)?;
             Ok(association)
         })

@@ -14,6 +14,7 @@ use stagedoor_shapes::apigateway::{
 use crate::control_plane::{ControlPlane, bad_request, not_found, required, whole_seconds};
 use crate::page::page;
 use crate::patch::{ENTRY, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
+use crate::quotas::check_one_more;
 use crate::tx::Tx;
 use crate::v2::routing_rules;
 use crate::{ApiError, api_mappings, domain_name_rules, ids, policy, tags};
@@ -164,6 +165,14 @@ impl ControlPlane {
             if tx.exists(&key(&identity))? {
                 return Err(taken("The domain name you provided already exists."));
             }
+            let quotas = &self.settings.quotas;
+            let (max, what) = match private {
+                true => (quotas.private_domain_names, "Private custom domain names"),
+                false => (quotas.public_domain_names, "Custom domain names"),
+            };
+            let kept: Vec<DomainName> = tx.scan(ALL)?.into_values().collect();
+            let there = kept.iter().filter(|kept| has_type(kept, EndpointType::Private) == private).count();
+            check_one_more(there, max, what, "account")?;
             tx.put(&key(&identity), &domain)
         })?;
         Ok(domain)

@@ -392,7 +392,8 @@ mod tests {
             format!("arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{function}/invocations");
         check(Aws, &invocation, "fine");
         check(AwsProxy, &invocation, "fine");
-        check(Aws, "arn:aws:apigateway:us-east-1:s3:path/b/k", "fine");
+        let no_role = "Role ARN must be specified for AWS integrations";
+        check(Aws, "arn:aws:apigateway:us-east-1:s3:path/b/k", no_role);
         check(AwsProxy, "arn:aws:apigateway:us-east-1:s3:path/b/k", no_lambda);
         check(Aws, "arn:aws:iam::0000000000:role/service-role/asdf", no_path);
         check(AwsProxy, function, no_path);

@@ -1,12 +1,14 @@
 //! How much there may be of what, as AWS's quotas say. AWS raises most of them on request, so all can be set.
 //!
-//! Two of AWS's are not held unless they are set: 300 resources in an API, because definitions that AWS takes only after
+//! Some of AWS's are not held unless they are set: 300 resources in an API, because definitions that AWS takes only after
 //! a raise should not need one here, and the number of APIs, which is about AWS's fleet rather than about an API.
 
 use serde::Deserialize;
+use stagedoor_shapes::apigateway::{EndpointType, RestApi};
 
-use crate::ApiError;
 use crate::control_plane::bad_request;
+use crate::tx::Tx;
+use crate::{ApiError, keys};
 
 /// The most that there may be.
 #[derive(Clone, Debug, Deserialize)]
@@ -14,6 +16,12 @@ use crate::control_plane::bad_request;
 pub struct Quotas {
     /// Resources in an API, its root among them. AWS's default is 300.
     pub resources_per_api: Option<usize>,
+    /// REST APIs whose endpoints are regional. AWS's number is 600.
+    pub regional_apis: Option<usize>,
+    /// REST APIs whose endpoints are edge-optimized. AWS's number is 120.
+    pub edge_apis: Option<usize>,
+    /// REST APIs whose endpoints are private. AWS's number is 600.
+    pub private_apis: Option<usize>,
     /// Stages of an API.
     pub stages_per_api: usize,
     /// Authorizers of an API.
@@ -22,6 +30,16 @@ pub struct Quotas {
     pub documentation_parts_per_api: usize,
     /// VPC links.
     pub vpc_links: usize,
+    /// Usage plans.
+    pub usage_plans: usize,
+    /// Client certificates.
+    pub client_certificates: usize,
+    /// Custom domain names that are not private.
+    pub public_domain_names: usize,
+    /// Private custom domain names.
+    pub private_domain_names: usize,
+    /// Access associations of private custom domain names.
+    pub domain_name_access_associations: usize,
     /// Characters in a resource policy.
     pub policy_characters: usize,
 }
@@ -30,10 +48,18 @@ impl Default for Quotas {
     fn default() -> Self {
         Self {
             resources_per_api: None,
+            regional_apis: None,
+            edge_apis: None,
+            private_apis: None,
             stages_per_api: 10,
             authorizers_per_api: 10,
             documentation_parts_per_api: 2000,
             vpc_links: 20,
+            usage_plans: 300,
+            client_certificates: 60,
+            public_domain_names: 120,
+            private_domain_names: 50,
+            domain_name_access_associations: 100,
             policy_characters: 8192,
         }
     }
@@ -65,6 +91,24 @@ impl Quotas {
     /// [`ApiError::LimitExceeded`] for too many resources.
     pub(crate) fn check_resources(&self, count: usize) -> Result<(), ApiError> {
         check(count, self.resources_per_api.unwrap_or(usize::MAX), "Resources", "API")
+    }
+
+    /// # Errors
+    /// [`ApiError::LimitExceeded`] for one more API with endpoints of its type than there may be.
+    pub(crate) fn check_apis(&self, tx: &Tx, api: &RestApi) -> Result<(), ApiError> {
+        let type_of = |api: &RestApi| {
+            let types = api.endpoint_configuration.as_ref().and_then(|endpoints| endpoints.types.as_ref());
+            types.and_then(|types| types.first().copied()).unwrap_or(EndpointType::Edge)
+        };
+        let (max, what) = match type_of(api) {
+            EndpointType::Regional => (self.regional_apis, "Regional APIs"),
+            EndpointType::Edge => (self.edge_apis, "Edge-optimized APIs"),
+            EndpointType::Private => (self.private_apis, "Private APIs"),
+        };
+        let Some(max) = max else { return Ok(()) };
+        let apis: Vec<RestApi> = tx.top_level(keys::APIS)?;
+        let there = apis.iter().filter(|there| type_of(there) == type_of(api)).count();
+        check_one_more(there, max, what, "account")
     }
 
     /// # Errors

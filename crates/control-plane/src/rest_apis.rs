@@ -102,6 +102,7 @@ impl ControlPlane {
     /// What is checked: endpoint configuration, policy, the custom id.
     pub(crate) fn new_api(&self, tx: &Tx, mut api: RestApi) -> Result<RestApi, ApiError> {
         api.endpoint_configuration = Some(endpoint_configuration(api.endpoint_configuration)?);
+        self.settings.quotas.check_apis(tx, &api)?;
         api.api_key_source = api.api_key_source.or(Some(ApiKeySourceType::Header));
         api.disable_execute_api_endpoint = api.disable_execute_api_endpoint.or(Some(false));
         let id = new_id(tx, api.tags.as_ref())?;

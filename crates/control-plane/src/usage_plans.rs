@@ -12,6 +12,7 @@ use stagedoor_shapes::snapshot::RestApiSnapshot;
 use crate::control_plane::{ControlPlane, bad_request, not_found, required};
 use crate::keys::{self, Kind};
 use crate::page::page_below;
+use crate::quotas::check_one_more;
 use crate::tx::Tx;
 use crate::{ApiError, ids, tags, usage_plan_keys, usage_plan_patch};
 
@@ -166,6 +167,8 @@ impl ControlPlane {
             for stage in plan.api_stages.iter().flatten() {
                 check_stage(tx, stage)?;
             }
+            let there = tx.keys(keys::USAGE_PLANS)?.len();
+            check_one_more(there, self.settings.quotas.usage_plans, "Usage plans", "account")?;
             tx.put(&keys::usage_plan(required(&plan.id)), &plan)
         })?;
         Ok(plan)
