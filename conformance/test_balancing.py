@@ -90,7 +90,7 @@ def test_a_killed_target_is_ejected_and_comes_back(linked, processes, kind):
     found = []
 
     def client():
-        found.extend(api.call("GET", "/").status_code for _ in range(60))
+        found.extend([api.call("GET", "/").status_code for _ in range(60)])
 
     clients = [threading.Thread(target=client) for _ in range(4)]
     for thread in clients:

@@ -48,7 +48,7 @@ pub(super) async fn call(
     let id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| head.headers.get_str(name));
     record.request_id = id.map(Into::into);
     log::received(exchange);
-    let body = whole_answer(exchange, &head, body).await?;
+    let body = whole_answer(exchange, &head, body, timeout).await?;
     Ok((head, body))
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
     let body = std::mem::take(&mut outgoing.body);
     exchange.integration_request = outgoing;
     let (head, body) = call_backend(exchange, endpoint, head, body.into(), endpoint.timeout).await?;
-    let body = whole_answer(exchange, &head, body).await?;
+    let body = whole_answer(exchange, &head, body, endpoint.timeout).await?;
     let selector = Some(head.status.as_str().to_owned());
     exchange.integration_answer = Some(IntegrationAnswer { selector, headers: head.headers, body });
     Ok(())

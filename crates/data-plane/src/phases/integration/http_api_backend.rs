@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use stagedoor_http::{Headers, RequestHead, Version};
 
-use super::call_backend;
 use super::http_proxy::{begin, limit};
+use super::{begun_answer, call_backend};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::headers::is_dropped_from_requests;
@@ -32,6 +32,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, backend: &BackendIntegratio
     if body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES) {
         return Err(Fault::configuration("the integration's answer is larger than 10,485,760 bytes"));
     }
+    let body = begun_answer(exchange, body, endpoint.timeout).await?;
     head.headers.retain(|header| !is_dropped_from_responses(&header.name));
     exchange.response = Some((head, limit(body)));
     Ok(())

@@ -9,7 +9,7 @@ use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, Response
 use stagedoor_shapes::apigateway::EndpointType;
 
 use super::streaming::{idle_time_max, limit_time};
-use super::{call_backend, log};
+use super::{begun, begun_answer, call_backend, log};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::content_encoding::Coding;
@@ -56,6 +56,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
         // A coding is the backend's own business then.
         limit_time(body, began)
     } else {
+        let body = begun_answer(exchange, body, endpoint.timeout).await?;
         let body = limit(undo_coding(&mut head.headers, body));
         log::http_response(exchange, &head, body).await?
     };
@@ -144,36 +145,14 @@ fn undo_coding(headers: &mut Headers, body: Body) -> Body {
 }
 
 /// Waits for a body of unknown length to begin: one that ends at once is none, and is sent as none.
-pub(super) async fn begin(mut body: Body) -> Result<Body, Fault> {
+pub(super) async fn begin(body: Body) -> Result<Body, Fault> {
     if body.remaining().is_some() {
         return Ok(body);
     }
-    match body.chunk().await {
-        None => Ok(Body::Empty),
-        Some(Ok(first)) => Ok(Body::Stream(Box::new(Begun { first, rest: body }))),
-        Some(Err(BodyError::Undecodable(detail))) => Err(Fault::undecodable_body(detail)),
-        Some(Err(error)) => Err(Fault::client_gone(error)),
-    }
-}
-
-/// A body whose first piece has been read.
-struct Begun {
-    /// Empty once it has been handed on: pieces never are.
-    first: Bytes,
-    rest: Body,
-}
-
-impl BodyStream for Begun {
-    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if self.first.is_empty() {
-            return self.rest.poll_chunk(context);
-        }
-        Poll::Ready(Some(Ok(std::mem::take(&mut self.first))))
-    }
-
-    fn remaining(&self) -> Option<u64> {
-        None
-    }
+    begun(body).await.map_err(|error| match error {
+        BodyError::Undecodable(detail) => Fault::undecodable_body(detail),
+        error => Fault::client_gone(error),
+    })
 }
 
 fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {

@@ -16,10 +16,11 @@ mod log;
 mod mock;
 mod streaming;
 
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stagedoor_http::{Body, BodyError, RequestHead, ResponseHead};
+use stagedoor_http::{Body, BodyError, BodyStream, RequestHead, ResponseHead};
 
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
@@ -166,12 +167,72 @@ async fn call_backend(
     }
 }
 
-/// Reads an answer whole, without its coding.
-async fn whole_answer(exchange: &mut Exchange<'_>, head: &ResponseHead, body: Body) -> Result<Bytes, Fault> {
+/// Reads an answer whole, without its coding. It has what is left of the integration's time, however it arrives.
+async fn whole_answer(
+    exchange: &mut Exchange<'_>,
+    head: &ResponseHead,
+    body: Body,
+    timeout: Duration,
+) -> Result<Bytes, Fault> {
     let coding = head.headers.get("content-encoding").and_then(|name| Coding::parse(name));
     let body = coding.unwrap_or(Coding::Identity).undo(body);
-    let body = log::http_response(exchange, head, body).await?;
-    body.collect(MAX_PAYLOAD_BYTES).await.map_err(body_fault)
+    let left = time_left(exchange, timeout);
+    let read = async {
+        let body = log::http_response(exchange, head, body).await?;
+        body.collect(MAX_PAYLOAD_BYTES).await.map_err(body_fault)
+    };
+    let read = tokio::time::timeout(left, read).await;
+    read.unwrap_or_else(|_| {
+        Err(Fault::integration_timeout(format!("the answer did not end within {timeout:?}")))
+    })
+}
+
+/// Waits for an answer's body to begin, so that a backend that fails until then still gets a fault's answer.
+async fn begun_answer(exchange: &Exchange<'_>, body: Body, timeout: Duration) -> Result<Body, Fault> {
+    let Body::Stream(_) = body else { return Ok(body) };
+    let begun = tokio::time::timeout(time_left(exchange, timeout), begun(body)).await;
+    match begun {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => Err(body_fault(error)),
+        Err(_) => {
+            let reason = format!("the answer's body did not begin within {timeout:?}");
+            Err(Fault::integration_timeout(reason))
+        }
+    }
+}
+
+/// What the call of a backend has left of the integration's time.
+fn time_left(exchange: &Exchange<'_>, timeout: Duration) -> Duration {
+    timeout.saturating_sub(exchange.record.integration.latency.unwrap_or_default())
+}
+
+/// A body that has begun, or turned out to be none.
+async fn begun(mut body: Body) -> Result<Body, BodyError> {
+    match body.chunk().await {
+        None => Ok(Body::Empty),
+        Some(Ok(first)) => Ok(Body::Stream(Box::new(Begun { first, rest: body }))),
+        Some(Err(error)) => Err(error),
+    }
+}
+
+/// A body whose first piece has been read.
+struct Begun {
+    /// Empty once it has been handed on: pieces never are.
+    first: Bytes,
+    rest: Body,
+}
+
+impl BodyStream for Begun {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if self.first.is_empty() {
+            return self.rest.poll_chunk(context);
+        }
+        Poll::Ready(Some(Ok(std::mem::take(&mut self.first))))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.rest.remaining().map(|rest| rest.saturating_add(self.first.len() as u64))
+    }
 }
 
 /// What it means for the client that an answer's body ends before its end.

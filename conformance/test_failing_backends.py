@@ -1,0 +1,235 @@
+"""Backends that fail in every way: the client gets AWS's answer in time, memory stays bounded, and nobody else notices."""
+
+import random
+import socket
+import struct
+import threading
+import time
+
+import pytest
+import requests
+from harness import body_json
+from origin import read_head
+from test_http_api_traffic import HttpApi
+
+TIMEOUT_MS = 400
+NETWORK = "Network error communicating with endpoint"
+TIMED_OUT = "Endpoint request timed out"
+
+
+class Backend:
+    """One backend behind each kind of integration, and a good one beside it."""
+
+    def __init__(self, kind, gateway, echo, url):
+        self.kind = kind
+        if kind == "HTTP_API":
+            self.api = HttpApi(gateway)
+            self.api.backend("ANY /", url, TimeoutInMillis=TIMEOUT_MS)
+            self.api.backend("GET /good", echo.url)
+            return
+        self.api = gateway.rest_api()
+        for verb, path, where, options in (("GET", "/", url, {"timeoutInMillis": TIMEOUT_MS}), ("GET", "/good", echo.url, {})):
+            self.api.proxy(verb, path, where, kind=kind, **options)
+            if kind == "HTTP":
+                at = {"restApiId": self.api.id, "resourceId": self.api.resource(path), "httpMethod": verb, "statusCode": "200"}
+                self.api.client.put_method_response(**at)
+                self.api.client.put_integration_response(**at)
+        self.api.deploy()
+
+    def fails(self, message):
+        """The answer, with the status and message that AWS has for it."""
+        begun = time.monotonic()
+        answer = self.api.call("GET", "/")
+        expected = (503, "Service Unavailable") if self.kind == "HTTP_API" else (504, message)
+        assert (answer.status_code, body_json(answer)["message"]) == expected
+        assert time.monotonic() - begun < 5
+
+    def is_cut_short(self):
+        """The client can tell that it has not got everything."""
+        with pytest.raises(requests.exceptions.RequestException):
+            self.api.call("GET", "/")
+
+
+@pytest.fixture(params=["HTTP_PROXY", "HTTP", "HTTP_API"])
+def backend(request, new_gateway, echo, raw_origin):
+    def make(play):
+        gateway = new_gateway("--workers", "1").start()
+        made = Backend(request.param, gateway, echo, raw_origin(play).url)
+        made.gateway = gateway
+        return made
+
+    return make
+
+
+def reset(link):
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    link.close()
+
+
+def test_reset_before_an_answer(backend):
+    backend(lambda link: (read_head(link), reset(link))).fails(NETWORK)
+
+
+def test_reset_within_the_head(backend):
+    backend(lambda link: (read_head(link), link.sendall(b"HTTP/1.1 200 OK\r\nX: "), reset(link))).fails(NETWORK)
+
+
+def test_closed_after_the_head(backend):
+    def play(link):
+        read_head(link)
+        link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+
+    backend(play).fails(NETWORK)
+
+
+def test_stalled_after_the_head(backend):
+    def play(link):
+        read_head(link)
+        link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+        link.recv(1)
+
+    backend(play).fails(TIMED_OUT)
+
+
+def test_stalled_within_the_body(backend):
+    def play(link):
+        read_head(link)
+        link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345")
+        link.recv(1)
+
+    made = backend(play)
+    if made.kind == "HTTP":
+        made.fails(TIMED_OUT)
+    else:
+        made.is_cut_short()  # proxies pass on what there is
+
+
+def test_one_byte_at_a_time(backend):
+    """Bytes that keep coming do not lengthen the time that an integration has."""
+
+    def play(link):
+        read_head(link)
+        link.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            link.sendall(b"X-Y: z\r\n")
+            time.sleep(0.05)
+
+    backend(play).fails(TIMED_OUT)
+
+
+def test_a_body_that_trickles(new_gateway, echo, raw_origin):
+    def play(link):
+        read_head(link)
+        link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while True:
+            link.sendall(b".")
+            time.sleep(0.05)
+
+    Backend("HTTP", new_gateway().start(), echo, raw_origin(play).url).fails(TIMED_OUT)
+
+
+@pytest.mark.parametrize("more", [b"67890", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"])
+def test_more_than_declared(backend, more):
+    connections = []
+
+    def play(link):
+        connections.append(link)
+        while read_head(link)[0]:
+            link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345" + more)
+
+    made = backend(play)
+    for _ in range(3):
+        assert made.api.call("GET", "/").text == "12345"
+    assert len(connections) == 3  # what said too much is not believed again
+
+
+@pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n12345"])
+def test_no_http(backend, answer):
+    backend(lambda link: (read_head(link), link.sendall(answer), link.recv(1))).fails(NETWORK)
+
+
+def resident(gateway):
+    with open(f"/proc/{gateway.process.pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
+
+
+def test_a_head_without_end(backend):
+    def play(link):
+        read_head(link)
+        link.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            link.sendall(b"X-Long: " + b"x" * 8000 + b"\r\n")
+
+    made = backend(play)
+    before = resident(made.gateway)
+    made.fails(NETWORK)
+    assert resident(made.gateway) - before < 4_000_000
+
+
+@pytest.mark.parametrize("framing", [b"", b"Content-Length: 100000000000\r\n"])
+def test_a_body_without_end(backend, framing):
+    def play(link):
+        read_head(link)
+        link.sendall(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n")
+        while True:
+            link.sendall(bytes(1 << 20))
+
+    made = backend(play)
+    before = resident(made.gateway)
+    if framing and made.kind != "HTTP" or made.kind == "HTTP":
+        assert made.api.call("GET", "/").status_code == 500
+    else:
+        made.is_cut_short()
+    # The bounded 10 MB, and what growing to them leaves behind.
+    assert resident(made.gateway) - before < 40_000_000
+
+
+def test_kept_connections_closed_at_random(backend):
+    dice = random.Random(7)
+
+    def play(link):
+        while read_head(link)[0]:
+            link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            if dice.random() < 0.4:
+                reset(link)
+                return
+
+    made = backend(play)
+    failed = []
+
+    def client():
+        for _ in range(50):
+            answer = made.api.call("GET", "/")
+            if answer.text != "ok":
+                failed.append(answer.text)
+
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
+    assert not failed
+
+
+def test_others_are_served_meanwhile(backend):
+    """One worker has forty calls that hang, and answers everybody else."""
+    hanging = threading.Semaphore(0)
+
+    def play(link):
+        read_head(link)
+        hanging.release()
+        link.recv(1)
+
+    made = backend(play)
+    answers = []
+    clients = [threading.Thread(target=lambda: answers.append(made.api.call("GET", "/"))) for _ in range(40)]
+    for thread in clients:
+        thread.start()
+    assert hanging.acquire(timeout=10)
+    for _ in range(10):
+        begun = time.monotonic()
+        assert made.api.call("GET", "/good").status_code == 200
+        assert time.monotonic() - begun < 1
+    for thread in clients:
+        thread.join()
+    assert {answer.status_code for answer in answers} == {503 if made.kind == "HTTP_API" else 504}
