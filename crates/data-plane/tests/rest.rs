@@ -595,7 +595,7 @@ fn what_would_be_left_open_does_not_compile() {
                 json!({"type": "AWS", "uri": "arn:aws:apigateway:us-east-1:sqs:path/1/q"})
         },
         json!({}),
-        "\"sqs\" are not supported",
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_ENDPOINT_URL_SQS",
     );
     check(
         |d| method(d)["methodIntegration"] = json!({"type": "HTTP_PROXY", "uri": "nonsense"}),
