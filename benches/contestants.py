@@ -1,7 +1,8 @@
 """The proxies that are compared, each set up to do the same work in one worker on one core.
 
 Alike for all: connections to clients and to the upstream are kept, bodies stream, nothing is logged per request.
-Each serves /proxy (the upstream's small answer), /mock (an answer of its own), /download and /upload (1 MiB bodies).
+Each serves /proxy (the upstream's small answer), /mock (an answer of its own), /download and /upload (1 MiB bodies);
+those with a cache in memory serve /cached out of it.
 """
 
 import json
@@ -37,6 +38,7 @@ class Contestant:
     """A process tree on a core of its own, answering on one port."""
 
     name = core = None
+    caches = False  # whether it serves /cached, the upstream's small answer out of a cache in memory
     host, prefix = "localhost", ""
 
     def __init__(self, work: Path, upstream=None):
@@ -118,17 +120,20 @@ http {{
 
 class Nginx(Contestant):
     name, core = "nginx", PROXY_CORE
+    caches = True
 
     def http(self):
         return f"""
           upstream small {{ server 127.0.0.1:{self.upstream.port}; keepalive 128; keepalive_requests 1000000000; }}
           upstream sink {{ server 127.0.0.1:{self.upstream.sink_port}; keepalive 128; keepalive_requests 1000000000; }}
+          proxy_cache_path {self.work}/cache keys_zone=cached:1m;
           server {{
             listen 127.0.0.1:{self.port} backlog=4096;
             proxy_http_version 1.1; proxy_set_header Connection ""; proxy_max_temp_file_size 0;
             proxy_request_buffering off;
             location = /mock {{ return 200 '{SMALL}'; }}
             location = /proxy {{ proxy_pass http://small; }}
+            location = /cached {{ proxy_pass http://small/proxy; proxy_cache cached; proxy_cache_valid 200 300s; }}
             location = /download {{ proxy_pass http://small; }}
             location = /upload {{ proxy_pass http://sink; }}
           }}"""
@@ -234,6 +239,7 @@ class Envoy(Contestant):
 
 class Stagedoor(Contestant):
     name, core = "Stagedoor", PROXY_CORE
+    caches = True
     binary = None  # set by compare
     api = "benchmark1"
     host, prefix = f"{api}.execute-api.localhost", "/bench"
@@ -255,6 +261,7 @@ class Stagedoor(Contestant):
             "paths": {
                 "/mock": {"get": mock},
                 "/proxy": {"get": proxy("GET", small, "/proxy")},
+                "/cached": {"get": proxy("GET", small, "/proxy")},
                 "/download": {"get": proxy("GET", small, "/download")},
                 "/upload": {"post": proxy("POST", sink, "/upload")},
             },
@@ -279,7 +286,12 @@ class Stagedoor(Contestant):
             client.create_rest_api(name="bench", tags={"_custom_id_": self.api})
             body = json.dumps(self.definition()).encode()
             client.put_rest_api(restApiId=self.api, mode="overwrite", body=body)
-            client.create_deployment(restApiId=self.api, stageName="bench")
+            deployment = client.create_deployment(restApiId=self.api)["id"]
+            client.create_stage(
+                restApiId=self.api, stageName="bench", deploymentId=deployment, cacheClusterEnabled=True, cacheClusterSize="0.5"
+            )
+            caching = {"op": "replace", "path": "/~1cached/GET/caching/enabled", "value": "true"}
+            client.update_stage(restApiId=self.api, stageName="bench", patchOperations=[caching])
         finally:
             process.terminate()
             process.wait()
