@@ -11,7 +11,7 @@ from test_protocol import error_of
 # Noun: AWS's list of what `replace` takes, where it lists paths.
 LISTING = {
     "account": "/cloudwatchRoleArn",
-    "api_key": "/name, /description, /enabled, /customerId",
+    "api_key": "/description, /enabled, /name, /customerId",
     "authorizer": "/name, /type, /authorizerUri, /authorizerCredentials, /authorizerResultTtlInSeconds, /authType, "
                   "/identitySource, /identityValidationExpression, /providerARNs",
     "base_path_mapping": "/basePath, /restapiId, /stage, /restApiId",

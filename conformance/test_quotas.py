@@ -52,10 +52,16 @@ def test_policy_and_links(gateway):
 
 
 def test_of_an_account(new_gateway, tmp_path):
-    quotas = ("usage_plans = 1\nclient_certificates = 1\npublic_domain_names = 1\nprivate_domain_names = 1\n"
+    quotas = ("api_keys = 1\nusage_plans = 1\nclient_certificates = 1\npublic_domain_names = 1\nprivate_domain_names = 1\n"
               "domain_name_access_associations = 1\nregional_apis = 1\nedge_apis = 1\nprivate_apis = 0\n")  # fmt: skip
     (tmp_path / "config.toml").write_text(f"[quotas]\n{quotas}")
     client = new_gateway("--config", str(tmp_path / "config.toml")).start().client()
+    client.create_api_key(name="a")
+    refused(client, client.create_api_key, "API Keys", "account", name="b")
+    rows = b"name,key\na,aaaaaaaaaaaaaaaaaaaaaaaa\n"
+    refused(client, client.import_api_keys, "API Keys", "account", body=rows, format="csv")
+    client.delete_api_key(apiKey=client.get_api_keys()["items"][0]["id"])
+    client.import_api_keys(body=rows, format="csv")
     client.create_usage_plan(name="a")
     refused(client, client.create_usage_plan, "Usage plans", "account", name="b")
     client.generate_client_certificate()
@@ -81,7 +87,7 @@ def test_of_an_account(new_gateway, tmp_path):
     refused(client, client.import_rest_api, "Edge-optimized APIs", "account", body=json.dumps(document).encode())
 
 
-def test_resources_where_a_quota_is_set(new_gateway, tmp_path):
+def test_resources_where_another_quota_is_set(new_gateway, tmp_path):
     (tmp_path / "config.toml").write_text("[quotas]\nresources_per_api = 3\nstages_per_api = 1\n")
     gateway = new_gateway("--config", str(tmp_path / "config.toml")).start()
     client, api = gateway.client(), gateway.rest_api()
@@ -92,3 +98,14 @@ def test_resources_where_a_quota_is_set(new_gateway, tmp_path):
     document = {"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": paths}
     refused(client, client.import_rest_api, "Resources", body=json.dumps(document).encode())
     assert [one["id"] for one in client.get_rest_apis()["items"]] == [api.id]
+
+
+def test_resources_as_aws_has_them(gateway):
+    client = gateway.client()
+    paths = {f"/p{number}": {"get": {"responses": {}}} for number in range(299)}
+    document = {"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": paths}
+    api = client.import_rest_api(body=json.dumps(document).encode())
+    refused(client, client.create_resource, "Resources", restApiId=api["id"], parentId=api["rootResourceId"],
+            pathPart="more")  # fmt: skip
+    paths["/more"] = paths["/p0"]
+    refused(client, client.import_rest_api, "Resources", body=json.dumps(document).encode())

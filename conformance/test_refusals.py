@@ -108,7 +108,7 @@ EXCEPTIONS = {
     ("apigateway", "CreateVpcLink"): ({"targetArns": []}, "BadRequestException", "Exactly one target ARN has to be"),
     ("apigateway", "GenerateClientCertificate"):
         ({"tags": {"aws:x": "1"}}, "BadRequestException", "Tag keys starting with 'aws:' are reserved"),
-    ("apigateway", "GetUsagePlanKeys"): ({}, "NotFoundException", NO_PLAN),
+    ("apigateway", "GetUsagePlanKeys"): ({"position": "?"}, "BadRequestException", "Invalid position specified"),
     ("apigateway", "ImportApiKeys"): ({}, "BadRequestException", "Invalid API key file"),
     ("apigateway", "ImportRestApi"): ({"body": b"{}"}, "BadRequestException", "Invalid OpenAPI input."),
     ("apigateway", "UpdateAccount"): (

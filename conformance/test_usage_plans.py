@@ -44,11 +44,6 @@ def test_values_of_keys(client):
     assert made["value"] == VALUE and made["enabled"] is False and made["tags"] == {"a": "b"}
     assert made["id"] != VALUE and len(made["id"]) == 10
     refused(client.create_api_key, "ConflictException", "API Key already exists", value=VALUE)
-    short = "API Key value should be at least 20 characters"
-    refused(client.create_api_key, "BadRequestException", short, value="short")
-    refused(
-        client.create_api_key, "BadRequestException", "API Key value should be at most 128 characters", value="v" * 129
-    )
     generated = client.create_api_key(name="g")["value"]
     assert len(generated) == 40 and generated.isalnum()
     shown = client.get_api_key(apiKey=made["id"])
@@ -75,7 +70,7 @@ def test_keys_are_changed_by_patches(client, api):
     assert gone["stageKeys"] == []
     message = (
         "Invalid patch path  '/value' specified for op 'replace'. "
-        "Must be one of: [/name, /description, /enabled, /customerId]"
+        "Must be one of: [/description, /enabled, /name, /customerId]"
     )
     wrong = [patch("replace", "/value", "v")]
     refused(client.update_api_key, "BadRequestException", message, apiKey=key, patchOperations=wrong)
@@ -211,6 +206,56 @@ def test_a_plan_outlives_neither_its_stages_nor_they_it(client, api):
     assert client.get_usage_plan(usagePlanId=plan)["apiStages"] == []
     client.delete_usage_plan(usagePlanId=plan)
     refused(client.get_usage_plan, "NotFoundException", "Invalid Usage Plan ID specified", usagePlanId=plan)
+
+
+def test_lists_begin_with_the_newest_key(client, api):
+    plan = plan_of(client, (api.id, "dev"))
+    names = [f"key-{number}" for number in range(3)]
+    made = [client.create_api_key(name=name)["id"] for name in names]
+    for key in made:
+        client.create_usage_plan_key(usagePlanId=plan, keyId=key, keyType="API_KEY")
+    newest = made[::-1]
+    lists = {
+        "all": lambda **page: client.get_api_keys(nameQuery="key-", **page),
+        "of the plan": lambda **page: client.get_usage_plan_keys(usagePlanId=plan, **page),
+    }
+    for what, listed in lists.items():
+        assert [item["id"] for item in listed()["items"]] == newest, what
+        # A limit below 1 is as good as none.
+        assert [item["id"] for item in listed(limit=-1)["items"]] == newest, what
+        first = listed(limit=1)
+        rest = listed(limit=5, position=first["position"])
+        assert [item["id"] for item in first["items"] + rest["items"]] == newest and "position" not in rest, what
+    assert client.get_api_keys(nameQuery="KEY-")["items"] == client.get_api_keys(nameQuery="ey-0")["items"] == []
+    client.delete_usage_plan_key(usagePlanId=plan, keyId=made[2])
+    client.delete_api_key(apiKey=made[1])
+    assert [item["id"] for item in lists["of the plan"]()["items"]] == made[:1]
+    assert [item["id"] for item in lists["all"]()["items"]] == [made[2], made[0]]
+    assert client.get_usage_plan_keys(usagePlanId="nowhere")["items"] == []
+
+
+def test_what_a_key_may_be_called(client):
+    for wrong, message in (
+        ({"name": "n" * 1025}, "Invalid API Key name, can be at most 1024 characters."),
+        ({"value": "v" * 129}, "API Key value exceeds maximum size of 128 characters"),
+        ({"value": "short"}, "API Key value should be at least 20 characters"),
+        ({"description": "d" * 125_001}, "Invalid API Key description specified."),
+    ):
+        refused(client.create_api_key, "BadRequestException", message, **wrong)
+    key = client.create_api_key(name="", value="", enabled=True)
+    assert "name" not in key and len(key["value"]) == 40
+
+    def patched(op, path, value):
+        return client.update_api_key(apiKey=key["id"], patchOperations=[{"op": op, "path": path, "value": value}])
+
+    for path, value, message in (
+        ("/description", "d" * 125_001, "Invalid API Key description specified."),
+        ("/id", "x", "Invalid patch path  '/id' specified for op 'replace'. "
+                     "Must be one of: [/description, /enabled, /name, /customerId]"),
+    ):  # fmt: skip
+        refused(patched, "BadRequestException", message, op="replace", path=path, value=value)
+    assert patched("replace", "/enabled", "neither")["enabled"] is False
+    assert patched("add", "/labels", "a")["id"] == key["id"]
 
 
 def test_keys_of_a_plan(client, api):

@@ -28,7 +28,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`ApiError::BadRequest`] for what is no such file, or with the warnings if they are to fail the call; nothing is
-    /// imported then.
+    /// imported then. [`ApiError::LimitExceeded`] for more keys than there may be.
     pub fn import_api_keys(&self, input: ImportApiKeysRequest) -> Result<ApiKeyIds, ApiError> {
         let body = input.body.unwrap_or_default();
         let Ok(text) = std::str::from_utf8(body.as_ref()) else {
@@ -37,25 +37,33 @@ impl ControlPlane {
         let (rows, unreadable) = read(text).map_err(ApiError::BadRequest)?;
         // A transaction may run twice; keys keep their ids.
         let fresh: Vec<String> = rows.iter().map(|_| ids::api()).collect::<Result<_, _>>()?;
-        self.transact(|tx| {
+        self.key_count.forget();
+        let imported = self.transact(|tx| {
             let (mut imported, mut warnings) = (Vec::new(), unreadable.clone());
+            let mut new = 0;
+            for row in &rows {
+                new += usize::from(!tx.exists(&keys::api_key_value(&row.value))?);
+            }
+            self.check_room_for_keys(tx, new)?;
             for (row, fresh) in rows.iter().zip(&fresh) {
-                let id = self.import_row(tx, row, fresh)?;
+                let key = self.import_row(tx, row, fresh)?;
                 for plan in &row.plans {
-                    if let Err(message) = join(tx, plan, &id)? {
+                    if let Err(message) = join(tx, plan, &key)? {
                         warnings.push(format!("Line {}: {message}", row.line));
                     }
                 }
-                imported.push(id);
+                imported.push(required(&key.id).to_owned());
             }
             if input.fail_on_warnings == Some(true) && !warnings.is_empty() {
                 return bad_request(format!("API keys were not imported: {}", warnings.join("; ")));
             }
             Ok(ApiKeyIds { ids: Some(imported), warnings: Some(warnings) })
-        })
+        });
+        self.key_count.forget();
+        imported
     }
 
-    fn import_row(&self, tx: &Tx, row: &Row, fresh: &str) -> Result<String, ApiError> {
+    fn import_row(&self, tx: &Tx, row: &Row, fresh: &str) -> Result<ApiKey, ApiError> {
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let now = Some(self.now());
         let known: Option<String> = tx.get(&keys::api_key_value(&row.value))?;
@@ -74,13 +82,13 @@ impl ControlPlane {
         key.enabled = Some(row.enabled);
         key.last_updated_date = now;
         api_keys::store_new(tx, &key)?;
-        Ok(required(&key.id).to_owned())
+        Ok(key)
     }
 }
 
 /// Puts an imported key into a plan, unless it is there. The inner error is a warning.
-fn join(tx: &Tx, plan: &str, key: &str) -> Result<Result<(), String>, ApiError> {
-    if tx.exists(&keys::plan_key(plan, key))? {
+fn join(tx: &Tx, plan: &str, key: &ApiKey) -> Result<Result<(), String>, ApiError> {
+    if tx.exists(&keys::plan_key(plan, required(&key.id)))? {
         return Ok(Ok(()));
     }
     match usage_plans::find(tx, plan).and_then(|plan| usage_plan_keys::add(tx, &plan, key)) {

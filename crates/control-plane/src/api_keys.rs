@@ -18,6 +18,7 @@ use crate::{ApiError, ids, tags, usage_plan_keys};
 const NAME_MAX: usize = 1024;
 const VALUE_MIN: usize = 20;
 const VALUE_MAX: usize = 128;
+const DESCRIPTION_MAX: usize = 125_000;
 
 #[derive(Clone, Copy, Debug)]
 enum Field {
@@ -25,17 +26,18 @@ enum Field {
     Description,
     Enabled,
     CustomerId,
+    Labels,
     Stages,
 }
 
-/// AWS lists `/labels` too, which no shape shows; it is refused here.
 const PATCHES: Table<Field> = Table {
     style: Style::Listing,
     rows: &[
-        ("/name", REPLACE, Field::Name),
         ("/description", REPLACE, Field::Description),
         ("/enabled", REPLACE, Field::Enabled),
+        ("/name", REPLACE, Field::Name),
         ("/customerId", REPLACE, Field::CustomerId),
+        ("/labels", MEMBER, Field::Labels),
         ("/stages", MEMBER, Field::Stages),
     ],
 };
@@ -61,7 +63,7 @@ pub(crate) fn check_value(value: &str) -> Result<(), String> {
         return Err(format!("API Key value should be at least {VALUE_MIN} characters"));
     }
     if length > VALUE_MAX {
-        return Err(format!("API Key value should be at most {VALUE_MAX} characters"));
+        return Err(format!("API Key value exceeds maximum size of {VALUE_MAX} characters"));
     }
     if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("API Key value should consist of visible ASCII characters without spaces".to_owned());
@@ -75,13 +77,25 @@ pub(crate) fn check_value(value: &str) -> Result<(), String> {
 /// The message.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if name.chars().count() > NAME_MAX {
-        return Err(format!("API Key name should be at most {NAME_MAX} characters"));
+        return Err(format!("Invalid API Key name, can be at most {NAME_MAX} characters."));
     }
     Ok(())
 }
 
-/// Stores a new key under its id and its value.
+/// What AWS asks of a description.
+///
+/// # Errors
+/// The message.
+pub(crate) fn check_description(description: &str) -> Result<(), String> {
+    if description.chars().count() > DESCRIPTION_MAX {
+        return Err("Invalid API Key description specified.".to_owned());
+    }
+    Ok(())
+}
+
+/// Stores a new key under its id and its value, and where lists find it.
 pub(crate) fn store_new(tx: &Tx, key: &ApiKey) -> Result<(), ApiError> {
+    tx.put(&keys::api_key_order(key.created_date, required(&key.id)), &required(&key.id))?;
     tx.put(&keys::api_key_value(required(&key.value)), &required(&key.id))?;
     tx.put(&keys::api_key(required(&key.id)), key)
 }
@@ -91,7 +105,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`ApiError::BadRequest`] for a value or a name that AWS refuses, [`ApiError::Conflict`] if the value is taken,
-    /// [`ApiError::NotFound`] for a stage that is not there.
+    /// [`ApiError::NotFound`] for a stage that is not there, [`ApiError::LimitExceeded`] for more keys than there may be.
     pub fn create_api_key(&self, input: CreateApiKeyRequest) -> Result<ApiKey, ApiError> {
         tags::check(input.tags.as_ref())?;
         let value = match input.value.filter(|value| !value.is_empty()) {
@@ -100,6 +114,7 @@ impl ControlPlane {
         };
         check_value(&value).map_err(ApiError::BadRequest)?;
         check_name(required(&input.name)).map_err(ApiError::BadRequest)?;
+        check_description(required(&input.description)).map_err(ApiError::BadRequest)?;
         let now = self.now();
         let mut key = ApiKey {
             id: Some(ids::api()?),
@@ -119,11 +134,13 @@ impl ControlPlane {
             for stage in key.stage_keys.iter().flatten() {
                 check_stage(tx, stage)?;
             }
+            self.check_room_for_keys(tx, 1)?;
             if tx.exists(&keys::api_key_value(required(&key.value)))? {
                 return conflict("API Key already exists");
             }
             store_new(tx, &key)
         })?;
+        self.key_count.one_more();
         Ok(dated(key))
     }
 
@@ -136,20 +153,23 @@ impl ControlPlane {
         Ok(answer(key, input.include_value == Some(true)))
     }
 
-    /// `GetApiKeys`, those whose name starts with `nameQuery` if there is one.
+    /// `GetApiKeys`, the newest first; those whose name starts with `nameQuery` if there is one.
     ///
     /// # Errors
     /// [`ApiError::BadRequest`] for a position that no page has answered.
     pub fn get_api_keys(&self, input: GetApiKeysRequest) -> Result<ApiKeys, ApiError> {
-        let show = |_: &str, key: ApiKey| {
+        let show = |tx: &Tx, id: &str| {
+            let key = find(tx, id)?;
             let named =
                 input.name_query.as_deref().is_none_or(|query| required(&key.name).starts_with(query));
             let bought = input.customer_id.is_none() || input.customer_id == key.customer_id;
             let with_value = input.include_values == Some(true);
             Ok((named && bought).then(|| dated(ApiKey { value: key.value.filter(|_| with_value), ..key })))
         };
-        let (items, position) = self
-            .read(|tx| page_below(tx.view(), keys::API_KEYS, input.position.as_deref(), input.limit, show))?;
+        let (items, position) = self.read(|tx| {
+            let (position, show) = (input.position.as_deref(), |_: &str, id: String| show(tx, &id));
+            page_below(tx.view(), keys::API_KEY_ORDER, position, input.limit, show)
+        })?;
         Ok(ApiKeys { warnings: None, position, items })
     }
 
@@ -167,7 +187,12 @@ impl ControlPlane {
                         check_name(required(&patch.value)).map_err(ApiError::BadRequest)?;
                         key.name = patch.text();
                     }
-                    Field::Description => key.description = patch.text(),
+                    Field::Description => {
+                        check_description(required(&patch.value)).map_err(ApiError::BadRequest)?;
+                        key.description = patch.text();
+                    }
+                    // AWS takes labels, and shows them nowhere.
+                    Field::Labels => {}
                     Field::Enabled => key.enabled = Some(patch.truth()),
                     Field::CustomerId => key.customer_id = patch.text(),
                     Field::Stages => {
@@ -196,12 +221,15 @@ impl ControlPlane {
         self.transact(|tx| {
             let key = find(tx, id)?;
             for plan in usage_plan_keys::plans_of(tx, id)? {
-                usage_plan_keys::remove(tx, &plan, id);
+                usage_plan_keys::remove(tx, &plan, &key);
             }
+            tx.delete(&keys::api_key_order(key.created_date, id));
             tx.delete(&keys::api_key_value(required(&key.value)));
             tx.delete(&keys::api_key(id));
             Ok(())
-        })
+        })?;
+        self.key_count.one_less();
+        Ok(())
     }
 }
 

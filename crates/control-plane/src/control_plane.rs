@@ -9,6 +9,7 @@ use stagedoor_shapes::apigatewayv2;
 use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 
 use crate::ApiError;
+use crate::api_key_lists::KeyCount;
 use crate::quotas::Quotas;
 use crate::store::{CommitError, Revision, Store};
 use crate::test_invoke::{MethodTester, NoTester};
@@ -131,6 +132,7 @@ pub struct ControlPlane {
     /// Shared by operations at their first attempt, and held alone by one that has lost a race: its second attempt
     /// cannot lose to anything in this process.
     turns: RwLock<()>,
+    pub(crate) key_count: KeyCount,
 }
 
 impl fmt::Debug for ControlPlane {
@@ -147,7 +149,7 @@ impl ControlPlane {
     /// A control plane over a store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
-        Self { store, settings, turns: RwLock::default() }
+        Self { store, settings, turns: RwLock::default(), key_count: KeyCount::default() }
     }
 
     /// The store that holds the definitions.

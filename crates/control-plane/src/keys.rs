@@ -35,6 +35,28 @@ pub(crate) fn api_key_value(value: &str) -> String {
     format!("{API_KEY_VALUES}{value}")
 }
 
+/// API keys as lists show them: the newest first. Below it stands the key's id.
+pub(crate) const API_KEY_ORDER: &str = "apikeyorder/";
+
+/// When a key was made, in seconds, and its id.
+pub(crate) fn api_key_order(made: Option<f64>, id: &str) -> String {
+    format!("{API_KEY_ORDER}{}{id}", newest_first(made))
+}
+
+/// The keys of a plan as lists show them. Below it stands the key's id.
+pub(crate) fn plan_key_orders(plan: &str) -> String {
+    format!("usageplankeyorder/{plan}/")
+}
+
+pub(crate) fn plan_key_order(plan: &str, made: Option<f64>, id: &str) -> String {
+    format!("usageplankeyorder/{plan}/{}{id}", newest_first(made))
+}
+
+/// Text that sorts dates backwards: microseconds from the end of time in a fixed width.
+fn newest_first(date: Option<f64>) -> String {
+    format!("{:016x}", u64::MAX - (date.unwrap_or_default() * 1_000_000.0) as u64)
+}
+
 /// All usage plans.
 pub(crate) const USAGE_PLANS: &str = "usageplans/";
 

@@ -3,6 +3,7 @@
 mod access_log;
 mod account;
 mod api_key_import;
+mod api_key_lists;
 mod api_keys;
 pub mod api_mappings;
 mod authorizers;

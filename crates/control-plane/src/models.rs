@@ -226,7 +226,10 @@ pub(crate) fn invalid(errors: &str) -> String {
 /// [`ApiError::BadRequest`] with AWS's message.
 pub(crate) fn check(model: &Model) -> Result<(), ApiError> {
     let name = required(&model.name);
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    if name.is_empty() {
+        return bad_request("Model name must be non-empty");
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return bad_request(format!("Model name must be alphanumeric: {name}"));
     }
     let schema = required(&model.schema);

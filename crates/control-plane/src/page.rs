@@ -6,7 +6,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 
 use crate::ApiError;
-use crate::control_plane::bad_request;
 use crate::store::Snapshot;
 
 const LIMIT_DEFAULT: usize = 25;
@@ -22,7 +21,7 @@ pub(crate) fn page<T>(
     position: Option<&str>,
     limit: Option<i32>,
 ) -> Result<Page<T>, ApiError> {
-    let limit = limit_of(limit)?;
+    let limit = limit_of(limit);
     let after = position.filter(|position| !position.is_empty()).map(decode).transpose()?;
     let mut rest =
         items.into_iter().skip_while(|(key, _)| after.as_ref().is_some_and(|after| key <= after)).peekable();
@@ -48,7 +47,7 @@ pub(crate) fn page_below<T: DeserializeOwned, R>(
     limit: Option<i32>,
     show: impl Fn(&str, T) -> Result<Option<R>, ApiError>,
 ) -> Result<Page<R>, ApiError> {
-    let limit = limit_of(limit)?;
+    let limit = limit_of(limit);
     let mut after = match position.filter(|position| !position.is_empty()) {
         Some(position) => Some(format!("{prefix}{}", decode(position)?)),
         None => None,
@@ -73,11 +72,11 @@ pub(crate) fn page_below<T: DeserializeOwned, R>(
     }
 }
 
-fn limit_of(limit: Option<i32>) -> Result<usize, ApiError> {
-    match limit {
-        None => Ok(LIMIT_DEFAULT),
-        Some(limit) if limit >= 1 => Ok(usize::try_from(limit).unwrap_or(LIMIT_MAX).min(LIMIT_MAX)),
-        Some(_) => bad_request("Invalid limit specified: it must be at least 1"),
+/// How many items a page has. AWS takes a limit below 1 as if there were none.
+fn limit_of(limit: Option<i32>) -> usize {
+    match limit.map(usize::try_from) {
+        Some(Ok(limit)) if limit >= 1 => limit.min(LIMIT_MAX),
+        _ => LIMIT_DEFAULT,
     }
 }
 
@@ -112,7 +111,7 @@ mod tests {
         assert_eq!(seen, (10..40).collect::<Vec<_>>());
         assert_eq!(page(list(), None, None).unwrap().0.unwrap().len(), 25);
         assert_eq!(page(list(), None, Some(30)).unwrap().1, None);
-        assert!(page(list(), None, Some(0)).is_err());
+        assert_eq!(page(list(), None, Some(-1)).unwrap().0.unwrap().len(), 25);
         assert!(page(list(), Some("?"), None).is_err());
     }
 }

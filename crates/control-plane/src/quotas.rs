@@ -1,7 +1,7 @@
 //! How much there may be of what, as AWS's quotas say. AWS raises most of them on request, so all can be set.
 //!
-//! Some of AWS's are not held unless they are set: 300 resources in an API, because definitions that AWS takes only after
-//! a raise should not need one here, and the number of APIs, which is about AWS's fleet rather than about an API.
+//! The number of APIs is not held unless it is set: it is about AWS's fleet rather than about an API, and a machine that
+//! runs tests makes and forgets more of them than an account of AWS has.
 
 use serde::Deserialize;
 use stagedoor_shapes::apigateway::{EndpointType, RestApi};
@@ -14,8 +14,8 @@ use crate::{ApiError, keys};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quotas {
-    /// Resources in an API, its root among them. AWS's default is 300.
-    pub resources_per_api: Option<usize>,
+    /// Resources in an API, its root among them.
+    pub resources_per_api: usize,
     /// REST APIs whose endpoints are regional. AWS's number is 600.
     pub regional_apis: Option<usize>,
     /// REST APIs whose endpoints are edge-optimized. AWS's number is 120.
@@ -30,6 +30,8 @@ pub struct Quotas {
     pub documentation_parts_per_api: usize,
     /// VPC links.
     pub vpc_links: usize,
+    /// API keys.
+    pub api_keys: usize,
     /// Usage plans.
     pub usage_plans: usize,
     /// Client certificates.
@@ -47,7 +49,7 @@ pub struct Quotas {
 impl Default for Quotas {
     fn default() -> Self {
         Self {
-            resources_per_api: None,
+            resources_per_api: 300,
             regional_apis: None,
             edge_apis: None,
             private_apis: None,
@@ -55,6 +57,7 @@ impl Default for Quotas {
             authorizers_per_api: 10,
             documentation_parts_per_api: 2000,
             vpc_links: 20,
+            api_keys: 10_000,
             usage_plans: 300,
             client_certificates: 60,
             public_domain_names: 120,
@@ -90,7 +93,7 @@ impl Quotas {
     /// # Errors
     /// [`ApiError::LimitExceeded`] for too many resources.
     pub(crate) fn check_resources(&self, count: usize) -> Result<(), ApiError> {
-        check(count, self.resources_per_api.unwrap_or(usize::MAX), "Resources", "API")
+        check(count, self.resources_per_api, "Resources", "API")
     }
 
     /// # Errors

@@ -35,8 +35,8 @@ pub(crate) fn keys_of(tx: &Tx, plan: &str) -> Result<BTreeSet<String>, ApiError>
 /// # Errors
 /// [`ApiError::Conflict`] if it is there, or in another plan for one of the stages; [`ApiError::LimitExceeded`] if it is
 /// in too many.
-pub(crate) fn add(tx: &Tx, plan: &UsagePlan, key: &str) -> Result<(), ApiError> {
-    let id = required(&plan.id);
+pub(crate) fn add(tx: &Tx, plan: &UsagePlan, key: &ApiKey) -> Result<(), ApiError> {
+    let (id, made, key) = (required(&plan.id), key.created_date, required(&key.id));
     let others = plans_of(tx, key)?;
     if others.iter().any(|other| other == id) {
         return conflict(format!("API key {key} is in usage plan {id} already"));
@@ -50,12 +50,15 @@ pub(crate) fn add(tx: &Tx, plan: &UsagePlan, key: &str) -> Result<(), ApiError> 
             return conflict(two_plans(key, required(&other.id), &stage));
         }
     }
+    tx.put(&keys::plan_key_order(id, made, key), &key)?;
     tx.put(&keys::plan_key(id, key), &true)?;
     tx.put(&keys::key_plan(key, id), &true)
 }
 
 /// Takes a key out of a plan.
-pub(crate) fn remove(tx: &Tx, plan: &str, key: &str) {
+pub(crate) fn remove(tx: &Tx, plan: &str, key: &ApiKey) {
+    let (made, key) = (key.created_date, required(&key.id));
+    tx.delete(&keys::plan_key_order(plan, made, key));
     tx.delete(&keys::plan_key(plan, key));
     tx.delete(&keys::key_plan(key, plan));
 }
@@ -107,7 +110,7 @@ impl ControlPlane {
         self.transact(|tx| {
             let plan = usage_plans::find(tx, required(&input.usage_plan_id))?;
             let key = api_keys::find(tx, required(&input.key_id))?;
-            add(tx, &plan, required(&key.id))?;
+            add(tx, &plan, &key)?;
             Ok(answer(key))
         })
     }
@@ -120,21 +123,21 @@ impl ControlPlane {
         self.read(|tx| member(tx, required(&input.usage_plan_id), required(&input.key_id)).map(answer))
     }
 
-    /// `GetUsagePlanKeys`, those whose name starts with `nameQuery` if there is one.
+    /// `GetUsagePlanKeys`, the newest first; those whose name starts with `nameQuery` if there is one. An unknown plan has
+    /// none, as on AWS.
     ///
     /// # Errors
-    /// [`ApiError::NotFound`] for an unknown plan, [`ApiError::BadRequest`] for a position that no page has answered.
+    /// [`ApiError::BadRequest`] for a position that no page has answered.
     pub fn get_usage_plan_keys(&self, input: GetUsagePlanKeysRequest) -> Result<UsagePlanKeys, ApiError> {
         let plan = required(&input.usage_plan_id);
         let (items, position) = self.read(|tx| {
-            usage_plans::find(tx, plan)?;
-            let show = |id: &str, _: bool| {
-                let key = api_keys::find(tx, id)?;
+            let show = |_: &str, id: String| {
+                let key = api_keys::find(tx, &id)?;
                 let named =
                     input.name_query.as_deref().is_none_or(|query| required(&key.name).starts_with(query));
                 Ok(named.then(|| answer(key)))
             };
-            page_below(tx.view(), &keys::plan_keys(plan), input.position.as_deref(), input.limit, show)
+            page_below(tx.view(), &keys::plan_key_orders(plan), input.position.as_deref(), input.limit, show)
         })?;
         Ok(UsagePlanKeys { position, items })
     }
@@ -146,8 +149,8 @@ impl ControlPlane {
     pub fn delete_usage_plan_key(&self, input: DeleteUsagePlanKeyRequest) -> Result<(), ApiError> {
         let (plan, key) = (required(&input.usage_plan_id), required(&input.key_id));
         self.transact(|tx| {
-            member(tx, plan, key)?;
-            remove(tx, plan, key);
+            let key = member(tx, plan, key)?;
+            remove(tx, plan, &key);
             Ok(())
         })
     }

@@ -14,7 +14,7 @@ use crate::keys::{self, Kind};
 use crate::page::page_below;
 use crate::quotas::check_one_more;
 use crate::tx::Tx;
-use crate::{ApiError, ids, tags, usage_plan_keys, usage_plan_patch};
+use crate::{ApiError, api_keys, ids, tags, usage_plan_keys, usage_plan_patch};
 
 /// A plan by its id.
 ///
@@ -240,7 +240,7 @@ impl ControlPlane {
                 ));
             }
             for key in usage_plan_keys::keys_of(tx, id)? {
-                usage_plan_keys::remove(tx, id, &key);
+                usage_plan_keys::remove(tx, id, &api_keys::find(tx, &key)?);
             }
             tx.delete(&keys::usage_plan(id));
             Ok(())

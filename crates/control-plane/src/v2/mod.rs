@@ -92,7 +92,8 @@ pub(crate) fn page_of<T>(
     max_results: Option<&str>,
 ) -> Result<page::Page<T>, ApiError> {
     let limit = max_results.filter(|text| !text.is_empty()).map(|text| {
-        text.parse::<i32>().map_err(|_| ApiError::BadRequest("Invalid maxResults specified".to_owned()))
+        let limit = text.parse::<i32>().ok().filter(|limit| *limit >= 1);
+        limit.ok_or_else(|| ApiError::BadRequest("Invalid maxResults specified".to_owned()))
     });
     page::page(items, next_token, limit.transpose()?)
 }
