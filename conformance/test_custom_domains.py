@@ -10,6 +10,7 @@ import threading
 import pytest
 import requests
 from harness import REGION, eventually, free_port
+from test_access_logs import lines, set_log
 from test_domain_names import replace
 
 ARN = f"arn:aws:acm:{REGION}:000000000000:certificate/"
@@ -231,6 +232,22 @@ def test_security_policy_of_an_api(served):
     served.domain("open.example.com")
     assert served.curl("open.example.com", "/test/x", "-H", f"Host: {host}")[0] == 403
     assert host_call(served.gateway, host, "/test/x").status_code == 403
+
+
+def test_access_logs_tell_how_connections_are_encrypted(new_gateway, tmp_path):
+    more = f"[[log_destinations]]\narn = 'arn:aws:logs:*'\nfile = '{tmp_path}/access.log'\n"
+    served = Served(new_gateway, tmp_path, more).start()
+    api = context_api(served.gateway)
+    set_log(api, "$context.requestId $context.tlsVersion $context.cipherSuite")
+    host = f"{api.id}.execute-api.localhost"
+    # By OpenSSL's names; the log has IANA's.
+    newest = ("--tls13-ciphers", "TLS_AES_256_GCM_SHA384")
+    assert served.curl(host, "/test/x", *newest)[0] == 200
+    older = ("--tls-max", "1.2", "--ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256")
+    assert served.curl(host, "/test/x", *older)[0] == 200
+    assert api.call("GET", "/x").status_code == 200
+    told = [line.split(" ", 1)[1] for line in lines(tmp_path / "access.log", 3)]
+    assert sorted(told) == ["- -", "TLSv1.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLSv1.3 TLS_AES_256_GCM_SHA384"]
 
 
 def test_certificates_are_reloaded(served):

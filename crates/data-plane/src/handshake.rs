@@ -58,6 +58,6 @@ async fn shake(
     };
     let stream = start.into_stream(config).await?;
     let (_, session) = stream.get_ref();
-    let tls = TlsConnection::new(session.server_name(), session.peer_certificates().unwrap_or_default());
+    let tls = TlsConnection::new(session, session.server_name());
     Ok((stream, tls))
 }

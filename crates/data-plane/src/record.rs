@@ -40,6 +40,8 @@ pub struct Record {
     pub response: ResponseRecord,
     /// The execution log, if the method has one.
     pub log: Option<Box<ExecutionLog>>,
+    /// What each policy decided and why, if the request is traced.
+    pub policies: Vec<(&'static str, String)>,
 }
 
 /// One phase's part in a request.

@@ -138,7 +138,7 @@ fn connection() -> ConnectionInfo {
     ConnectionInfo {
         peer: nowhere,
         local: nowhere,
-        tls: Some(TlsConnection::new(None, &[])),
+        tls: Some(TlsConnection::assumed(None, &[])),
         vpc_endpoint: None,
     }
 }

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
+use rustls::{CipherSuite, ProtocolVersion};
 use stagedoor_http::{Body, BodyError, BodyStream};
 use stagedoor_shared_state::{Bucket, Counters, Limit};
 use tokio::sync::{Notify, mpsc};
@@ -238,6 +239,8 @@ pub struct TlsConnection {
     pub server_name: Option<Box<str>>,
     /// The client's certificate and those that came with it, if the domain asks for one.
     pub client_chain: Arc<[CertificateDer<'static>]>,
+    /// What was agreed on.
+    agreed: Option<(ProtocolVersion, CipherSuite)>,
     /// The truststore that was asked last, and what it said. It is asked again when there is a newer one.
     trusted: Rc<RefCell<Option<Asked>>>,
 }
@@ -251,12 +254,37 @@ impl std::fmt::Debug for TlsConnection {
 impl TlsConnection {
     /// What a handshake told.
     #[must_use]
-    pub fn new(server_name: Option<&str>, client_chain: &[CertificateDer<'_>]) -> Self {
+    pub fn new(session: &rustls::CommonState, server_name: Option<&str>) -> Self {
+        let agreed = session.protocol_version().zip(session.negotiated_cipher_suite());
+        let chain = session.peer_certificates().unwrap_or_default();
         Self {
+            agreed: agreed.map(|(version, suite)| (version, suite.suite())),
+            ..Self::assumed(server_name, chain)
+        }
+    }
+
+    /// A connection without a handshake, such as that of a test.
+    #[must_use]
+    pub fn assumed(server_name: Option<&str>, client_chain: &[CertificateDer<'_>]) -> Self {
+        Self {
+            agreed: None,
             server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
             client_chain: client_chain.iter().map(|der| der.clone().into_owned()).collect(),
             trusted: Rc::default(),
         }
+    }
+
+    /// `$context.tlsVersion`: such as `TLSv1.3`.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        Some(self.agreed?.0.as_str()?.replace('_', "."))
+    }
+
+    /// `$context.cipherSuite`: its name at IANA.
+    #[must_use]
+    pub fn cipher_suite(&self) -> Option<String> {
+        // rustls tells the suites of TLS 1.3 by a name of its own.
+        Some(self.agreed?.1.as_str()?.replacen("TLS13_", "TLS_", 1))
     }
 
     /// The client's certificate, if the truststore trusts it.

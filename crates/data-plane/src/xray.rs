@@ -152,6 +152,12 @@ fn segment(exchange: &Exchange<'_>, trace: &Trace) -> Value {
             "extended_request_id": text(&exchange.extended_request_id),
         }},
     });
+    let metadata = segment.pointer_mut("/metadata/default").and_then(Value::as_object_mut);
+    if let Some(metadata) = metadata.filter(|_| !record.policies.is_empty()) {
+        let policies =
+            record.policies.iter().map(|(name, why)| ((*name).to_owned(), Value::from(why.as_str())));
+        metadata.insert("policies".to_owned(), policies.collect());
+    }
     let Some(members) = segment.as_object_mut() else { return segment };
     if let Some(parent) = &trace.parent {
         members.insert("parent_id".to_owned(), parent.as_str().into());

@@ -1,7 +1,8 @@
-//! `stagedoor sign`: signs a request to a method with `AWS_IAM` and prints the headers to send with it.
+//! `stagedoor sign`: signs a request to a method with `AWS_IAM` and prints the headers to send with it, or a URL that is
+//! signed itself.
 
 use clap::Args;
-use stagedoor_sigv4::{Credential, Request, SigningScope, sign};
+use stagedoor_sigv4::{Credential, Request, SigningScope, presign, sign};
 use time::OffsetDateTime;
 
 /// What is to be signed.
@@ -18,6 +19,9 @@ pub(crate) struct SignOptions {
     /// The body.
     #[arg(short = 'd', long, default_value = "")]
     data: String,
+    /// Print a URL that anybody may use for so many seconds, instead of headers.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    presign: Option<u64>,
     /// The region of the API.
     #[arg(long, default_value = "us-east-1", env = "AWS_DEFAULT_REGION")]
     region: String,
@@ -35,7 +39,7 @@ pub(crate) struct SignOptions {
     session_token: Option<String>,
 }
 
-/// Signs and gives the headers, one a line, as `curl -H @-` reads them.
+/// Signs and gives the headers, one a line, as `curl -H @-` reads them, or the presigned URL.
 ///
 /// # Errors
 /// A sentence that names the argument that cannot be used.
@@ -66,6 +70,13 @@ pub(crate) fn run(options: &SignOptions) -> Result<String, String> {
         session_token: options.session_token.clone().filter(|token| !token.is_empty()),
     };
     let scope = SigningScope { region: &options.region, service: &options.service };
+    if let Some(expires_seconds) = options.presign {
+        let query = presign(&request, &credential, scope, OffsetDateTime::now_utc(), expires_seconds);
+        let base = options.url.split_once('?').map_or(options.url.as_str(), |(base, _)| base);
+        // Without a path the query would be a part of the host.
+        let slash = if rest.contains('/') { "" } else { "/" };
+        return Ok(format!("{base}{slash}?{query}"));
+    }
     let added = sign(&request, &credential, scope, OffsetDateTime::now_utc());
     let added = added.iter().map(|(name, value)| format!("{name}: {value}"));
     Ok(given.into_iter().chain(added).collect::<Vec<_>>().join("\n"))

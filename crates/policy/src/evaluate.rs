@@ -89,6 +89,7 @@ impl Policy {
                 Ok(_) => Outcome::Applies,
                 Err(mismatch) => Outcome::DoesNotApply(mismatch.to_string()),
             },
+            conditions: statement.conditions.iter().map(ToString::to_string).collect(),
         });
         Explanation { verdict: self.evaluate(request), statements: statements.collect() }
     }
@@ -174,6 +175,22 @@ pub struct StatementOutcome {
     pub allows: bool,
     /// Whether it applies.
     pub outcome: Outcome,
+    /// Its conditions.
+    pub conditions: Vec<String>,
+}
+
+impl fmt::Display for StatementOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(sid) = &self.sid {
+            write!(f, "{sid:?} ")?;
+        }
+        f.write_str(if self.allows { "(Allow) " } else { "(Deny) " })?;
+        match &self.outcome {
+            Outcome::DoesNotApply(why) => write!(f, "does not apply: {why}"),
+            Outcome::Applies if self.conditions.is_empty() => f.write_str("applies"),
+            Outcome::Applies => write!(f, "applies, for {} holds", self.conditions.join(" and ")),
+        }
+    }
 }
 
 /// Whether a statement applies.
@@ -183,6 +200,25 @@ pub enum Outcome {
     Applies,
     /// It does not, for this reason.
     DoesNotApply(String),
+}
+
+impl Explanation {
+    /// The decision in one line: the statement that made it or, where none did, why each does not apply.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let numbered = |index: usize| {
+            let outcome = self.statements.get(index).map(ToString::to_string).unwrap_or_default();
+            format!("statement {} {outcome}", index + 1)
+        };
+        match (self.verdict.decision, self.verdict.statement) {
+            (Decision::Allow, Some(index)) => format!("allowed: {}", numbered(index)),
+            (Decision::ExplicitDeny, Some(index)) => format!("explicitly denied: {}", numbered(index)),
+            _ => {
+                let reasons: Vec<String> = (0..self.statements.len()).map(numbered).collect();
+                format!("denied, because no statement allows it: {}", reasons.join("; "))
+            }
+        }
+    }
 }
 
 impl fmt::Display for Explanation {
@@ -196,14 +232,7 @@ impl fmt::Display for Explanation {
             Decision::ImplicitDeny => writeln!(f, "denied, because no statement allows it")?,
         }
         for (index, outcome) in self.statements.iter().enumerate() {
-            let effect = if outcome.allows { "Allow" } else { "Deny" };
-            let sid = outcome.sid.as_deref().map(|sid| format!(" {sid:?}")).unwrap_or_default();
-            match &outcome.outcome {
-                Outcome::Applies => writeln!(f, "  statement {}{sid} ({effect}) applies", index + 1)?,
-                Outcome::DoesNotApply(why) => {
-                    writeln!(f, "  statement {}{sid} ({effect}) does not apply: {why}", index + 1)?;
-                }
-            }
+            writeln!(f, "  statement {} {outcome}", index + 1)?;
         }
         Ok(())
     }
@@ -282,11 +311,24 @@ mod tests {
                 {"Effect": "Deny", "Action": "*", "Resource": "arn:aws:execute-api"},
             ]),
             Kind::Identity,
-        )
-        .to_string();
+        );
+        assert_eq!(text.brief(), "explicitly denied: statement 2 (Deny) applies");
+        let text = text.to_string();
         let expected = "explicitly denied by statement 2\n  \
             statement 1 \"bob\" (Allow) does not apply: its condition StringEquals aws:username \"bob\" does not hold\n  \
             statement 2 (Deny) applies\n";
         assert_eq!(text, expected);
+        let check = |user: &str, expected: &str| {
+            let condition = json!({"StringEquals": {"aws:username": user}});
+            let statement =
+                json!({"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition});
+            assert_eq!(explain(statement, Kind::Identity).brief(), expected);
+        };
+        check("ann", "allowed: statement 1 (Allow) applies, for StringEquals aws:username \"ann\" holds");
+        check(
+            "bob",
+            "denied, because no statement allows it: statement 1 (Allow) does not apply: its condition StringEquals \
+             aws:username \"bob\" does not hold",
+        );
     }
 }

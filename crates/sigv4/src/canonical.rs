@@ -1,6 +1,6 @@
 //! The canonical form of a request: what is hashed and signed.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
+use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use sha2::{Digest as _, Sha256};
@@ -8,8 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::UNSIGNED_PAYLOAD;
 
 /// RFC 3986's unreserved characters stay as they are; everything else is encoded.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-const ENCODED_IN_PATH: &AsciiSet = &ENCODED.remove(b'/');
+pub(crate) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The one service with rules of its own.
 pub(crate) const S3: &str = "s3";
@@ -42,15 +41,25 @@ impl<'a> Request<'a> {
 
     /// Whether the signature covers the body, so that it has to be read before it can be verified.
     pub fn covers_body(&self) -> bool {
-        let claimed = self.header("x-amz-content-sha256").map(str::to_owned);
-        claimed.or_else(|| self.parameter("X-Amz-Content-Sha256")).as_deref() != Some(UNSIGNED_PAYLOAD)
+        self.claimed_hash().as_deref() != Some(UNSIGNED_PAYLOAD)
+    }
+
+    /// Whether the body comes in chunks of AWS's own format (`aws-chunked`), which [`crate::Presented::verify_chunks`]
+    /// alone can verify.
+    pub fn is_chunked(&self) -> bool {
+        self.claimed_hash().is_some_and(|claim| claim.starts_with("STREAMING-"))
+    }
+
+    /// What the request says in place of the hash of its body.
+    pub(crate) fn claimed_hash(&self) -> Option<Cow<'a, str>> {
+        let header = self.header("x-amz-content-sha256").map(Cow::Borrowed);
+        header.or_else(|| self.parameter("X-Amz-Content-Sha256").map(Cow::Owned))
     }
 
     /// What goes into the canonical request for the body.
     pub(crate) fn payload_hash(&self) -> String {
-        let claimed = self.header("x-amz-content-sha256").map(str::to_owned);
-        match claimed.or_else(|| self.parameter("X-Amz-Content-Sha256")) {
-            Some(claim) if claim == UNSIGNED_PAYLOAD => claim,
+        match self.claimed_hash() {
+            Some(claim) if claim == UNSIGNED_PAYLOAD => claim.into_owned(),
             // Hashing what arrived, not what is claimed, is what protects the body.
             _ => hex(&Sha256::digest(self.body)),
         }
@@ -58,22 +67,41 @@ impl<'a> Request<'a> {
 
     /// The canonical request to a service over the given headers (lower case, sorted).
     pub(crate) fn canonical(&self, service: &str, signed_headers: &[String], payload_hash: &str) -> String {
-        let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (name, value) in self.headers.iter() {
-            let name = name.to_ascii_lowercase();
-            if signed_headers.contains(&name) {
-                values.entry(name).or_default().push(collapse(value));
-            }
-        }
+        let mut out = String::with_capacity(512);
+        out.push_str(self.method);
+        out.push('\n');
         // A key of S3 may hold empty and dot segments that mean something, so S3 signs the path as it travels.
-        let path = if service == S3 { self.path.to_owned() } else { canonical_path(self.path) };
-        let mut out = format!("{}\n{path}\n{}\n", self.method, canonical_query(self.query));
-        for name in signed_headers {
-            let joined = values.get(name).map(|values| values.join(",")).unwrap_or_default();
-            // Writing to a String cannot fail.
-            let _ = writeln!(out, "{name}:{joined}");
+        if service == S3 {
+            out.push_str(self.path);
+        } else {
+            canonical_path(self.path, &mut out);
         }
-        let _ = write!(out, "\n{}\n{payload_hash}", signed_headers.join(";"));
+        out.push('\n');
+        canonical_query(self.query, &mut out);
+        out.push('\n');
+        for name in signed_headers {
+            out.push_str(name);
+            let same = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+            let mut between = ':';
+            for (_, value) in same {
+                out.push(between);
+                collapse(value, &mut out);
+                between = ',';
+            }
+            if between == ':' {
+                out.push(between);
+            }
+            out.push('\n');
+        }
+        out.push('\n');
+        for (at, name) in signed_headers.iter().enumerate() {
+            if at > 0 {
+                out.push(';');
+            }
+            out.push_str(name);
+        }
+        out.push('\n');
+        out.push_str(payload_hash);
         out
     }
 }
@@ -91,9 +119,9 @@ fn decode(text: &str) -> String {
 }
 
 /// Sorted by encoded name, then value; without the signature itself, which a presigned request carries.
-fn canonical_query(query: &str) -> String {
+fn canonical_query(query: &str, out: &mut String) {
     let raw = |text: &str| -> String {
-        let bytes: Vec<u8> = percent_decode_str(text).collect();
+        let bytes: Cow<'_, [u8]> = percent_decode_str(text).into();
         percent_encode(&bytes, ENCODED).to_string()
     };
     let mut pairs: Vec<(String, String)> = query
@@ -104,12 +132,18 @@ fn canonical_query(query: &str) -> String {
         .filter(|(name, _)| name != "X-Amz-Signature")
         .collect();
     pairs.sort();
-    let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-    pairs.join("&")
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        if at > 0 {
+            out.push('&');
+        }
+        out.push_str(name);
+        out.push('=');
+        out.push_str(value);
+    }
 }
 
 /// Dot segments and empty segments go; what is left is encoded once more, `%` included.
-fn canonical_path(path: &str) -> String {
+fn canonical_path(path: &str, out: &mut String) {
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
         match segment {
@@ -120,26 +154,29 @@ fn canonical_path(path: &str) -> String {
             segment => segments.push(segment),
         }
     }
-    let mut normal = format!("/{}", segments.join("/"));
-    let ends_with_slash = path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..");
-    if ends_with_slash && !segments.is_empty() {
-        normal.push('/');
+    for segment in &segments {
+        out.push('/');
+        out.extend(percent_encode(segment.as_bytes(), ENCODED));
     }
-    percent_encode(normal.as_bytes(), ENCODED_IN_PATH).to_string()
+    let ends_with_slash = path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..");
+    if ends_with_slash || segments.is_empty() {
+        out.push('/');
+    }
 }
 
 /// Runs of white space become one space.
-fn collapse(value: &str) -> String {
-    let words: Vec<&str> = value.split_ascii_whitespace().collect();
-    words.join(" ")
+fn collapse(value: &str, out: &mut String) {
+    for (at, word) in value.split_ascii_whitespace().enumerate() {
+        if at > 0 {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]
@@ -148,7 +185,11 @@ mod tests {
 
     #[test]
     fn normalises_paths() {
-        let check = |path: &str, expected: &str| assert_eq!(canonical_path(path), expected, "{path}");
+        let check = |path: &str, expected: &str| {
+            let mut out = String::new();
+            canonical_path(path, &mut out);
+            assert_eq!(out, expected, "{path}");
+        };
         check("", "/");
         check("/", "/");
         check("//", "/");
@@ -163,7 +204,11 @@ mod tests {
 
     #[test]
     fn sorts_and_encodes_queries() {
-        let check = |query: &str, expected: &str| assert_eq!(canonical_query(query), expected, "{query}");
+        let check = |query: &str, expected: &str| {
+            let mut out = String::new();
+            canonical_query(query, &mut out);
+            assert_eq!(out, expected, "{query}");
+        };
         check("", "");
         check("b=2&a=1", "a=1&b=2");
         check("a=2&a=1", "a=1&a=2");

@@ -5,8 +5,14 @@
 //!
 //! Verifying has two steps, because the caller has to look the secret up in between: [`Presented::find`] reads
 //! what the request claims, and [`Presented::verify`] checks the claim against a secret.
+//!
+//! Two extensions are asked for by name, so that nobody takes them by mistake: Signature Version 4A
+//! ([`Presented::find_any`]), whose signatures are good in several regions, and bodies whose chunks are signed one by one
+//! ([`Presented::verify_chunks`]).
 
+mod asymmetric;
 mod canonical;
+mod chunked;
 mod presented;
 mod sign;
 mod timestamp;
@@ -14,12 +20,15 @@ mod verify;
 
 pub use canonical::Request;
 pub use presented::{Incomplete, Presented};
-pub use sign::{SigningScope, sign};
+pub use sign::{SigningScope, presign, sign};
 pub use timestamp::format_timestamp;
 pub use verify::{Expected, VerifyError};
 
-/// The only algorithm there is.
+/// The algorithm of Signature Version 4.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// The algorithm of Signature Version 4A.
+pub const ALGORITHM_ASYMMETRIC: &str = "AWS4-ECDSA-P256-SHA256";
 
 /// What stands for the hash of a body that is not signed.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";

@@ -1,15 +1,17 @@
 //! What a request says about who signed it.
 
-use crate::{ALGORITHM, Request};
+use crate::{ALGORITHM, ALGORITHM_ASYMMETRIC, Request};
 
 /// A signature as a request presents it. Nothing of it is proven before [`Presented::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presented {
+    /// Whether it is of Signature Version 4A.
+    pub is_asymmetric: bool,
     /// Whose key it is.
     pub access_key_id: String,
     /// The date of the credential scope, `YYYYMMDD`.
     pub date: String,
-    /// The region of the credential scope.
+    /// The region of the credential scope; for Signature Version 4A the regions that `X-Amz-Region-Set` names.
     pub region: String,
     /// The service of the credential scope.
     pub service: String,
@@ -36,26 +38,44 @@ impl Presented {
     /// Reads the signature of a request; `None` if it has none.
     ///
     /// # Errors
-    /// [`Incomplete`] if there is one that lacks a part, or is of another scheme than AWS's.
+    /// [`Incomplete`] if there is one that lacks a part, or is of another scheme than Signature Version 4.
     pub fn find(request: &Request<'_>) -> Result<Option<Self>, Incomplete> {
-        if let Some(value) = request.header("authorization") {
-            return from_header(request, value).map(Some);
-        }
-        if request.parameter("X-Amz-Algorithm").is_some() || request.parameter("X-Amz-Signature").is_some() {
-            return from_query(request).map(Some);
-        }
-        Ok(None)
+        find(request, &[ALGORITHM])
+    }
+
+    /// The same, of Signature Version 4 or 4A.
+    ///
+    /// # Errors
+    /// As [`Presented::find`].
+    pub fn find_any(request: &Request<'_>) -> Result<Option<Self>, Incomplete> {
+        find(request, &[ALGORITHM, ALGORITHM_ASYMMETRIC])
     }
 }
 
-fn from_header(request: &Request<'_>, value: &str) -> Result<Presented, Incomplete> {
+fn find(request: &Request<'_>, taken: &[&str]) -> Result<Option<Presented>, Incomplete> {
+    if let Some(value) = request.header("authorization") {
+        return from_header(request, value, taken).map(Some);
+    }
+    if request.parameter("X-Amz-Algorithm").is_some() || request.parameter("X-Amz-Signature").is_some() {
+        return from_query(request, taken).map(Some);
+    }
+    Ok(None)
+}
+
+/// Whether an algorithm that is taken is the asymmetric one.
+fn is_asymmetric(algorithm: &str, taken: &[&str]) -> Result<bool, Incomplete> {
+    if taken.contains(&algorithm) {
+        return Ok(algorithm == ALGORITHM_ASYMMETRIC);
+    }
+    let verb = if taken.len() == 1 { "is" } else { "are" };
+    let taken = taken.join(" and ");
+    Err(Incomplete(format!("Unsupported AWS 'algorithm': '{algorithm}' (only {taken} {verb} known).")))
+}
+
+fn from_header(request: &Request<'_>, value: &str, taken: &[&str]) -> Result<Presented, Incomplete> {
     let scheme_end = value.find(|c: char| c.is_ascii_whitespace()).unwrap_or(value.len());
     let (scheme, rest) = value.split_at(scheme_end);
-    if scheme != ALGORITHM {
-        return Err(Incomplete(format!(
-            "Unsupported AWS 'algorithm': '{scheme}' (only {ALGORITHM} is known)."
-        )));
-    }
+    let is_asymmetric = is_asymmetric(scheme, taken)?;
     let field = |name: &str| {
         rest.split(',')
             .filter_map(|part| part.trim().split_once('='))
@@ -81,18 +101,25 @@ fn from_header(request: &Request<'_>, value: &str) -> Result<Presented, Incomple
     else {
         return Err(Incomplete(missing.join(" ")));
     };
+    let regions = request.header("x-amz-region-set").unwrap_or_default();
     let presented = Presented {
         signed_headers: signed.split(';').map(str::to_ascii_lowercase).collect(),
         signature: signature.to_owned(),
         timestamp: timestamp.to_owned(),
         session_token: request.header("x-amz-security-token").map(str::to_owned),
         expires_seconds: None,
-        ..scoped(credential)?
+        ..scoped(credential, is_asymmetric.then_some(regions))?
     };
+    if is_asymmetric && !presented.signed_headers.iter().any(|name| name == "x-amz-region-set") {
+        // Else whoever holds the request could take it to another region.
+        return Err(Incomplete(
+            "'X-Amz-Region-Set' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
+        ));
+    }
     covers_host(presented)
 }
 
-fn from_query(request: &Request<'_>) -> Result<Presented, Incomplete> {
+fn from_query(request: &Request<'_>, taken: &[&str]) -> Result<Presented, Incomplete> {
     let mut missing = Vec::new();
     let mut field = |name: &'static str| {
         let value = request.parameter(name).filter(|value| !value.is_empty());
@@ -113,11 +140,8 @@ fn from_query(request: &Request<'_>) -> Result<Presented, Incomplete> {
             .collect();
         return Err(Incomplete(missing.join(" ")));
     }
-    if algorithm != ALGORITHM {
-        return Err(Incomplete(format!(
-            "Unsupported AWS 'algorithm': '{algorithm}' (only {ALGORITHM} is known)."
-        )));
-    }
+    let is_asymmetric = is_asymmetric(&algorithm, taken)?;
+    let regions = request.parameter("X-Amz-Region-Set").unwrap_or_default();
     // AWS's own limit is a week; without the parameter a request is good for as long as the clocks may differ.
     let expires = request.parameter("X-Amz-Expires").map_or(Ok(300), |text| text.parse::<u64>());
     let expires = expires.ok().filter(|seconds| *seconds <= 604_800).ok_or_else(|| {
@@ -129,25 +153,36 @@ fn from_query(request: &Request<'_>) -> Result<Presented, Incomplete> {
         timestamp,
         session_token: request.parameter("X-Amz-Security-Token"),
         expires_seconds: Some(expires),
-        ..scoped(&credential)?
+        ..scoped(&credential, is_asymmetric.then_some(&regions))?
     };
     covers_host(presented)
 }
 
-/// The five parts of `Credential`; the key may not contain a slash, so counting from the front is safe.
-fn scoped(credential: &str) -> Result<Presented, Incomplete> {
+/// The parts of `Credential`: five, or four with the regions of an asymmetric signature elsewhere. The key may not contain
+/// a slash, so counting from the front is safe.
+fn scoped(credential: &str, regions: Option<&str>) -> Result<Presented, Incomplete> {
     let parts: Vec<&str> = credential.split('/').collect();
-    let [key, date, region, service, terminator] = parts.as_slice() else {
-        return Err(Incomplete(format!(
-            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{credential}'"
-        )));
+    let (key, date, region, service, terminator) = match (parts.as_slice(), regions) {
+        (&[key, date, region, service, terminator], None) => (key, date, region, service, terminator),
+        (&[key, date, service, terminator], Some(regions)) => (key, date, regions, service, terminator),
+        (_, None) => {
+            return Err(Incomplete(format!(
+                "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{credential}'"
+            )));
+        }
+        (_, Some(_)) => {
+            return Err(Incomplete(format!(
+                "Credential must have exactly 4 slash-delimited elements, e.g. keyid/date/service/term, got '{credential}'"
+            )));
+        }
     };
     Ok(Presented {
-        access_key_id: (*key).to_owned(),
-        date: (*date).to_owned(),
-        region: (*region).to_owned(),
-        service: (*service).to_owned(),
-        terminator: (*terminator).to_owned(),
+        is_asymmetric: regions.is_some(),
+        access_key_id: key.to_owned(),
+        date: date.to_owned(),
+        region: region.to_owned(),
+        service: service.to_owned(),
+        terminator: terminator.to_owned(),
         signed_headers: Vec::new(),
         signature: String::new(),
         timestamp: String::new(),
@@ -174,7 +209,7 @@ mod tests {
         let mut headers = vec![("X-Amz-Date", "20150830T123600Z")];
         headers.extend(header.map(|value| ("authorization", value)));
         let request = Request { method: "GET", path: "/", query, headers: headers.into(), body: b"" };
-        Presented::find(&request).map_err(|error| error.0)
+        Presented::find_any(&request).map_err(|error| error.0)
     }
 
     #[test]
@@ -213,7 +248,22 @@ mod tests {
             "AWS4-HMAC-SHA256 Credential=a/b/c/d/e, SignedHeaders=x-y, Signature=ab",
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
         );
-        check("Bearer x", "Unsupported AWS 'algorithm': 'Bearer' (only AWS4-HMAC-SHA256 is known).");
+        check(
+            "AWS4-ECDSA-P256-SHA256 Credential=a/b/c/d, SignedHeaders=host, Signature=ab",
+            "'X-Amz-Region-Set' must be a 'SignedHeader' in the AWS Authorization.",
+        );
+        check(
+            "AWS4-ECDSA-P256-SHA256 Credential=a/b/c/d/e, SignedHeaders=host, Signature=ab",
+            "Credential must have exactly 4 slash-delimited elements, e.g. keyid/date/service/term, got 'a/b/c/d/e'",
+        );
+        let bearer = "Unsupported AWS 'algorithm': 'Bearer' (only AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256 are known).";
+        check("Bearer x", bearer);
+        let headers = vec![("authorization", "AWS4-ECDSA-P256-SHA256 Credential=a/b/c/d")].into();
+        let request = Request { method: "GET", path: "/", query: "", headers, body: b"" };
+        assert_eq!(
+            Presented::find(&request).unwrap_err().0,
+            "Unsupported AWS 'algorithm': 'AWS4-ECDSA-P256-SHA256' (only AWS4-HMAC-SHA256 is known)."
+        );
         assert_eq!(find(None, "a=b"), Ok(None));
         assert!(find(None, "X-Amz-Signature=ab").unwrap_err().contains("'X-Amz-Credential'"));
     }
@@ -225,6 +275,7 @@ mod tests {
             let _ = find(None, &query);
             let _ = find(Some(&format!("AWS4-HMAC-SHA256 {header}")), "");
             let _ = find(None, &format!("X-Amz-Algorithm=AWS4-HMAC-SHA256&{query}"));
+            let _ = find(Some(&format!("AWS4-ECDSA-P256-SHA256 {header}")), "");
         }
     }
 }

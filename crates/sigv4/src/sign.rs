@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::{
     ALGORITHM, Credential, Request,
-    canonical::{S3, hex},
+    canonical::{ENCODED, S3, hex},
     format_timestamp,
 };
 
@@ -56,14 +56,8 @@ pub fn sign(
     let canonical = complete.canonical(scope.service, &signed_headers, &payload_hash);
     let date = timestamp.get(..8).unwrap_or_default();
     let credential_scope = credential_scope(date, scope);
-    let signature = hex(&signature(
-        &credential.secret_access_key,
-        date,
-        scope,
-        &timestamp,
-        &credential_scope,
-        &canonical,
-    ));
+    let to_sign = string_to_sign(ALGORITHM, &timestamp, &credential_scope, &canonical);
+    let signature = hex(&mac(&signing_key(&credential.secret_access_key, date, scope), to_sign.as_bytes()));
     let authorization = format!(
         "{ALGORITHM} Credential={}/{credential_scope}, SignedHeaders={}, Signature={signature}",
         credential.access_key_id,
@@ -73,33 +67,80 @@ pub fn sign(
     added
 }
 
+/// Signs a request in its query, so that its URL alone is good for `expires_seconds`: the whole query to send.
+///
+/// Every header of the request is signed and has to be sent along as it is; usually that is `Host` alone. The body is
+/// covered unless the query says `X-Amz-Content-Sha256=UNSIGNED-PAYLOAD`.
+pub fn presign(
+    request: &Request<'_>,
+    credential: &Credential,
+    scope: SigningScope<'_>,
+    at: OffsetDateTime,
+    expires_seconds: u64,
+) -> String {
+    let timestamp = format_timestamp(at);
+    let date = timestamp.get(..8).unwrap_or_default();
+    let credential_scope = credential_scope(date, scope);
+    let mut signed_headers: Vec<String> =
+        request.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    signed_headers.sort();
+    signed_headers.dedup();
+
+    let mut query = request.query.to_owned();
+    let mut add = |name: &str, value: &str| {
+        let separator = if query.is_empty() { "" } else { "&" };
+        query.extend([separator, name, "="]);
+        query.extend(percent_encoding::percent_encode(value.as_bytes(), ENCODED));
+    };
+    add("X-Amz-Algorithm", ALGORITHM);
+    add("X-Amz-Credential", &format!("{}/{credential_scope}", credential.access_key_id));
+    add("X-Amz-Date", &timestamp);
+    add("X-Amz-Expires", &expires_seconds.to_string());
+    if let Some(token) = &credential.session_token {
+        add("X-Amz-Security-Token", token);
+    }
+    add("X-Amz-SignedHeaders", &signed_headers.join(";"));
+
+    let to_sign = {
+        let complete = Request {
+            method: request.method,
+            path: request.path,
+            query: &query,
+            headers: request.headers.as_ref().into(),
+            body: request.body,
+        };
+        let canonical = complete.canonical(scope.service, &signed_headers, &complete.payload_hash());
+        string_to_sign(ALGORITHM, &timestamp, &credential_scope, &canonical)
+    };
+    let signature = hex(&mac(&signing_key(&credential.secret_access_key, date, scope), to_sign.as_bytes()));
+    query.extend(["&X-Amz-Signature=", &signature]);
+    query
+}
+
 pub(crate) fn credential_scope(date: &str, scope: SigningScope<'_>) -> String {
     format!("{date}/{}/{}/aws4_request", scope.region, scope.service)
 }
 
-/// The signature over a canonical request.
-pub(crate) fn signature(
-    secret: &str,
-    date: &str,
-    scope: SigningScope<'_>,
-    timestamp: &str,
-    credential_scope: &str,
-    canonical: &str,
-) -> [u8; 32] {
-    let to_sign = string_to_sign(timestamp, credential_scope, canonical);
+/// The key of one day, region and service.
+pub(crate) fn signing_key(secret: &str, date: &str, scope: SigningScope<'_>) -> [u8; 32] {
     let mut key = mac(format!("AWS4{secret}").as_bytes(), date.as_bytes());
     for part in [scope.region, scope.service, "aws4_request"] {
         key = mac(&key, part.as_bytes());
     }
-    mac(&key, to_sign.as_bytes())
+    key
 }
 
-pub(crate) fn string_to_sign(timestamp: &str, credential_scope: &str, canonical: &str) -> String {
+pub(crate) fn string_to_sign(
+    algorithm: &str,
+    timestamp: &str,
+    credential_scope: &str,
+    canonical: &str,
+) -> String {
     let hash = hex(&Sha256::digest(canonical.as_bytes()));
-    format!("{ALGORITHM}\n{timestamp}\n{credential_scope}\n{hash}")
+    format!("{algorithm}\n{timestamp}\n{credential_scope}\n{hash}")
 }
 
-fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
+pub(crate) fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
     // HMAC takes a key of any length, so the error cannot occur; an all-zero key would verify nothing.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
     mac.update(message);

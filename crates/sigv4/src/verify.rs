@@ -4,10 +4,11 @@ use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    Credential, Presented, Request, SigningScope,
+    ALGORITHM, ALGORITHM_ASYMMETRIC, Credential, Presented, Request, SigningScope, asymmetric,
     canonical::hex,
+    chunked::{Chain, Form},
     format_timestamp,
-    sign::{credential_scope, signature, string_to_sign},
+    sign::{credential_scope, mac, signing_key, string_to_sign},
     timestamp::parse_timestamp,
 };
 
@@ -53,33 +54,74 @@ impl Presented {
         credential: &Credential,
         expected: &Expected<'_>,
     ) -> Result<(), VerifyError> {
+        self.check_claims(credential, expected)?;
+        let to_sign = self.to_sign(request, &request.payload_hash());
+        let holds = match self.is_asymmetric {
+            true => asymmetric::verifies(credential, &to_sign, &self.signature),
+            false => same(&hex(&mac(&self.key(credential), to_sign.as_bytes())), &self.signature),
+        };
+        if holds { Ok(()) } else { Err(VerifyError::Mismatch) }
+    }
+
+    /// Checks this signature of a `request` whose body comes in chunks (see [`Request::is_chunked`]) and the signature of
+    /// each chunk. Gives what the chunks hold.
+    ///
+    /// # Errors
+    /// As [`Presented::verify`]; [`VerifyError::Mismatch`] also for chunks that are malformed or of a form that is not
+    /// known.
+    pub fn verify_chunks(
+        &self,
+        request: &Request<'_>,
+        credential: &Credential,
+        expected: &Expected<'_>,
+    ) -> Result<Vec<u8>, VerifyError> {
+        self.check_claims(credential, expected)?;
+        let claim = request.claimed_hash().unwrap_or_default();
+        let form = Form::parse(&claim).filter(|_| !self.is_asymmetric).ok_or(VerifyError::Mismatch)?;
+        let key = self.key(credential);
+        let own = hex(&mac(&key, self.to_sign(request, &claim).as_bytes()));
+        if !same(&own, &self.signature) {
+            return Err(VerifyError::Mismatch);
+        }
+        let chain = Chain { key, timestamp: &self.timestamp, scope: &self.scope(), previous: own };
+        chain.open(request, form).ok_or(VerifyError::Mismatch)
+    }
+
+    fn check_claims(&self, credential: &Credential, expected: &Expected<'_>) -> Result<(), VerifyError> {
         self.check_scope(expected)?;
         self.check_time(expected.now)?;
-        if !same(
-            self.session_token.as_deref().unwrap_or_default(),
-            credential.session_token.as_deref().unwrap_or_default(),
-        ) {
-            return Err(VerifyError::Token);
+        let of = |token: &Option<String>| token.clone().unwrap_or_default();
+        match same(&of(&self.session_token), &of(&credential.session_token)) {
+            true => Ok(()),
+            false => Err(VerifyError::Token),
         }
-        let canonical = request.canonical(&self.service, &self.signed_headers, &request.payload_hash());
+    }
+
+    fn key(&self, credential: &Credential) -> [u8; 32] {
         let scope = SigningScope { region: &self.region, service: &self.service };
-        let calculated = signature(
-            &credential.secret_access_key,
-            &self.date,
-            scope,
-            &self.timestamp,
-            &credential_scope(&self.date, scope),
-            &canonical,
-        );
-        if same(&hex(&calculated), &self.signature) { Ok(()) } else { Err(VerifyError::Mismatch) }
+        signing_key(&credential.secret_access_key, &self.date, scope)
+    }
+
+    fn scope(&self) -> String {
+        match self.is_asymmetric {
+            true => format!("{}/{}/aws4_request", self.date, self.service),
+            false => {
+                credential_scope(&self.date, SigningScope { region: &self.region, service: &self.service })
+            }
+        }
+    }
+
+    fn to_sign(&self, request: &Request<'_>, payload_hash: &str) -> String {
+        let canonical = request.canonical(&self.service, &self.signed_headers, payload_hash);
+        let algorithm = if self.is_asymmetric { ALGORITHM_ASYMMETRIC } else { ALGORITHM };
+        string_to_sign(algorithm, &self.timestamp, &self.scope(), &canonical)
     }
 
     /// What should have been signed, as AWS adds it to [`VerifyError::Mismatch`] for whoever looks for the mistake.
     /// It holds nothing but the request.
     pub fn canonical_forms(&self, request: &Request<'_>) -> String {
         let canonical = request.canonical(&self.service, &self.signed_headers, &request.payload_hash());
-        let scope = SigningScope { region: &self.region, service: &self.service };
-        let to_sign = string_to_sign(&self.timestamp, &credential_scope(&self.date, scope), &canonical);
+        let to_sign = self.to_sign(request, &request.payload_hash());
         format!(
             "\n\nThe Canonical String for this request should have been\n'{canonical}'\n\nThe String-to-Sign should \
              have been\n'{to_sign}'\n"
@@ -88,7 +130,11 @@ impl Presented {
 
     fn check_scope(&self, expected: &Expected<'_>) -> Result<(), VerifyError> {
         let mut faults = Vec::new();
-        if expected.region.is_some_and(|region| region != self.region) || self.region.is_empty() {
+        let is_good_in = |region: &str| match self.is_asymmetric {
+            true => self.region.split(',').any(|one| names_region(one.trim(), region)),
+            false => region == self.region,
+        };
+        if expected.region.is_some_and(|region| !is_good_in(region)) || self.region.is_empty() {
             faults.push(format!("Credential should be scoped to a valid region, not '{}'. ", self.region));
         }
         if self.service != expected.service {
@@ -147,7 +193,12 @@ impl Presented {
     }
 }
 
+/// A region, or the beginning of its name and a star.
+fn names_region(pattern: &str, region: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == region, |begin| region.starts_with(begin))
+}
+
 /// Compares without telling by the time it takes how much was right.
-fn same(left: &str, right: &str) -> bool {
+pub(crate) fn same(left: &str, right: &str) -> bool {
     left.as_bytes().ct_eq(right.as_bytes()).into()
 }

@@ -105,6 +105,12 @@ impl Exchange<'_> {
         self.record.log.as_ref().is_some_and(|log| log.settings.data && log.settings.level == Level::Info)
     }
 
+    /// Whether what happens to the request is to be written.
+    #[must_use]
+    pub fn logs_info(&self) -> bool {
+        self.record.log.as_ref().is_some_and(|log| log.settings.level == Level::Info)
+    }
+
     /// Writes what happens to the request.
     pub fn log_info(&mut self, text: impl FnOnce(&Self) -> String) {
         self.log_at(Level::Info, text);

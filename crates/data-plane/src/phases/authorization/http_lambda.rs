@@ -12,7 +12,7 @@ use stagedoor_policy::{Caller, Decision};
 use super::grant::{Access, AuthorizerError, Grant};
 use super::lambda::{LambdaAuthorizer, Reader};
 use super::remembered::key_of;
-use super::{evaluate, method_arn};
+use super::{evaluate, explain, method_arn};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::integration::http_api_event as event;
@@ -51,6 +51,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &HttpLambdaAuth
     record.status = Some(200);
     let allowed = match &grant.access {
         Access::Policy(policy) => {
+            explain(exchange, "authorizer's policy", policy, Caller::Anonymous, &arn);
             evaluate(policy, exchange, Caller::Anonymous, &arn).decision == Decision::Allow
         }
         Access::Simple(allowed) => *allowed,

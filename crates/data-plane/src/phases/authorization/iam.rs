@@ -1,4 +1,5 @@
-//! IAM: requests signed with Signature Version 4, in headers or presigned, and what the signer's policies allow.
+//! IAM: requests signed with Signature Version 4, in headers or presigned, and what the signer's policies allow. REST APIs
+//! take Signature Version 4A too, HTTP APIs do not (found out by others at AWS).
 //!
 //! The order of the checks is AWS's: a signature is there and whole, its key is known, it holds for this request, its
 //! session has not run out, and then the policies. Nothing of a request is believed before its signature has been
@@ -13,8 +14,8 @@ use stagedoor_policy::{Caller, Combination, Decision, Denial, Policy, Verdict, c
 use stagedoor_sigv4::{Credential, Expected, Incomplete, Presented, Request, VerifyError};
 use time::OffsetDateTime;
 
-use super::{INVOKE, denied, evaluate_action, method_arn};
-use crate::exchange::Exchange;
+use super::{INVOKE, denied, evaluate_action, explain, method_arn};
+use crate::exchange::{Exchange, RequestBody};
 use crate::gateway_response::Fault;
 
 /// The signing name of API traffic.
@@ -89,7 +90,10 @@ impl Principals {
 /// 403, in AWS's words.
 pub(super) async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let arn = method_arn(exchange)?;
-    let presented = match with_request(exchange, &[], Presented::find) {
+    let find = if exchange.plan.http_api.is_some() { Presented::find } else { Presented::find_any };
+    let (found, covers_body, is_chunked) =
+        with_request(exchange, &[], |request| (find(request), request.covers_body(), request.is_chunked()));
+    let presented = match found {
         Ok(Some(presented)) => presented,
         Ok(None) => return Err(Fault::missing_authentication_token()),
         Err(Incomplete(message)) => return Err(Fault::incomplete_signature(message)),
@@ -98,22 +102,29 @@ pub(super) async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let Some(key) = principals.get(&presented.access_key_id).map(Arc::clone) else {
         return Err(Fault::unrecognized_client());
     };
-    let covers_body = with_request(exchange, &[], |request| request.covers_body());
     let body = if covers_body { exchange.whole_body().await? } else { Bytes::new() };
     let region = exchange.plan.region.clone();
     let now = OffsetDateTime::from(exchange.received_at);
     let expected = Expected { region: Some(&region), service: SERVICE, now };
     let verified = with_request(exchange, &body, |request| {
-        presented.verify(request, &key.credential, &expected).map_err(|error| {
+        let verified = match is_chunked {
+            true => presented.verify_chunks(request, &key.credential, &expected).map(Some),
+            false => presented.verify(request, &key.credential, &expected).map(|()| None),
+        };
+        verified.map_err(|error| {
             let explained =
                 matches!(error, VerifyError::Mismatch).then(|| presented.canonical_forms(request));
             (error, explained)
         })
     });
-    verified.map_err(|(error, explained)| match error {
+    let opened = verified.map_err(|(error, explained)| match error {
         VerifyError::Token => Fault::unrecognized_client(),
         error => Fault::invalid_signature(format!("{error}{}", explained.unwrap_or_default())),
     })?;
+    if let Some(opened) = opened {
+        exchange.body = RequestBody::Whole(opened.into());
+        exchange.head.headers.remove("content-encoding");
+    }
     if key.expires_at.is_some_and(|until| until <= exchange.received_at) {
         return Err(Fault::expired_token());
     }
@@ -125,7 +136,24 @@ pub(super) async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     known.user = Some(identity.user_id.clone());
     known.user_arn = Some(identity.arn.clone());
     exchange.caller = Some(key);
+    tell(exchange, &identity, &arn);
     authorize(exchange, &identity, &arn)
+}
+
+/// Tells logs and traces what the policies say.
+fn tell(exchange: &mut Exchange<'_>, identity: &Identity, arn: &str) {
+    with_caller(identity, |caller| {
+        explain(exchange, "identity policies", &identity.policy, caller, arn);
+        if let Some(policy) = &exchange.plan.resource_policy {
+            explain(exchange, "resource policy", policy, caller, arn);
+        }
+    });
+}
+
+fn with_caller<T>(identity: &Identity, use_it: impl FnOnce(Caller<'_>) -> T) -> T {
+    let arns = [&*identity.arn, &*identity.principal_arn];
+    let arns = if identity.arn == identity.principal_arn { arns.get(..1) } else { arns.get(..) };
+    use_it(Caller::Known { account: &identity.account_id, arns: arns.unwrap_or_default() })
 }
 
 /// Whether whoever signed the request may do this with its method too. Nobody may who did not sign.
@@ -140,12 +168,11 @@ fn authorize(exchange: &Exchange<'_>, identity: &Identity, arn: &str) -> Result<
 }
 
 fn joined(exchange: &Exchange<'_>, identity: &Identity, action: &str, arn: &str) -> Result<(), Denial> {
-    let arns = [&*identity.arn, &*identity.principal_arn];
-    let arns = if identity.arn == identity.principal_arn { arns.get(..1) } else { arns.get(..) };
-    let caller = Caller::Known { account: &identity.account_id, arns: arns.unwrap_or_default() };
-    let asked = |policy: &Policy| evaluate_action(policy, exchange, caller, action, arn);
-    let by_resource = exchange.plan.resource_policy.as_ref().map(asked);
-    decide(exchange, identity, asked(&identity.policy), by_resource)
+    with_caller(identity, |caller| {
+        let asked = |policy: &Policy| evaluate_action(policy, exchange, caller, action, arn);
+        let by_resource = exchange.plan.resource_policy.as_ref().map(asked);
+        decide(exchange, identity, asked(&identity.policy), by_resource)
+    })
 }
 
 fn decide(

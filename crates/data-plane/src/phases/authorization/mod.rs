@@ -48,6 +48,7 @@ pub fn resource_policy(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let arn = method_arn(exchange)?;
     let verdict = evaluate(policy, exchange, Caller::Anonymous, &arn);
     exchange.resource_verdict = Some(verdict);
+    explain(exchange, "resource policy", policy, Caller::Anonymous, &arn);
     match (verdict.decision, &method.authorization) {
         (Decision::Allow, _) | (Decision::ImplicitDeny, Authorization::Lambda(_)) => Ok(()),
         (Decision::ExplicitDeny, _) => Err(denied(Denial::ExplicitByResource, "anonymous", &arn)),
@@ -123,6 +124,23 @@ fn evaluate_action(
     arn: &str,
 ) -> Verdict {
     policy.evaluate(&Request { caller, action, resource: arn, keys: &RequestKeys(exchange) })
+}
+
+/// Tells whoever reads the request's execution log or trace which statement of a policy decided it. Costs nothing where
+/// neither is written.
+fn explain(exchange: &mut Exchange<'_>, name: &'static str, policy: &Policy, caller: Caller<'_>, arn: &str) {
+    let is_traced = exchange.plan.is_traced && !exchange.is_test && exchange.trace().is_sampled;
+    let is_debugged = tracing::enabled!(target: "policy", tracing::Level::DEBUG);
+    if !(is_traced || is_debugged || exchange.logs_info()) {
+        return;
+    }
+    let keys = &RequestKeys(exchange);
+    let why = policy.explain(&Request { caller, action: INVOKE, resource: arn, keys }).brief();
+    tracing::debug!(target: "policy", policy = name, resource = arn, why, "a policy was evaluated");
+    exchange.log_info(|_| format!("Policy evaluation ({name}): {why}"));
+    if is_traced {
+        exchange.record.policies.push((name, why));
+    }
 }
 
 /// The ARN of what a request asks for: its method and path, as they stand in the request.

@@ -9,7 +9,7 @@ use stagedoor_policy::{Caller, Combination, Decision, Denial, Verdict, combine};
 
 use super::grant::{Access, AuthorizerError, Grant};
 use super::remembered::key_of;
-use super::{evaluate, method_arn};
+use super::{evaluate, explain, method_arn};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::logs::execution::{hidden, lambda_uri, map, text_of};
@@ -47,6 +47,9 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &RestLambdaAuth
             by_account: false,
         },
     };
+    if let Access::Policy(policy) = &grant.access {
+        explain(exchange, "authorizer's policy", policy, Caller::Anonymous, &arn);
+    }
     combine(Combination::SameAccount, verdict, exchange.resource_verdict).map_err(|denial| match denial {
         Denial::ExplicitByIdentity => Fault::access_denied(
             "User is not authorized to access this resource with an explicit deny in an identity-based policy",
