@@ -1,4 +1,4 @@
-"""`apigatewayv2` through boto3: every noun of HTTP and WebSocket APIs made, read, listed, changed, removed; and what is
+"""`apigatewayv2` through boto3: every noun of HTTP APIs made, read, listed, changed, removed; and what is
 said to a call that cannot be."""
 
 import json
@@ -20,12 +20,6 @@ def client(gateway):
 @pytest.fixture
 def api(client):
     return client.create_api(Name="api", ProtocolType="HTTP")["ApiId"]
-
-
-@pytest.fixture
-def websocket(client):
-    made = client.create_api(Name="ws", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action")
-    return made["ApiId"]
 
 
 def refused(call, code, message, **parameters):
@@ -58,8 +52,7 @@ def test_apis(client):
     gone(client.get_api, f"Invalid API identifier specified 000000000000:{made['ApiId']}", ApiId=made["ApiId"])
     gone(client.delete_api, "Invalid API identifier", ApiId=made["ApiId"])
     gone(client.update_api, "Invalid API identifier", ApiId=made["ApiId"], Name="x")
-    refused(client.create_api, "BadRequestException", "RouteSelectionExpression", Name="x", ProtocolType="WEBSOCKET")
-    refused(client.create_api, "BadRequestException", "Name", Name=" ", ProtocolType="HTTP")
+    refused(client.create_api, "BadRequestException", "Invalid API name specified", Name=" ", ProtocolType="HTTP")
     refused(client.get_apis, "BadRequestException", "maxResults", MaxResults="many")
 
 
@@ -136,8 +129,13 @@ def test_routes(client, api):
     refused(create, "ConflictException", message, ApiId=api, RouteKey="ANY /{proxy+}")
     refused(create, "BadRequestException", "The provided route key is not formatted properly", ApiId=api, RouteKey="pets")
     gone(create, "Invalid Integration identifier", ApiId=api, RouteKey="GET /", Target="integrations/absent")
-    refused(create, "BadRequestException", "Invalid authorizer ID", ApiId=api, RouteKey="GET /", AuthorizationType="JWT")
-    refused(create, "BadRequestException", "apiKeyRequired", ApiId=api, RouteKey="GET /", ApiKeyRequired=True)
+    message = "Setting the authorization type to JWT requires a valid JWT authorizer."
+    refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", AuthorizationType="JWT")
+    message = "Unexpected or malformed target in route. Correct format should be integrations/<integration_id>."
+    refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", Target="absent")
+    message = "Authorization Scopes are only valid for COGNITO_USER_POOLS and JWT authorization type"
+    refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", AuthorizationScopes=["a"])
+    refused(create, "BadRequestException", "ApiKeyRequired is not currently", ApiId=api, RouteKey="GET /", ApiKeyRequired=True)
     refused(client.delete_route_request_parameter, "NotFoundException", "x", **where, RequestParameterKey="x")
     client.delete_route(**where)
     gone(client.get_route, "Invalid Route identifier", **where)
@@ -179,7 +177,7 @@ def test_integrations(client, api):
         ({**http, "TimeoutInMillis": 30001}, "Member must have value less than or equal to 30000"),
         ({**http, "PayloadFormatVersion": "2.0"}, "PayloadFormatVersion"),
         ({**http, "IntegrationUri": "a.test"}, "Invalid HTTP endpoint specified for URI"),
-        ({**http, "ConnectionType": "VPC_LINK"}, "ConnectionId"),
+        ({**http, "ConnectionType": "VPC_LINK"}, "ConnectionId must be set to vpcLinkId for ConnectionType VPC_LINK"),
         ({**http, "ConnectionType": "VPC_LINK", "ConnectionId": "absent"}, "Vpc Link"),
         ({**http, "RequestTemplates": {"a/b": "x"}}, "requestTemplates"),
         (
@@ -220,66 +218,15 @@ def test_authorizers(client, api):
     for wrong, message in [
         ({**jwt, "JwtConfiguration": {"Issuer": "issuer", "Audience": ["a"]}}, "issuer"),
         ({**jwt, "JwtConfiguration": {"Issuer": "https://issuer.test"}}, "Audience"),
-        ({**jwt, "IdentitySource": ["Authorization"]}, "identity source"),
+        ({**jwt, "IdentitySource": ["Authorization"]}, "Invalid identity source expression: Authorization"),
         (request, "AuthorizerPayloadFormatVersion is a required parameter for REQUEST authorizer"),
         ({**request, "AuthorizerPayloadFormatVersion": "1.0", "EnableSimpleResponses": True}, "EnableSimpleResponses"),
-        ({**request, "AuthorizerPayloadFormatVersion": "2.0", "AuthorizerResultTtlInSeconds": 5}, "Identity source"),
-        ({**request, "AuthorizerPayloadFormatVersion": "2.0", "AuthorizerResultTtlInSeconds": 3601}, "Ttl"),
-    ]:
+        ({**request, "AuthorizerPayloadFormatVersion": "2.0", "AuthorizerResultTtlInSeconds": 5},
+         "Identity source must be set if authorizer caching is enabled (TTL is greater than 0)"),
+        ({**request, "AuthorizerPayloadFormatVersion": "2.0", "AuthorizerResultTtlInSeconds": 3601},
+         "less than or equal to 3600"),
+    ]:  # fmt: skip
         refused(client.create_authorizer, "BadRequestException", message, **wrong)
-
-
-def test_models(client, api):
-    schema = json.dumps({"type": "object", "properties": {"a": {"type": "string"}}})
-    made = client.create_model(ApiId=api, Name="Pet", Schema=schema)
-    where = {"ApiId": api, "ModelId": made["ModelId"]}
-    assert made["ContentType"] == "application/json"
-    assert client.update_model(**where, Description="d")["Description"] == "d"
-    assert client.get_model(**where)["Schema"] == schema
-    assert '"a"' in client.get_model_template(**where)["Value"]
-    assert len(client.get_models(ApiId=api)["Items"]) == 1
-    refused(client.create_model, "ConflictException", "Pet", ApiId=api, Name="Pet", Schema=schema)
-    refused(client.create_model, "BadRequestException", "schema", ApiId=api, Name="Other", Schema="{")
-    client.delete_model(**where)
-    for call in client.get_model, client.get_model_template, client.delete_model, client.update_model:
-        gone(call, "Invalid Model identifier", **where)
-
-
-def test_responses_of_websocket_apis(client, api, websocket):
-    route = client.create_route(
-        ApiId=websocket, RouteKey="say", RequestParameters={"route.request.querystring.a": {"Required": True}}
-    )["RouteId"]
-    where = {"ApiId": websocket, "RouteId": route}
-    client.delete_route_request_parameter(**where, RequestParameterKey="route.request.querystring.a")
-    made = client.create_route_response(**where, RouteResponseKey="$default")
-    one = {**where, "RouteResponseId": made["RouteResponseId"]}
-    assert client.get_route_response(**one)["RouteResponseKey"] == "$default"
-    assert client.update_route_response(**one, ModelSelectionExpression="x")["ModelSelectionExpression"] == "x"
-    assert len(client.get_route_responses(**where)["Items"]) == 1
-    refused(client.create_route_response, "BadRequestException", "$default", **where, RouteResponseKey="other")
-    client.delete_route_response(**one)
-    for call in client.get_route_response, client.delete_route_response, client.update_route_response:
-        gone(call, "Invalid RouteResponse identifier", **one)
-
-    integration = client.create_integration(ApiId=websocket, IntegrationType="MOCK")["IntegrationId"]
-    where = {"ApiId": websocket, "IntegrationId": integration}
-    made = client.create_integration_response(**where, IntegrationResponseKey="/200/", ResponseTemplates={"a/b": "x"})
-    one = {**where, "IntegrationResponseId": made["IntegrationResponseId"]}
-    assert client.get_integration_response(**one)["ResponseTemplates"] == {"a/b": "x"}
-    changed = client.update_integration_response(**one, IntegrationResponseKey="$default")
-    assert changed["IntegrationResponseKey"] == "$default"
-    assert len(client.get_integration_responses(**where)["Items"]) == 1
-    refused(client.create_integration_response, "BadRequestException", "key", **where, IntegrationResponseKey="200")
-    client.delete_integration_response(**one)
-    for call in client.get_integration_response, client.delete_integration_response, client.update_integration_response:
-        gone(call, "Invalid IntegrationResponse identifier", **one)
-
-    own = client.create_route(ApiId=api, RouteKey="GET /")["RouteId"]
-    message = "only supported for WebSocket APIs"
-    where = {"ApiId": api, "RouteId": own, "RouteResponseKey": "$default"}
-    refused(client.create_route_response, "BadRequestException", message, **where)
-    where = {"ApiId": api, "IntegrationId": url_integration(client, api), "IntegrationResponseKey": "$default"}
-    refused(client.create_integration_response, "BadRequestException", message, **where)
 
 
 def test_stages(client, api):

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use stagedoor_shapes::apigateway::{DomainName, EndpointType, SecurityPolicy};
 use stagedoor_shapes::apigatewayv2::{
     Api, ApiMapping, CreateApiMappingRequest, CreateApiMappingResponse, DeleteApiMappingRequest,
-    GetApiMappingRequest, GetApiMappingResponse, GetApiMappingsRequest, GetApiMappingsResponse,
+    GetApiMappingRequest, GetApiMappingResponse, GetApiMappingsRequest, GetApiMappingsResponse, ProtocolType,
     UpdateApiMappingRequest, UpdateApiMappingResponse,
 };
 
@@ -172,6 +172,21 @@ fn find(tx: &Tx, domain: &str, id: &str) -> Result<Mapping, ApiError> {
     }
 }
 
+/// A domain leads to WebSocket APIs or to others, not to both (developer guide; the words are ours).
+pub(crate) fn check_protocol(tx: &Tx, domain: &str, mapping: &Mapping) -> Result<(), ApiError> {
+    let is_websocket = |id: &str| {
+        let api = tx.get::<Api>(&v2::keys::api(id))?;
+        Ok::<_, ApiError>(api.is_some_and(|api| api.protocol_type == Some(ProtocolType::Websocket)))
+    };
+    let own = is_websocket(&mapping.api_id)?;
+    for other in of_domain(tx, domain)? {
+        if other.id != mapping.id && is_websocket(&other.api_id)? != own {
+            return bad_request("A domain name cannot lead to WebSocket APIs and to REST or HTTP APIs at once");
+        }
+    }
+    Ok(())
+}
+
 impl V2<'_> {
     /// Checks a mapping and keeps it, as the newer service does.
     fn put_mapping(&self, tx: &Tx, domain_name: &str, mapping: &Mapping) -> Result<(), ApiError> {
@@ -203,6 +218,7 @@ impl V2<'_> {
         if !any_stage_exists(tx, &mapping.api_id, required(&mapping.stage))? {
             return bad_request("Invalid stage identifier specified");
         }
+        check_protocol(tx, domain_name, mapping)?;
         check_free(tx, domain_name, mapping, "ApiMapping key already exists for this domain name")?;
         tx.put(&key(domain_name, &mapping.id), mapping)
     }

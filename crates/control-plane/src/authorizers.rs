@@ -204,7 +204,8 @@ pub(crate) fn complete(mut authorizer: Authorizer) -> Result<Authorizer, ApiErro
     Ok(authorizer)
 }
 
-fn check_uri(uri: &str) -> Result<(), ApiError> {
+/// Checks that an authorizer's URI invokes a function.
+pub(crate) fn check_uri(uri: &str) -> Result<(), ApiError> {
     let mut parts = uri.splitn(6, ':');
     let is_invocation = parts.next() == Some("arn")
         && parts.nth(3) == Some("lambda")

@@ -66,6 +66,7 @@ fn put(tx: &Tx, identity: &str, mapping: &Mapping) -> Result<(), ApiError> {
         "" => "Only one base path mapping is allowed if the base path is empty.",
         _ => "Base path already exists for this domain name",
     };
+    api_mappings::check_protocol(tx, identity, mapping)?;
     api_mappings::check_free(tx, identity, mapping, taken)?;
     tx.put(&api_mappings::key(identity, &mapping.id), mapping)
 }

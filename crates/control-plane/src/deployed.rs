@@ -146,7 +146,8 @@ fn deployed_v2(view: &dyn Snapshot, id: &str) -> Result<Option<DeployedApi>, Api
     for (key, entry) in view.scan(v2::vpc_links::ALL, None, usize::MAX)? {
         links.push(decode(&key, &entry.value)?);
     }
-    let link_names = v2::vpc_links::names(links.into_iter());
+    let mut link_names = v2::vpc_links::names(links.into_iter());
+    link_names.extend(vpc_links::all(view)?.into_iter().filter_map(|(id, link)| Some((id, link.name?))));
     for (key, entry) in view.scan(&v2::keys::all(id, v2::keys::Kind::Stage), None, usize::MAX)? {
         let stage: apigatewayv2::Stage = decode(&key, &entry.value)?;
         let Some(deployment) = &stage.deployment_id else { continue };

@@ -229,7 +229,7 @@ fn check_target(integration: &mut Integration, kind: IntegrationType) -> Result<
             }
         }
         IntegrationType::Aws | IntegrationType::AwsProxy => {
-            check_aws_uri(uri, kind)?;
+            check_aws_uri(uri, kind == IntegrationType::AwsProxy)?;
             // Functions have policies of their own, which may let the gateway in without a role.
             let is_function = uri.split(':').nth(4) == Some("lambda");
             if !is_function && integration.credentials.as_deref().is_none_or(str::is_empty) {
@@ -250,7 +250,7 @@ fn check_target(integration: &mut Integration, kind: IntegrationType) -> Result<
 
 /// Whether this can become an address. A stage variable may stand for any part of it, so only what comes before the
 /// first one can be held against the rules.
-fn check_endpoint(uri: &str) -> Result<(), ApiError> {
+pub(crate) fn check_endpoint(uri: &str) -> Result<(), ApiError> {
     let host = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://"));
     let valid = match host {
         Some(host) => {
@@ -262,7 +262,7 @@ fn check_endpoint(uri: &str) -> Result<(), ApiError> {
 }
 
 /// `arn:aws:apigateway:{region}:{service}:{path|action}/{what}`.
-fn check_aws_uri(uri: &str, kind: IntegrationType) -> Result<(), ApiError> {
+pub(crate) fn check_aws_uri(uri: &str, is_proxy: bool) -> Result<(), ApiError> {
     let parts: Vec<&str> = uri.splitn(6, ':').collect();
     let [arn, _, _, _, service, target] = parts.as_slice() else {
         return bad_request("Invalid ARN specified in the request");
@@ -280,7 +280,7 @@ fn check_aws_uri(uri: &str, kind: IntegrationType) -> Result<(), ApiError> {
         return bad_request("Invalid function ARN or invalid uri");
     }
     let invokes_stream = *service == "firehose" && how == "action";
-    if kind == IntegrationType::AwsProxy && !invokes_function && !invokes_stream {
+    if is_proxy && !invokes_function && !invokes_stream {
         return bad_request(
             "Integrations of type 'AWS_PROXY' currently only supports Lambda function and Firehose stream invocations.",
         );

@@ -75,7 +75,7 @@ pub(crate) fn check_gateway_response(name: &str, expression: &str) -> Result<(),
 }
 
 /// What may stand on the right anywhere: a literal in quotes, the context, a stage variable.
-fn check_common(expression: &str) -> Result<(), ApiError> {
+pub(crate) fn check_common(expression: &str) -> Result<(), ApiError> {
     let literal = expression.len() >= 2 && expression.starts_with('\'') && expression.ends_with('\'');
     let named = |prefix: &str| expression.strip_prefix(prefix).is_some_and(|name| !name.is_empty());
     if literal || named("context.") || named("stageVariables.") {
@@ -85,11 +85,13 @@ fn check_common(expression: &str) -> Result<(), ApiError> {
     }
 }
 
-fn is_body(place: &str) -> bool {
+/// Whether what stands after `request.` or `response.` is the body or a part of it.
+pub(crate) fn is_body(place: &str) -> bool {
     place == "body" || place.starts_with("body.") || place.starts_with("body[")
 }
 
-fn in_place(text: &str, prefix: &str, places: &[&str]) -> bool {
+/// Whether a text is a prefix, one of some places, and a name there.
+pub(crate) fn in_place(text: &str, prefix: &str, places: &[&str]) -> bool {
     let place = text.strip_prefix(prefix).and_then(|rest| rest.split_once('.'));
     place.is_some_and(|(place, name)| places.contains(&place) && !name.is_empty())
 }

@@ -5,6 +5,7 @@ use stagedoor_shapes::apigateway::{
     CreateModelRequest, DeleteModelRequest, GetModelRequest, GetModelTemplateRequest, GetModelsRequest,
     Method, Model, Models, Resource, Template, UpdateModelRequest,
 };
+use stagedoor_shapes::apigatewayv2;
 
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required};
@@ -213,6 +214,17 @@ fn check_schema(tx: &Tx, api: &str, model: &Model) -> Result<(), ApiError> {
     let is_model = |name: &str| own == Some(name) || names.contains(&keys::one(api, Kind::Model, name));
     let errors = model_schema::errors(&schema, is_model);
     if errors.is_empty() { Ok(()) } else { bad_request(invalid(&errors.join(", "))) }
+}
+
+/// A model of a WebSocket API as one of a REST API.
+pub(crate) fn as_rest(model: &apigatewayv2::Model) -> Model {
+    Model {
+        id: model.model_id.clone(),
+        name: model.name.clone(),
+        description: model.description.clone(),
+        schema: model.schema.clone(),
+        content_type: model.content_type.clone(),
+    }
 }
 
 /// AWS's words for a model that it does not take.

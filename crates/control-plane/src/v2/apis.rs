@@ -7,7 +7,7 @@ use stagedoor_shapes::apigatewayv2::{
 };
 
 use super::keys::{self, Kind};
-use super::{V2, all, is_http, members, page_of, route_key, updated};
+use super::{V2, all, is_http, members, page_of, route_key, updated, websocket};
 use crate::control_plane::{bad_request, required, whole_seconds};
 use crate::page::by_date;
 use crate::rest_apis::new_id;
@@ -116,7 +116,7 @@ impl V2<'_> {
         let stage = Stage {
             api_gateway_managed: Some(true),
             auto_deploy: Some(true),
-            ..self.new_stage(route_key::DEFAULT)
+            ..self.new_stage(route_key::DEFAULT, true)
         };
         tx.put(&keys::one(api, Kind::Stage, route_key::DEFAULT), &stage)
     }
@@ -274,7 +274,7 @@ fn quick_integration(target: &str) -> Result<Integration, ApiError> {
 
 fn check(api: &Api) -> Result<(), ApiError> {
     if api.name.as_deref().is_none_or(|name| name.trim().is_empty()) {
-        return bad_request("Name cannot be empty");
+        return bad_request("Invalid API name specified");
     }
     let selection = api.route_selection_expression.as_deref();
     if is_http(api) {
@@ -294,13 +294,7 @@ fn check(api: &Api) -> Result<(), ApiError> {
         }
         return api.cors_configuration.as_ref().map_or(Ok(()), check_cors);
     }
-    if api.cors_configuration.is_some() {
-        return bad_request("CORS configuration is only supported for HTTP protocol APIs");
-    }
-    if selection.is_none_or(str::is_empty) {
-        return bad_request("RouteSelectionExpression is required for WebSocket protocol APIs");
-    }
-    Ok(())
+    websocket::check_api(api)
 }
 
 /// AWS's rules for `corsConfiguration`.

@@ -6,7 +6,7 @@ use stagedoor_shapes::apigatewayv2::{
 };
 
 use super::keys::{self, Kind};
-use super::{V2, all, is_http, members, recast, updated};
+use super::{V2, all, is_http, members, recast, updated, websocket};
 use crate::ApiError;
 use crate::control_plane::{bad_request, conflict, required};
 
@@ -94,11 +94,11 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
     if required(&authorizer.name).is_empty() {
         return bad_request("Name cannot be empty");
     }
+    if !is_http(api) {
+        return websocket::check_authorizer(authorizer);
+    }
     let sources = authorizer.identity_source.as_deref().unwrap_or_default();
     if authorizer.authorizer_type == Some(AuthorizerType::Jwt) {
-        if !is_http(api) {
-            return bad_request("JWT authorizers are only supported for HTTP APIs");
-        }
         let configuration = authorizer.jwt_configuration.clone().unwrap_or_default();
         if !required(&configuration.issuer).starts_with("https://")
             && !is_local(required(&configuration.issuer))
@@ -123,20 +123,16 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
     }
     match authorizer.authorizer_result_ttl_in_seconds {
         Some(ttl) if !(0..=TTL_MAX).contains(&ttl) => {
-            return bad_request(format!("AuthorizerResultTtlInSeconds must be between 0 and {TTL_MAX}"));
+            return bad_request(format!(
+                "Authorizer result TTL outside allowable range. TTL must be between 0 and {TTL_MAX} seconds."
+            ));
         }
         Some(1..) if sources.is_empty() => {
             return bad_request(
-                "Identity source must be specified when authorizer result caching is enabled",
+                "Identity source must be set if authorizer caching is enabled (TTL is greater than 0)",
             );
         }
         _ => {}
-    }
-    if !is_http(api) {
-        if authorizer.enable_simple_responses == Some(true) {
-            return bad_request("EnableSimpleResponses is only supported for HTTP APIs");
-        }
-        return Ok(());
     }
     match authorizer.authorizer_payload_format_version.as_deref() {
         Some("2.0") => {}
@@ -166,7 +162,7 @@ fn is_local(issuer: &str) -> bool {
 fn check_sources(sources: &[String]) -> Result<(), ApiError> {
     const PLACES: [&str; 4] = ["$request.header.", "$request.querystring.", "$context.", "$stageVariables."];
     match sources.iter().find(|source| !PLACES.iter().any(|place| source.starts_with(place))) {
-        Some(source) => bad_request(format!("Invalid identity source specified: {source}")),
+        Some(source) => bad_request(format!("Invalid identity source expression: {source}")),
         None => Ok(()),
     }
 }

@@ -124,7 +124,10 @@ impl V2<'_> {
         stage: Option<&Stage>,
     ) -> Result<(), String> {
         if snapshot.routes.is_empty() {
-            return Err("Unable to deploy API because no routes exist in this API".to_owned());
+            return Err(match is_http(&snapshot.api) {
+                true => "Unable to deploy API because no routes exist in this API".to_owned(),
+                false => "At least one route is required before deploying the Api".to_owned(),
+            });
         }
         let mut found = Vec::new();
         if !is_http(&snapshot.api) {

@@ -7,7 +7,7 @@ use stagedoor_shapes::apigatewayv2::{
 };
 
 use super::keys::{self, Kind};
-use super::{V2, is_http, members, page_of, recast, updated};
+use super::{V2, is_http, members, page_of, recast, updated, websocket};
 use crate::ApiError;
 use crate::control_plane::{bad_request, conflict, required};
 use crate::ids;
@@ -28,7 +28,7 @@ impl V2<'_> {
             let whole: Api = self.api(tx, api)?;
             members::find::<Integration>(tx, api, Kind::Integration, owner)?;
             if is_http(&whole) {
-                return bad_request("Integration responses are only supported for WebSocket APIs");
+                return bad_request("IntegrationResponses are currently not supported for this API protocol type.");
             }
             let mut response: IntegrationResponse = recast(&input)?;
             response.integration_response_id = Some(ids::short()?);
@@ -120,12 +120,11 @@ impl V2<'_> {
         owner: &str,
         response: IntegrationResponse,
     ) -> Result<IntegrationResponse, ApiError> {
-        let key = required(&response.integration_response_key);
-        if key != "$default" && !(key.starts_with('/') && key.ends_with('/') && key.len() > 2) {
-            return bad_request(
-                "Invalid integration response key specified. It has to be $default or a pattern such as /200/",
-            );
-        }
+        websocket::check_response(
+            required(&response.integration_response_key),
+            response.template_selection_expression.as_deref(),
+            response.response_parameters.as_ref(),
+        )?;
         let others = tx.scan::<IntegrationResponse>(&keys::all_of(api, Kind::IntegrationResponse, owner))?;
         let taken = others.values().any(|other| {
             other.integration_response_id != response.integration_response_id

@@ -10,7 +10,7 @@ use stagedoor_shapes::apigatewayv2::{
 
 use super::keys::{self, Kind};
 use super::parameters::{self, Subtype};
-use super::{V2, all, is_http, members, recast, updated, vpc_links};
+use super::{V2, all, is_http, members, recast, updated, vpc_links, websocket};
 use crate::ApiError;
 use crate::control_plane::{bad_request, conflict, required};
 use crate::tx::Tx;
@@ -20,7 +20,6 @@ pub(super) const HTTP_TIMEOUT_MAX: i32 = 30_000;
 /// The same for WebSocket APIs.
 const WEBSOCKET_TIMEOUT_MAX: i32 = 29_000;
 const TIMEOUT_MIN: i32 = 50;
-const BODY_SELECTION: &str = "${integration.response.statuscode}";
 
 impl V2<'_> {
     /// `CreateIntegration`.
@@ -150,22 +149,18 @@ pub(super) fn merged(
 }
 
 fn complete(api: &Api, integration: &mut Integration) {
-    let http = is_http(api);
     integration.connection_type.get_or_insert(ConnectionType::Internet);
-    integration.timeout_in_millis.get_or_insert(if http { HTTP_TIMEOUT_MAX } else { WEBSOCKET_TIMEOUT_MAX });
-    let calls_function =
-        matches!(integration.integration_type, Some(IntegrationType::AwsProxy | IntegrationType::Aws));
-    if calls_function && integration.integration_subtype.is_none() {
+    if !is_http(api) {
+        integration.timeout_in_millis.get_or_insert(WEBSOCKET_TIMEOUT_MAX);
+        return websocket::complete(integration);
+    }
+    integration.timeout_in_millis.get_or_insert(HTTP_TIMEOUT_MAX);
+    let is_function = integration.integration_type == Some(IntegrationType::AwsProxy);
+    if is_function && integration.integration_subtype.is_none() {
         integration.integration_method.get_or_insert_with(|| "POST".to_owned());
     }
-    if integration.integration_type != Some(IntegrationType::AwsProxy) || !http {
+    if !is_function {
         integration.payload_format_version.get_or_insert_with(|| "1.0".to_owned());
-    }
-    if !http {
-        integration.passthrough_behavior.get_or_insert(PassthroughBehavior::WhenNoMatch);
-        integration
-            .integration_response_selection_expression
-            .get_or_insert_with(|| BODY_SELECTION.to_owned());
     }
 }
 
@@ -178,7 +173,7 @@ fn check(tx: &Tx, api: &Api, integration: &Integration) -> Result<(), ApiError> 
     if integration.connection_type == Some(ConnectionType::VpcLink) {
         let id = required(&integration.connection_id);
         if id.is_empty() {
-            return bad_request("ConnectionId is required when connectionType is VPC_LINK");
+            return bad_request("ConnectionId must be set to vpcLinkId for ConnectionType VPC_LINK");
         }
         if is_http(api) && !id.contains("${") && tx.get::<VpcLink>(&vpc_links::key(id))?.is_none() {
             return bad_request(format!("Invalid Vpc Link identifier specified {id}"));
@@ -188,19 +183,8 @@ fn check(tx: &Tx, api: &Api, integration: &Integration) -> Result<(), ApiError> 
     }
     match is_http(api) {
         true => check_http(integration),
-        false => check_websocket(integration),
+        false => websocket::check_integration(tx, integration),
     }
-}
-
-fn check_websocket(integration: &Integration) -> Result<(), ApiError> {
-    if integration.integration_subtype.is_some() {
-        return bad_request("IntegrationSubtype is only supported for HTTP APIs");
-    }
-    let needs_uri = integration.integration_type != Some(IntegrationType::Mock);
-    if needs_uri && required(&integration.integration_uri).is_empty() {
-        return bad_request("IntegrationUri must be specified");
-    }
-    Ok(())
 }
 
 fn check_http(integration: &Integration) -> Result<(), ApiError> {

@@ -23,6 +23,7 @@ pub(crate) mod routing_rules;
 mod stages;
 mod tags;
 pub(crate) mod vpc_links;
+mod websocket;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -63,7 +64,7 @@ impl V2<'_> {
             integration_responses: owned(tx, id, Kind::IntegrationResponse)?,
             authorizers: all(tx, id, Kind::Authorizer)?,
             models: all(tx, id, Kind::Model)?,
-            vpc_link_names: vpc_links::names(tx.scan(vpc_links::ALL)?.into_values()),
+            vpc_link_names: vpc_links::names_now(tx)?,
         })
     }
 }

@@ -6,7 +6,7 @@ use stagedoor_shapes::apigatewayv2::{
 };
 
 use super::keys::{self, Kind};
-use super::{V2, is_http, members, page_of, recast, updated};
+use super::{V2, is_http, members, page_of, recast, updated, websocket};
 use crate::ApiError;
 use crate::control_plane::{bad_request, conflict, required};
 use crate::ids;
@@ -30,7 +30,7 @@ impl V2<'_> {
             let whole: Api = self.api(tx, api)?;
             members::find::<Route>(tx, api, Kind::Route, owner)?;
             if is_http(&whole) {
-                return bad_request("Route responses are only supported for WebSocket APIs");
+                return bad_request("RouteResponses are currently not supported for this API protocol type.");
             }
             let mut response: RouteResponse = recast(&input)?;
             response.route_response_id = Some(ids::short()?);
@@ -114,8 +114,12 @@ impl V2<'_> {
         response: RouteResponse,
     ) -> Result<RouteResponse, ApiError> {
         if required(&response.route_response_key) != KEY {
-            return bad_request("Invalid route response key specified. Only $default is supported");
+            return bad_request("Currently, only $default is supported as a RouteResponseKey.");
         }
+        websocket::check_selection("modelSelectionExpression", response.model_selection_expression.as_deref())?;
+        websocket::check_models(tx, &self.api(tx, api)?, response.response_models.as_ref())?;
+        let parameters = response.response_parameters.as_ref();
+        websocket::check_parameters("route.response.", &["header"], parameters)?;
         let others = tx.scan::<RouteResponse>(&keys::all_of(api, Kind::RouteResponse, owner))?;
         let taken = others.values().any(|other| {
             other.route_response_id != response.route_response_id

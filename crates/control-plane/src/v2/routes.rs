@@ -7,7 +7,7 @@ use stagedoor_shapes::apigatewayv2::{
 };
 
 use super::keys::{self, Kind};
-use super::{V2, all, is_http, members, recast, route_key, updated};
+use super::{V2, all, is_http, members, recast, route_key, updated, websocket};
 use crate::ApiError;
 use crate::control_plane::{bad_request, conflict, not_found, required};
 use crate::tx::Tx;
@@ -136,15 +136,20 @@ pub(super) fn check_alone(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiEr
             (route.route_response_selection_expression.is_some(), "routeResponseSelectionExpression"),
         ];
         if let Some((_, name)) = websocket_only.iter().find(|(set, _)| *set) {
+            if *name == "apiKeyRequired" {
+                return bad_request("ApiKeyRequired is not currently supported for HTTP APIs.");
+            }
             return bad_request(format!("{name} is only supported for WebSocket APIs"));
         }
-    } else if required(&route.route_key).is_empty() {
-        return bad_request("RouteKey cannot be empty");
+    } else {
+        websocket::check_route(tx, api, route)?;
     }
     check_authorization(tx, api, route)?;
     let Some(target) = &route.target else { return Ok(()) };
     let Some(integration) = target.strip_prefix("integrations/") else {
-        return bad_request("Invalid target specified: it has to be integrations/{integrationId}");
+        return bad_request(
+            "Unexpected or malformed target in route. Correct format should be integrations/<integration_id>.",
+        );
     };
     members::find::<Integration>(tx, id, Kind::Integration, integration).map(drop)
 }
@@ -174,10 +179,17 @@ fn check_authorization(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError
     };
     let scopes = route.authorization_scopes.as_ref().is_some_and(|scopes| !scopes.is_empty());
     if scopes && kind != AuthorizationType::Jwt {
-        return bad_request("Authorization scopes are only supported for routes with authorization type JWT");
+        return bad_request(
+            "Authorization Scopes are only valid for COGNITO_USER_POOLS and JWT authorization type",
+        );
     }
-    if !is_http(api) && kind == AuthorizationType::Jwt {
-        return bad_request("JWT authorization is only supported for HTTP APIs");
+    if !is_http(api) {
+        if kind != AuthorizationType::None && required(&route.route_key) != websocket::CONNECT {
+            return bad_request("Currently, authorization is restricted to the $connect route only");
+        }
+        if kind == AuthorizationType::Jwt {
+            return bad_request("JWT authorization is only supported for HTTP APIs");
+        }
     }
     let Some(wanted) = wanted else { return Ok(()) };
     let found: Option<Authorizer> = match &route.authorizer_id {
@@ -185,6 +197,9 @@ fn check_authorization(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError
         None => None,
     };
     if found.is_none_or(|authorizer| authorizer.authorizer_type != Some(wanted)) {
+        if kind == AuthorizationType::Jwt {
+            return bad_request("Setting the authorization type to JWT requires a valid JWT authorizer.");
+        }
         return bad_request(
             "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or COGNITO_USER_POOLS requires \
              a valid authorizer.",

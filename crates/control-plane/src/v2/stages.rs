@@ -13,13 +13,13 @@ use super::{V2, all, is_http, members, page_of, route_key, updated, vpc_links};
 use crate::control_plane::{bad_request, conflict, not_found, required, whole_seconds};
 use crate::page::by_date;
 use crate::tx::Tx;
-use crate::{ApiError, api_mappings, stages, tags};
+use crate::{ApiError, api_mappings, client_certificates, stages, tags};
 
 const NAME_MAX: usize = 128;
 
 impl V2<'_> {
-    /// A new stage with AWS's defaults.
-    pub(super) fn new_stage(&self, name: &str) -> Stage {
+    /// A new stage with AWS's defaults; those of WebSocket APIs say more of logs.
+    pub(super) fn new_stage(&self, name: &str, http: bool) -> Stage {
         let now = self.0.now();
         Stage {
             auto_deploy: Some(false),
@@ -27,6 +27,8 @@ impl V2<'_> {
             last_updated_date: Some(now),
             default_route_settings: Some(RouteSettings {
                 detailed_metrics_enabled: Some(false),
+                data_trace_enabled: (!http).then_some(false),
+                logging_level: (!http).then_some(LoggingLevel::Off),
                 ..RouteSettings::default()
             }),
             route_settings: Some(Default::default()),
@@ -52,7 +54,7 @@ impl V2<'_> {
             if tx.exists(&key)? {
                 return conflict("Stage already exists");
             }
-            let mut stage: Stage = updated(&self.new_stage(name), &input)?;
+            let mut stage: Stage = updated(&self.new_stage(name, is_http(&api)), &input)?;
             stage.description = stage.description.filter(|text| !text.is_empty());
             self.put_stage(tx, &api, stage, input.deployment_id.is_some())
         })
@@ -172,7 +174,7 @@ impl V2<'_> {
         if let Some(id) = stage.deployment_id.as_deref() {
             members::find::<Deployment>(tx, api_id, Kind::Deployment, id)?;
             let mut snapshot: ApiSnapshot = members::find(tx, api_id, Kind::Snapshot, id)?;
-            snapshot.vpc_link_names = vpc_links::names(tx.scan(vpc_links::ALL)?.into_values());
+            snapshot.vpc_link_names = vpc_links::names_now(tx)?;
             self.check_deployable(&snapshot, Some(&stage)).map_err(ApiError::BadRequest)?;
         }
         tx.put(&key, &stage)?;
@@ -194,6 +196,9 @@ fn check(tx: &Tx, api: &Api, stage: &Stage) -> Result<(), ApiError> {
     let http = is_http(api);
     if http && stage.client_certificate_id.as_deref().is_some_and(|id| !id.is_empty()) {
         return bad_request("Client certificates are only supported for WebSocket APIs");
+    }
+    if let Some(id) = stage.client_certificate_id.as_deref().filter(|id| !id.is_empty()) {
+        client_certificates::check_exists(tx, id)?;
     }
     if let Some(log) = &stage.access_log_settings
         && (required(&log.destination_arn).is_empty() || required(&log.format).is_empty())

@@ -28,6 +28,14 @@ pub(crate) fn names(links: impl Iterator<Item = VpcLink>) -> BTreeMap<String, St
     links.filter_map(|link| Some((link.vpc_link_id?, link.name?))).collect()
 }
 
+/// The names of all links by id: of this kind, for HTTP APIs, and of the kind that WebSocket APIs share with REST APIs.
+pub(crate) fn names_now(tx: &Tx) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut found = names(tx.scan(ALL)?.into_values());
+    let older = crate::vpc_links::by_id(tx)?.into_iter();
+    found.extend(older.filter_map(|(id, link)| Some((id, link.name?))));
+    Ok(found)
+}
+
 impl V2<'_> {
     /// `CreateVpcLink`. The answer says PENDING, as AWS's does; the link is there when the call returns.
     ///
