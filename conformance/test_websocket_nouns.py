@@ -320,3 +320,17 @@ def test_wire_form(gateway):
     made = signed(gateway, "POST", "/v2/apis", body)
     assert made.status_code == 201
     assert made.json()["apiEndpoint"].startswith("wss://")
+
+
+def test_usage_plans(client, api, http_api, gateway):
+    plans = gateway.client()
+    client.create_stage(ApiId=api, StageName="dev")
+    plan = plans.create_usage_plan(name="p", apiStages=[{"apiId": api, "stage": "dev"}])
+    assert plan["apiStages"] == [{"apiId": api, "stage": "dev"}]
+    client.create_stage(ApiId=http_api, StageName="dev")
+    wrong = [{"apiId": http_api, "stage": "dev"}]
+    refused(plans.create_usage_plan, "NotFoundException", "API Stage not found", name="p", apiStages=wrong)
+    wrong = [{"apiId": api, "stage": "dev", "throttle": {"say": {"rateLimit": 1.0, "burstLimit": 1}}}]
+    refused(plans.create_usage_plan, "BadRequestException", "Invalid method", name="p", apiStages=wrong)
+    client.delete_stage(ApiId=api, StageName="dev")
+    assert not plans.get_usage_plan(usagePlanId=plan["id"]).get("apiStages")

@@ -181,7 +181,9 @@ pub(crate) fn check_protocol(tx: &Tx, domain: &str, mapping: &Mapping) -> Result
     let own = is_websocket(&mapping.api_id)?;
     for other in of_domain(tx, domain)? {
         if other.id != mapping.id && is_websocket(&other.api_id)? != own {
-            return bad_request("A domain name cannot lead to WebSocket APIs and to REST or HTTP APIs at once");
+            return bad_request(
+                "A domain name cannot lead to WebSocket APIs and to REST or HTTP APIs at once",
+            );
         }
     }
     Ok(())

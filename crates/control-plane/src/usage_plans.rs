@@ -14,7 +14,7 @@ use crate::keys::{self, Kind};
 use crate::page::page_below;
 use crate::quotas::check_one_more;
 use crate::tx::Tx;
-use crate::{ApiError, api_keys, ids, tags, usage_plan_keys, usage_plan_patch};
+use crate::{ApiError, api_keys, ids, tags, usage_plan_keys, usage_plan_patch, v2};
 
 /// A plan by its id.
 ///
@@ -114,11 +114,18 @@ fn check_quota(quota: &mut QuotaSettings) -> Result<(), ApiError> {
 /// [`ApiError::NotFound`] for the stage, [`ApiError::BadRequest`] for a method.
 pub(crate) fn check_stage(tx: &Tx, stage: &ApiStage) -> Result<(), ApiError> {
     let (api, name) = (required(&stage.api_id), required(&stage.stage));
-    let Some(found) = tx.get::<Stage>(&keys::one(api, Kind::Stage, name))? else {
-        return not_found(format!("API Stage not found: {}", name_of(stage)));
-    };
     let methods = stage.throttle.iter().flatten().map(|(method, _)| method);
     let mut methods = methods.peekable();
+    let Some(found) = tx.get::<Stage>(&keys::one(api, Kind::Stage, name))? else {
+        if !v2::has_websocket_stage(tx, api, name)? {
+            return not_found(format!("API Stage not found: {}", name_of(stage)));
+        }
+        // Routes are no methods, and AWS has no throttles of a plan for them.
+        return match methods.peek() {
+            Some(key) => bad_request(format!("Invalid method {{resourcePath: {key},method: }} specified")),
+            None => Ok(()),
+        };
+    };
     if methods.peek().is_none() {
         return Ok(());
     }

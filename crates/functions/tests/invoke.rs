@@ -511,3 +511,70 @@ while True:
     let (error, _) = bench.failure("own", json!({})).await;
     assert_eq!(error["errorType"], "Runtime.ExitError");
 }
+
+const PUSHERS: (&str, &str) = (
+    r#"
+import { Agent, request } from 'node:https';
+const agent = new Agent({ timeout: 5000 });
+export const push = (event) => new Promise((done) => {
+  const options = { host: event.to ?? event.requestContext.domainName, path: '/dev/x', method: 'POST', agent };
+  request(options, (answer) => answer.on('data', (text) => done(String(text)))).on('error', (error) => done(error.code)).end('m');
+});
+"#,
+    r#"
+import http.client
+def push(event, context):
+    link = http.client.HTTPSConnection(event.get("to") or event["requestContext"]["domainName"], timeout=5)
+    try:
+        link.request("POST", "/dev/x", "m")
+        return link.getresponse().read().decode()
+    except OSError as error:
+        return type(error).__name__
+"#,
+);
+
+/// Answers each request with its first line and its host.
+async fn gateway() -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut link, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 4096];
+                let length = link.read(&mut buffer).await.unwrap_or_default();
+                let text = String::from_utf8_lossy(&buffer[..length]).to_lowercase();
+                let line = text.lines().next().unwrap_or_default().to_owned();
+                let host = text.lines().find(|line| line.starts_with("host:")).unwrap_or_default().to_owned();
+                let body = format!("{line}|{host}");
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                let _ = link.write_all(format!("{head}{body}").as_bytes()).await;
+                while link.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
+            });
+        }
+    });
+    address
+}
+
+/// `https://{domainName}` of an event is the gateway, as code written for AWS takes it to be.
+#[tokio::test]
+async fn the_host_that_an_event_of_a_websocket_api_names_is_the_gateway() {
+    let environment = [("_STAGEDOOR_GATEWAY".to_owned(), gateway().await.to_string())].into();
+    let settings = Settings { environment, ..Settings::default() };
+    let bench = Bench::with(settings, &[("n.mjs", PUSHERS.0), ("p.py", PUSHERS.1)]);
+    bench.put("n", "nodejs20.x", "n.push");
+    bench.put("p", "python3.11", "p.push");
+    let host = "abc.execute-api.invalid";
+    for (name, fails) in [("n", "ENOTFOUND"), ("p", "gaierror")] {
+        // Names of events that are none of a WebSocket API are the client's word alone.
+        let event = json!({"requestContext": {"domainName": host}});
+        assert_eq!(bench.call(name, event).await, fails, "{name}");
+        let event = json!({"requestContext": {"domainName": host, "connectionId": "c="}});
+        let expected = format!("post /dev/x http/1.1|host: {host}");
+        assert_eq!(bench.call(name, event.clone()).await, expected, "{name}");
+        assert_eq!(bench.call(name, event).await, expected, "{name}");
+        let elsewhere =
+            json!({"to": "other.invalid", "requestContext": {"domainName": host, "connectionId": "c="}});
+        assert_eq!(bench.call(name, elsewhere).await, fails, "{name}");
+    }
+}

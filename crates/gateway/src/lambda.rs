@@ -31,6 +31,8 @@ pub(crate) fn start(
     let mut environment: BTreeMap<_, _> = ["API_GATEWAY", "APIGATEWAYV2", "LAMBDA"]
         .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), format!("http://{control}")))
         .into();
+    // Where the bootstraps send what a function sends to the host that its event names.
+    environment.insert("_STAGEDOOR_GATEWAY".to_owned(), reachable(control).to_string());
     if config.credentials.is_empty() {
         // Any key will do then. Configured ones are secrets, which a function gets from nobody but its author.
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
@@ -43,6 +45,17 @@ pub(crate) fn start(
         dead_letters: Some(data.join("dead-letters.jsonl")),
         ..Settings::default()
     })
+}
+
+/// A listener's address as this machine reaches it.
+fn reachable(mut listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen {
+            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    listen
 }
 
 /// Hands the data plane's calls to the functions: those here, and those that run elsewhere.

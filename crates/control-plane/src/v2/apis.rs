@@ -12,7 +12,7 @@ use crate::control_plane::{bad_request, required, whole_seconds};
 use crate::page::by_date;
 use crate::rest_apis::new_id;
 use crate::tx::Tx;
-use crate::{ApiError, api_mappings, tags};
+use crate::{ApiError, api_mappings, tags, usage_plans};
 
 /// What AWS fills in where an HTTP API says nothing; the only value it takes there.
 const HTTP_SELECTION: &str = "$request.method $request.path";
@@ -204,6 +204,7 @@ impl V2<'_> {
             self.api(tx, id)?;
             api_mappings::check_unmapped_v2(tx, id, None)?;
             tx.delete(&keys::api(id));
+            usage_plans::forget_stages(tx, id, None)?;
             tx.delete_all(&keys::within(id))
         })
     }

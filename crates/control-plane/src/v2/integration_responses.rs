@@ -28,7 +28,9 @@ impl V2<'_> {
             let whole: Api = self.api(tx, api)?;
             members::find::<Integration>(tx, api, Kind::Integration, owner)?;
             if is_http(&whole) {
-                return bad_request("IntegrationResponses are currently not supported for this API protocol type.");
+                return bad_request(
+                    "IntegrationResponses are currently not supported for this API protocol type.",
+                );
             }
             let mut response: IntegrationResponse = recast(&input)?;
             response.integration_response_id = Some(ids::short()?);

@@ -24,7 +24,9 @@ impl V2<'_> {
         let api = required(&input.api_id);
         self.0.transact(|tx| {
             if is_http(&self.api(tx, api)?) {
-                return bad_request("Currently, Models are not permitted for APIs with a protocol type of HTTP");
+                return bad_request(
+                    "Currently, Models are not permitted for APIs with a protocol type of HTTP",
+                );
             }
             let mut model: Model = recast(&input)?;
             model.model_id = Some(members::unused(tx, api, Kind::Model)?);
@@ -117,9 +119,8 @@ fn check_unused(tx: &Tx, api: &str, name: &str) -> Result<(), ApiError> {
         return conflict(format!("Cannot delete model '{name}', is referenced in route request: {key}"));
     }
     let responses: Vec<(String, RouteResponse)> = super::owned(tx, api, Kind::RouteResponse)?;
-    let in_response = |(_, response): &(String, RouteResponse)| {
-        response.response_models.iter().flatten().any(is_it)
-    };
+    let in_response =
+        |(_, response): &(String, RouteResponse)| response.response_models.iter().flatten().any(is_it);
     match responses.iter().any(in_response) {
         true => conflict(format!("Cannot delete model '{name}', is referenced in a route response")),
         false => Ok(()),

@@ -116,7 +116,10 @@ impl V2<'_> {
         if required(&response.route_response_key) != KEY {
             return bad_request("Currently, only $default is supported as a RouteResponseKey.");
         }
-        websocket::check_selection("modelSelectionExpression", response.model_selection_expression.as_deref())?;
+        websocket::check_selection(
+            "modelSelectionExpression",
+            response.model_selection_expression.as_deref(),
+        )?;
         websocket::check_models(tx, &self.api(tx, api)?, response.response_models.as_ref())?;
         let parameters = response.response_parameters.as_ref();
         websocket::check_parameters("route.response.", &["header"], parameters)?;

@@ -13,7 +13,7 @@ use super::{V2, all, is_http, members, page_of, route_key, updated, vpc_links};
 use crate::control_plane::{bad_request, conflict, not_found, required, whole_seconds};
 use crate::page::by_date;
 use crate::tx::Tx;
-use crate::{ApiError, api_mappings, client_certificates, stages, tags};
+use crate::{ApiError, api_mappings, client_certificates, stages, tags, usage_plans};
 
 const NAME_MAX: usize = 128;
 
@@ -119,7 +119,7 @@ impl V2<'_> {
             self.find::<Stage>(tx, api, Kind::Stage, name)?;
             api_mappings::check_unmapped_v2(tx, api, Some(name))?;
             tx.delete(&keys::one(api, Kind::Stage, name));
-            Ok(())
+            usage_plans::forget_stages(tx, api, Some(name))
         })
     }
 

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigatewayv2::{
-    Api, Authorizer, AuthorizerType, ConnectionType, Integration, IntegrationType, Model, ParameterConstraints,
-    PassthroughBehavior, Route,
+    Api, Authorizer, AuthorizerType, ConnectionType, Integration, IntegrationType, Model,
+    ParameterConstraints, PassthroughBehavior, Route,
 };
 
 use super::keys::Kind;

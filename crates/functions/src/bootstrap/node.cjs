@@ -363,11 +363,13 @@ function invoke(headers, body) {
   socket.unref();
   try {
     const context = contextOf(invocation, headers);
+    const event = JSON.parse(body);
+    learn(event);
     if (handler[streaming] === 'response') {
-      invokeStreaming(invocation, JSON.parse(body), context);
+      invokeStreaming(invocation, event, context);
       return;
     }
-    const returned = handler(JSON.parse(body), context, (error, result) => settle(invocation, error, result));
+    const returned = handler(event, context, (error, result) => settle(invocation, error, result));
     if (returned != null && typeof returned.then === 'function') {
       returned.then((result) => succeed(invocation, result), (error) => fail(invocation, error));
     }
@@ -399,6 +401,37 @@ process.on('unhandledRejection', (reason) => {
   error.reason = describe(reason);
   crash('Unhandled Promise Rejection ', error, 128);
 });
+
+// ---- the way back to the gateway ----
+//
+// Code written for AWS calls the host that its event names, `https://HOST/STAGE`, to reach a WebSocket API's
+// connections; here nothing listens there. Connections that `node:https` (and so the AWS SDK) makes to the port 443 of
+// such a host go to the gateway instead, which tells APIs apart by their hosts. Events of WebSocket APIs alone count:
+// their host is one that the gateway serves, while other clients may put any name there. Nothing is changed in a process
+// that sees none of them.
+
+const gateway = /^\[?(.*?)\]?:(\d+)$/.exec(env._STAGEDOOR_GATEWAY || '');
+const hosts = new Set();
+
+function learn(event) {
+  const context = gateway && event && event.requestContext;
+  const host = context && context.connectionId && context.domainName;
+  if (typeof host !== 'string' || hosts.has(host)) return;
+  if (hosts.size === 0) redirect();
+  hosts.add(host);
+}
+
+function redirect() {
+  const { Agent } = require('node:https');
+  const { createConnection } = Agent.prototype;
+  Agent.prototype.createConnection = function redirected(options, ...rest) {
+    const isThere = options && hosts.has(options.host) && Number(options.port || 443) === 443;
+    if (!isThere) return createConnection.call(this, options, ...rest);
+    const link = net.connect(Number(gateway[2]), gateway[1]);
+    link.setNoDelay(true);
+    return link;
+  };
+}
 
 // ---- the connection ----
 

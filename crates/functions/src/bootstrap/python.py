@@ -7,6 +7,7 @@ leave in one write.
 
 import importlib
 import importlib.machinery
+import importlib.util
 import json
 import logging
 import os
@@ -226,11 +227,83 @@ class Connection:
         return head.encode("latin-1", "replace") + body
 
 
+class Gateway:
+    """The way back to the gateway. Code written for AWS calls the host that its event names, `https://HOST/STAGE`, to
+    reach a WebSocket API's connections; here nothing listens there. Connections that `http.client` and `urllib3` (and so
+    boto3) make to the port 443 of such a host go to the gateway instead, which tells APIs apart by their hosts."""
+
+    def __init__(self):
+        host, _, port = os.environ.get("_STAGEDOOR_GATEWAY", "").rpartition(":")
+        self.address = (host.strip("[]"), int(port)) if host else None
+        self.hosts = set()
+
+    def learn(self, event):
+        """Called with each event. Those of WebSocket APIs alone count: their host is one that the gateway serves, while
+        other clients may put any name there. Nothing is changed in a process that sees none of them."""
+        if not self.address or not isinstance(event, dict):
+            return
+        context = event.get("requestContext")
+        if not isinstance(context, dict) or "connectionId" not in context:
+            return
+        host = context.get("domainName")
+        if isinstance(host, str) and host not in self.hosts:
+            if not self.hosts:
+                self.redirect_all()
+            self.hosts.add(host)
+
+    def redirect_all(self):
+        import http.client
+
+        self.redirect(http.client.HTTPSConnection)
+        name = "urllib3.connection"
+        if name in sys.modules:
+            self.redirect(sys.modules[name].HTTPSConnection)
+        else:
+            sys.meta_path.insert(0, AfterImport(name, lambda module: self.redirect(module.HTTPSConnection)))
+
+    def redirect(self, kind):
+        connect = kind.connect
+
+        def redirected(connection):
+            proxied = getattr(connection, "proxy", None) or getattr(connection, "_tunnel_host", None)
+            if proxied or connection.host not in self.hosts or connection.port not in (None, 443):
+                return connect(connection)
+            seconds = connection.timeout if isinstance(connection.timeout, (int, float)) else None
+            connection.sock = socket.create_connection(self.address, seconds)
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # What urllib3 asks before it warns of connections that nobody vouches for.
+            connection.is_verified = True
+
+        kind.connect = redirected
+
+
+class AfterImport:
+    """A finder that hands on a module once it has been loaded."""
+
+    def __init__(self, name, use):
+        self.name, self.use = name, use
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self.name:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec and spec.loader:
+            load = spec.loader.exec_module
+
+            def loaded(module):
+                load(module)
+                self.use(module)
+
+            spec.loader.exec_module = loaded
+        return spec
+
+
 def to_json(value):
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def invoke(handler, headers, body):
+def invoke(handler, gateway, headers, body):
     """Calls the handler; gives the message that reports its result."""
     path = f"/invocation/{request_id}"
     try:
@@ -238,6 +311,7 @@ def invoke(handler, headers, body):
             event = json.loads(body)
         except ValueError as error:
             raise Fault("UnmarshalError", f"Unable to unmarshal input: {error}") from None
+        gateway.learn(event)
         result = handler(event, Context(headers))
         try:
             return Connection.message(f"{path}/response", to_json(result))
@@ -270,6 +344,7 @@ def main():
         connection.answer()
         sys.exit(1)
     message = b""
+    gateway = Gateway()
     while True:
         connection.send(message + NEXT)
         headers, body = connection.next_event()
@@ -279,7 +354,7 @@ def main():
             os.environ["_X_AMZN_TRACE_ID"] = trace_id
         else:
             os.environ.pop("_X_AMZN_TRACE_ID", None)
-        message = invoke(handler, headers, body)
+        message = invoke(handler, gateway, headers, body)
         sys.stdout.flush()
 
 
