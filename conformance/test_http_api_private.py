@@ -93,10 +93,13 @@ def test_the_name_to_verify(new_gateway, tmp_path):
         id = link(api)
         private(api, "GET /right", ConnectionId=id, TlsConfig={"ServerNameToVerify": "orders.internal"})
         private(api, "GET /wrong", ConnectionId=id, TlsConfig={"ServerNameToVerify": "other.internal"})
+        private(api, "GET /unnamed", ConnectionId=id, TlsConfig={})
         assert body_json(api.call("GET", "/right"))["path"] == "/right"
         answer = api.call("GET", "/wrong")
         assert (answer.status_code, body_json(answer)) == (503, {"message": "Service Unavailable"})
-        assert names == ["orders.internal", "other.internal"]
+        # A configuration without a name is TLS all the same; then any name will do, and none is asked for.
+        assert body_json(api.call("GET", "/unnamed"))["path"] == "/unnamed"
+        assert names == ["orders.internal", "other.internal", None]
     finally:
         server.close()
 

@@ -12,7 +12,7 @@ from test_http_api_traffic import HttpApi
 GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:access"
 NAMES = [
     "requestId", "routeKey", "status", "stage", "httpMethod", "path", "protocol", "responseLength", "integrationStatus",
-    "authorizer.claims.sub", "authorizer.error", "authorizer.status", "error.message", "identity.sourceIp", "identity.userArn",
+    "dataProcessed", "authorizer.claims.sub", "authorizer.error", "authorizer.status", "error.message", "identity.sourceIp", "identity.userArn",
 ]  # fmt: skip
 
 
@@ -20,6 +20,8 @@ def test_access_logs(logging_gateway, issuer, echo):  # noqa: F811
     gateway = logging_gateway
     api = HttpApi(gateway, stage="dev")
     guard(api, api.backend("GET /pets/{id}", echo.url), "JWT", jwt_authorizer(api, issuer.url, ["app"]))
+    api.backend("POST /pets", echo.url)
+    api.backend("POST /made", echo.url + "/status/201")
     format = "{" + ",".join(f'"{name}":"$context.{name}"' for name in NAMES) + "}"
     log = {"DestinationArn": GROUP, "Format": format}
     api.client.update_stage(ApiId=api.id, StageName="dev", AccessLogSettings=log)
@@ -27,18 +29,22 @@ def test_access_logs(logging_gateway, issuer, echo):  # noqa: F811
         api.call("GET", "/dev/pets/1", headers={"Authorization": issuer.token()}),
         api.call("GET", "/dev/pets/2", headers={"Authorization": issuer.token(aud="x")}),
         api.call("GET", "/dev/nothing"),
+        api.call("POST", "/dev/pets", data=b"x" * 7),
+        api.call("POST", "/dev/made", data=iter([b"x" * 4, b"y" * 5])),
     ]
-    assert [answer.status_code for answer in answers] == [200, 401, 404]
+    assert [answer.status_code for answer in answers] == [200, 401, 404, 200, 201]
 
     def lines():
         found = gateway.access_log.read_text().splitlines() if gateway.access_log.exists() else []
         # Workers write for themselves, so the order is not that of the requests.
-        return len(found) == len(answers) and sorted((json.loads(line) for line in found), key=lambda line: line["status"])
+        return len(found) == len(answers) and sorted((json.loads(line) for line in found), key=lambda line: (line["status"], line["httpMethod"]))
 
-    fine, refused, missing = eventually(lines, what="three lines")
-    for line, answer in zip((fine, refused, missing), answers, strict=True):
+    fine, sent, in_parts, refused, missing = eventually(lines, what="five lines")
+    written = zip((fine, refused, missing, sent, in_parts), answers, (0, 0, 0, 7, 9), strict=True)
+    for line, answer, received in written:
+        assert line["dataProcessed"] == str(received + len(answer.content))
         assert line["requestId"] == answer.headers["apigw-requestid"]
-        assert (line["stage"], line["httpMethod"], line["protocol"]) == ("dev", "GET", "HTTP/1.1")
+        assert (line["stage"], line["protocol"]) == ("dev", "HTTP/1.1")
         assert (line["status"], line["responseLength"]) == (str(answer.status_code), str(len(answer.content)))
         assert (line["identity.sourceIp"], line["identity.userArn"]) == ("127.0.0.1", "-")
     assert (fine["routeKey"], fine["path"], fine["integrationStatus"]) == ("GET /pets/{id}", "/dev/pets/1", "200")

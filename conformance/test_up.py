@@ -308,3 +308,78 @@ def test_up_takes_a_file_too(new_gateway, tmp_path):
     gateway = new_gateway(str(path), command="up").start()
     api = gateway.client().get_rest_apis()["items"][0]["id"]
     assert gateway.call("GET", api, "dev", "/a").text == "mine"
+
+
+class TestHttpApis:
+    """A document with what only HTTP APIs have makes one, in the stage `$default` unless it names others."""
+
+    @pytest.fixture
+    def project(self, new_gateway, tmp_path):
+        folder = tmp_path / "http-orders"
+        shutil.copytree(ROOT / "examples/http-orders", folder)
+        gateway = new_gateway(str(folder), command="up").start()
+        gateway.file, gateway.v2 = folder / "openapi.yaml", gateway.client("apigatewayv2")
+        return gateway
+
+    @staticmethod
+    def call(gateway, method, path, headers=None, **options):
+        headers = {"Host": f"httporders.execute-api.localhost:{gateway.traffic_port}", **(headers or {})}
+        return requests.request(method, gateway.traffic + path, headers=headers, timeout=10, **options)
+
+    def test_the_example(self, project):
+        api = project.v2.get_api(ApiId="httporders")
+        assert (api["ProtocolType"], api["Name"]) == ("HTTP", "HTTP Orders") and project.client().get_rest_apis()["items"] == []
+        stage = project.v2.get_stage(ApiId="httporders", StageName="$default")
+        assert stage["AutoDeploy"] and stage["StageVariables"] == {"currency": "EUR"}
+        assert stage["RouteSettings"]["POST /orders"] == {"ThrottlingBurstLimit": 20, "ThrottlingRateLimit": 50.0}
+        for command in eventually(lambda: printed_commands(project), 5, "curl lines"):
+            done = subprocess.run([*command, "-sSf"], capture_output=True, text=True, timeout=30)
+            assert done.returncode == 0, (command, done.stderr)
+        made = self.call(project, "POST", "/orders", data='{"item": "tea"}')
+        assert (made.status_code, body_json(made)["item"]) == (201, "tea")
+        assert body_json(self.call(project, "GET", "/orders"))["currency"] == "EUR"
+        assert self.call(project, "GET", "/orders/99").status_code == 404
+        asks = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
+        answer = self.call(project, "OPTIONS", "/orders", headers=asks)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (204, asks["Origin"])
+
+    def test_edits(self, project):
+        text = project.file.read_text()
+        project.file.write_text(text.replace("  $default:\n", "  beta:\n    variables: {currency: USD}\n  $default:\n", 1))
+
+        def currency():
+            answer = self.call(project, "GET", "/beta/orders")
+            return answer.status_code == 200 and body_json(answer)["currency"] == "USD"
+
+        eventually(currency, 10, "the second stage")
+        assert {stage["StageName"] for stage in project.v2.get_stages(ApiId="httporders")["Items"]} == {"$default", "beta"}
+        project.file.write_text(text)
+        eventually(lambda: self.call(project, "GET", "/beta/orders").status_code == 404, 10, "the stage to go")
+        for wrong, words in (
+            (text.replace("type: aws_proxy", "type: mock"), "GET /orders: there is no integration"),
+            (text.replace("function:http-orders", "function:http-order"), "did you mean 'http-orders'?"),
+            (text.replace("routeSettings:", "methodSettings:"), "a stage of an HTTP API has no member 'methodSettings'"),
+            (text.replace("openapi: 3.0.1", "openapi: 3.0.1\nx-stagedoor-api-type: soap"), "an API's type is 'rest' or 'http'"),
+        ):
+            before = len(project.log())
+            project.file.write_text(wrong)
+            eventually(lambda: words in project.log()[before:], 10, words)  # noqa: B023
+            assert body_json(self.call(project, "GET", "/orders"))["orders"][0]["item"] == "coffee"
+
+    def test_the_type_can_be_said(self, new_gateway, tmp_path):
+        document = {
+            "openapi": "3.0.1", "info": {"title": "said", "version": "1"}, "x-stagedoor-api-type": "http",
+            "paths": {"/a": {"get": {"responses": {}, "x-amazon-apigateway-integration": {
+                "type": "http_proxy", "httpMethod": "GET", "uri": "http://127.0.0.1:1/"}}}},
+        }  # fmt: skip
+        file = tmp_path / "openapi.json"
+        file.write_text(json.dumps(document))
+        gateway = new_gateway(str(file), command="up").start()
+        assert [api["ApiId"] for api in gateway.client("apigatewayv2").get_apis()["Items"]] == ["said"]
+        # The other type under the same id is not taken for the same API.
+        del document["x-stagedoor-api-type"]
+        file.write_text(json.dumps(document))
+        eventually(lambda: "there is an HTTP API with the id said" in gateway.log(), 10, "the refusal")
+        gateway.client("apigatewayv2").delete_api(ApiId="said")
+        file.write_text(json.dumps(document, indent=1))
+        eventually(lambda: [api["id"] for api in gateway.client().get_rest_apis()["items"]] == ["said"], 10, "the REST API")

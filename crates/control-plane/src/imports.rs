@@ -4,7 +4,7 @@
 //! transaction, so a document that is refused leaves no trace. What is left out of an import is listed in the answer's
 //! `warnings`, each with its path in the document.
 
-mod apply;
+pub(crate) mod apply;
 mod deploy;
 mod documentation;
 mod integration;

@@ -62,4 +62,4 @@ pub use error::ApiError;
 pub use memory::MemoryStore;
 pub use quotas::Quotas;
 pub use test_invoke::{MethodTester, NoTester};
-pub use v2::V2;
+pub use v2::{HttpStageDefinition, V2};

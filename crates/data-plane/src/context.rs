@@ -60,6 +60,7 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("authorizer.requestId", Late, |x| of(&x.record.authorizer.as_ref()?.request_id)),
     ("authorizer.status", Late, |x| number(x.record.authorizer.as_ref()?.status)),
     ("awsEndpointRequestId", Early, |x| of(&x.record.integration.request_id)),
+    ("awsEndpointRequestId2", Early, |x| of(&x.record.integration.request_id_2)),
     ("cipherSuite", Late, |x| x.connection.tls.as_ref()?.cipher_suite().map(Cow::Owned)),
     ("customDomain.basePathMatched", Early, |x| of(&x.record.base_path)),
     ("customDomain.routingRuleIdMatched", Early, |x| of(&x.record.routing_rule)),

@@ -1,16 +1,17 @@
 //! One request on its way through the pipeline, with everything the phases learn about it.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
-use stagedoor_http::{Body, BodyError, Headers, RequestHead, ResponseHead};
+use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead};
 use stagedoor_policy::Verdict;
 
 use crate::clients::Client;
@@ -97,6 +98,26 @@ pub enum RequestBody {
     Unread(Body),
     /// At hand.
     Whole(Bytes),
+}
+
+/// A request's body that is counted as it is read.
+struct CountedBody {
+    stream: Box<dyn BodyStream>,
+    count: Rc<Cell<u64>>,
+}
+
+impl BodyStream for CountedBody {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let chunk = self.stream.poll_chunk(context);
+        if let Poll::Ready(Some(Ok(bytes))) = &chunk {
+            self.count.set(self.count.get() + bytes.len() as u64);
+        }
+        chunk
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.stream.remaining()
+    }
 }
 
 impl<'a> Exchange<'a> {
@@ -290,6 +311,24 @@ impl<'a> Exchange<'a> {
             self.body = RequestBody::Whole(bytes);
         }
         Ok(self.read_body())
+    }
+
+    /// Counts the bytes of the request's body from here on.
+    pub fn count_request_body(&mut self) {
+        let count = Rc::new(Cell::new(0));
+        match &mut self.body {
+            RequestBody::Unread(body) => match std::mem::take(body) {
+                Body::Stream(stream) => {
+                    *body = Body::Stream(Box::new(CountedBody { stream, count: Rc::clone(&count) }));
+                }
+                whole => {
+                    count.set(whole.remaining().unwrap_or_default());
+                    *body = whole;
+                }
+            },
+            RequestBody::Whole(bytes) => count.set(bytes.len() as u64),
+        }
+        self.record.received = Some(count);
     }
 
     /// Reads a body that nothing wants, and keeps none of it: one that is too large or malformed fails the request

@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::tls;
-use crate::upstream::{Scheme, Upstream, UpstreamError};
+use crate::upstream::{CertificateCheck, Scheme, Upstream, UpstreamError};
 use crate::worker::Worker;
 
 /// Idle connections kept for one backend by one worker.
@@ -186,19 +186,21 @@ pub(crate) fn is_idempotent(method: &Method) -> bool {
 #[derive(Default)]
 pub struct UpstreamTls {
     verified: OnceLock<Result<tokio_rustls::TlsConnector, String>>,
+    nameless: OnceLock<Result<tokio_rustls::TlsConnector, String>>,
     unverified: OnceLock<Result<tokio_rustls::TlsConnector, String>>,
 }
 
 impl UpstreamTls {
     fn connector(&self, upstream: &Upstream) -> Result<tokio_rustls::TlsConnector, String> {
         if let Some(client) = &upstream.client {
-            return client.connector(upstream.verify_certificate);
+            return client.connector(upstream.certificate);
         }
-        if upstream.verify_certificate {
-            self.verified.get_or_init(|| tls::verified_connector(None)).clone()
-        } else {
-            self.unverified.get_or_init(|| tls::unverified_connector(None)).clone()
-        }
+        let connector = match upstream.certificate {
+            CertificateCheck::Full => &self.verified,
+            CertificateCheck::Issuer => &self.nameless,
+            CertificateCheck::None => &self.unverified,
+        };
+        connector.get_or_init(|| tls::connector_for(upstream.certificate, None)).clone()
     }
 }
 

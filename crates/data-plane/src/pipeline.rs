@@ -12,6 +12,7 @@ use crate::edge::Target;
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::ids;
+use crate::logs::access::AccessLog;
 use crate::logs::execution::{self, response_headers, text_of};
 use crate::phase::Phase;
 use crate::phases;
@@ -202,6 +203,9 @@ fn begin_http(exchange: &mut Exchange<'_>) -> Option<bytes::Bytes> {
     // HTTP APIs have one id for a request, of the form that REST APIs have as a second.
     exchange.request_id = exchange.extended_request_id.clone();
     exchange.original_host = exchange.head.headers.get("host").cloned();
+    if exchange.plan.access_log.as_ref().is_some_and(AccessLog::counts_requests) {
+        exchange.count_request_body();
+    }
     let cors = exchange.plan.http_api.as_ref()?.cors.as_ref();
     exchange.is_preflight = cors.is_some() && phases::http_api::cors::is_preflight(exchange);
     cors.and_then(|_| exchange.head.headers.get("origin").cloned())

@@ -4,6 +4,8 @@
 //! request that uses no phase but its integration writes a few numbers and allocates nothing: what takes memory is
 //! boxed, and made by the phase that has it to tell.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,8 @@ pub struct Record {
     pub base_path: Option<Box<str>>,
     /// `$context.customDomain.routingRuleIdMatched`.
     pub routing_rule: Option<Box<str>>,
+    /// Bytes of the request's body, counted as they are read, where the stage's access log asks for them.
+    pub received: Option<Rc<Cell<u64>>>,
     /// What the client was sent.
     pub response: ResponseRecord,
     /// The execution log, if the method has one.
@@ -79,6 +83,8 @@ pub struct IntegrationRecord {
     pub latency: Option<Duration>,
     /// `$context.integration.requestId`, `$context.awsEndpointRequestId`.
     pub request_id: Option<Box<str>>,
+    /// `$context.awsEndpointRequestId2`: what Amazon S3 and its like call `x-amz-id-2`.
+    pub request_id_2: Option<Box<str>>,
     /// `$context.integration.error`.
     pub error: Option<Box<str>>,
 }

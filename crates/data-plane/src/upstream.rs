@@ -31,10 +31,22 @@ pub struct Upstream {
     pub authority: Arc<str>,
     /// Where the connection is made to, if not to that host and port: a target of a VPC link.
     pub target: Option<Target>,
-    /// Whether its certificate is checked (not so with `tlsConfig.insecureSkipVerification`).
-    pub verify_certificate: bool,
+    /// How its certificate is checked.
+    pub certificate: CertificateCheck,
     /// The certificate that the gateway shows it (the stage's `clientCertificateId`).
     pub client: Option<Arc<ClientTls>>,
+}
+
+/// How a backend's certificate is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CertificateCheck {
+    /// Issuer, dates and name.
+    #[default]
+    Full,
+    /// Issuer and dates: private integrations whose `tlsConfig` names no server. No name is asked for either.
+    Issuer,
+    /// Not at all (`tlsConfig.insecureSkipVerification`).
+    None,
 }
 
 /// A host and a port.
@@ -114,7 +126,7 @@ impl Upstream {
                 port,
                 authority: authority.into(),
                 target: None,
-                verify_certificate: true,
+                certificate: CertificateCheck::Full,
                 client: None,
             },
             rest,

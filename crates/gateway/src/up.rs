@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use notify::{RecursiveMode, Watcher};
 use stagedoor_control_plane::ControlPlane;
 use stagedoor_functions::Functions;
-use stagedoor_templates::{Applied, FunctionSpec, Problem, Project as Definitions};
+use stagedoor_templates::{ApiType, Applied, FunctionSpec, Problem, Project as Definitions};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
@@ -62,7 +62,12 @@ pub(crate) async fn apply(
     put_functions(project, functions)?;
     let (definitions, control_plane) = (project.definitions.clone(), Arc::clone(control_plane));
     let applying = tokio::task::spawn_blocking(move || definitions.apply(&control_plane));
-    applying.await.unwrap_or_else(|error| Err(vec![problem(&project.path, error.to_string())]))
+    let applied =
+        applying.await.unwrap_or_else(|error| Err(vec![problem(&project.path, error.to_string())]))?;
+    for warning in &applied.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(applied)
 }
 
 fn put_functions(project: &Project, functions: &Functions) -> Result<(), Vec<Problem>> {
@@ -85,7 +90,11 @@ pub(crate) fn print(applied: &Applied, traffic: SocketAddr) {
     for api in &applied.apis {
         println!("\n{bold}{}{plain}", api.name);
         for stage in &api.stages {
-            let base = format!("http://{}.execute-api.localhost:{}/{stage}", api.id, traffic.port());
+            let mut base = format!("http://{}.execute-api.localhost:{}", api.id, traffic.port());
+            if stage != "$default" {
+                base.push('/');
+                base.push_str(stage);
+            }
             println!("\n  {bold}{stage}{plain}");
             for method in &api.methods {
                 let summary = method.summary.as_deref().map(|text| format!("  {text}")).unwrap_or_default();
@@ -182,9 +191,12 @@ fn remove_functions(before: &Project, now: &Project, functions: &Functions) {
 fn name_apis_that_stay(before: &Project, now: &Project) {
     let kept = now.definitions.apis();
     for gone in before.definitions.apis().iter().filter(|old| kept.iter().all(|new| new.id != old.id)) {
+        let command = match gone.api_type {
+            ApiType::Rest => "apigateway delete-rest-api --rest-api-id",
+            ApiType::Http => "apigatewayv2 delete-api --api-id",
+        };
         tracing::warn!(
-            "the document of the API {0} is gone, the API is still served; to delete it: \
-             aws apigateway delete-rest-api --rest-api-id {0}",
+            "the document of the API {0} is gone, the API is still served; to delete it: aws {command} {0}",
             gone.id
         );
     }

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use stagedoor_control_plane::ControlPlane;
 use stagedoor_control_plane::imports::{ImportError, StageDefinition};
+use stagedoor_control_plane::{ControlPlane, HttpStageDefinition};
 use stagedoor_openapi::{Document, Operation, ParameterLocation};
 
 use crate::Problem;
+use crate::api_type::ApiType;
 use crate::example::{Examples, encoded};
 use crate::project::{Project, ProjectApi};
 use crate::stages::StageSpec;
@@ -84,12 +85,11 @@ impl Project {
     pub fn apply(&self, control_plane: &ControlPlane) -> Result<Applied, Vec<Problem>> {
         let mut applied = Applied::default();
         for api in self.apis() {
-            let stages: Vec<_> = api.stages.iter().map(definition).collect();
-            let deployed = control_plane
-                .deploy_document(&api.id, &api.document, &stages)
-                .map_err(|error| problems(&api.file, &api.document, &error))?;
-            let new = deployed.warnings.iter().filter(|one| !api.document.findings.contains(one));
-            applied.warnings.extend(new.map(|finding| Problem::from_finding(&api.file, finding)));
+            let warnings = match api.api_type {
+                ApiType::Rest => apply_rest(control_plane, api)?,
+                ApiType::Http => apply_http(control_plane, api)?,
+            };
+            applied.warnings.extend(warnings);
             applied.apis.push(AppliedApi {
                 id: api.id.clone(),
                 name: api.document.definition.title.clone(),
@@ -99,6 +99,40 @@ impl Project {
             });
         }
         Ok(applied)
+    }
+}
+
+fn apply_rest(control_plane: &ControlPlane, api: &ProjectApi) -> Result<Vec<Problem>, Vec<Problem>> {
+    let stages: Vec<_> = api.stages.iter().map(definition).collect();
+    let deployed = control_plane
+        .deploy_document(&api.id, &api.document, &stages)
+        .map_err(|error| problems(&api.file, &api.document, &error))?;
+    let new = deployed.warnings.iter().filter(|one| !api.document.findings.contains(one));
+    Ok(new.map(|finding| Problem::from_finding(&api.file, finding)).collect())
+}
+
+fn apply_http(control_plane: &ControlPlane, api: &ProjectApi) -> Result<Vec<Problem>, Vec<Problem>> {
+    let stages: Vec<_> = api.stages.iter().map(http_definition).collect();
+    let problem = |message: &str| Problem::from_message(&api.file, &api.document, message);
+    let deployed = control_plane.v2().deploy_document(&api.id, &api.document.root().node.to_json(), &stages);
+    match deployed {
+        Ok(warnings) => Ok(warnings.iter().map(|warning| problem(warning)).collect()),
+        Err(error) => {
+            let text = error.to_string();
+            let lines: Vec<&str> =
+                text.lines().map(str::trim).filter(|line| !line.ends_with("import:")).collect();
+            Err(lines.into_iter().map(problem).collect())
+        }
+    }
+}
+
+fn http_definition(stage: &StageSpec) -> HttpStageDefinition {
+    HttpStageDefinition {
+        name: stage.name.clone(),
+        description: stage.description.clone(),
+        variables: stage.variables.clone(),
+        default_route_settings: stage.default_route_settings.clone(),
+        route_settings: stage.route_settings.clone(),
     }
 }
 
@@ -132,7 +166,10 @@ fn methods(api: &ProjectApi) -> Vec<AppliedMethod> {
     let mut methods = Vec::new();
     for item in &api.document.definition.paths {
         for operation in &item.operations {
-            methods.push(method(&api.document, &examples, &item.path, operation));
+            // What HTTP APIs do with everything else can be tried at the root.
+            let rest = api.api_type == ApiType::Http && item.path == "/$default";
+            let path = if rest { "/" } else { &item.path };
+            methods.push(method(&api.document, &examples, path, operation));
         }
     }
     methods

@@ -5,6 +5,7 @@
 //! when something changes, and on problems shows them and goes on with what is in place.
 
 mod api_id;
+mod api_type;
 mod apply;
 mod blame;
 mod example;
@@ -14,6 +15,7 @@ mod project;
 mod reader;
 mod stages;
 
+pub use api_type::ApiType;
 pub use apply::{Applied, AppliedApi, AppliedMethod};
 pub use functions::{FunctionSpec, Runtime};
 pub use problem::Problem;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use stagedoor_openapi::{Document, Kind};
 
+use crate::api_type::{self, ApiType};
 use crate::functions::{self, FunctionSpec};
 use crate::stages::{self, StageSpec};
 use crate::{Problem, api_id};
@@ -20,6 +21,8 @@ pub struct ProjectApi {
     pub file: PathBuf,
     /// The API's id, the same each time.
     pub id: String,
+    /// Whether it is a REST API or an HTTP API.
+    pub api_type: ApiType,
     /// The stages it is deployed to.
     pub stages: Vec<StageSpec>,
     /// What was read.
@@ -83,7 +86,12 @@ impl Project {
                 return;
             }
         };
+        let api_type = api_type::read(file, &document.root(), problems);
         for finding in &document.findings {
+            // What REST APIs leave out is not what HTTP APIs do; their import says it.
+            if api_type == ApiType::Http && finding.kind != Kind::UnknownName {
+                continue;
+            }
             // AWS takes a document with names that nothing knows, which here can only be a mistake: whoever misspells
             // a member wants to hear of it now.
             let list = if finding.kind == Kind::UnknownName { &mut *problems } else { &mut self.warnings };
@@ -91,18 +99,18 @@ impl Project {
         }
         let root = document.root();
         for (name, place) in root.members() {
-            let ours = [functions::NAME, stages::NAME, api_id::NAME];
+            let ours = [functions::NAME, stages::NAME, api_id::NAME, api_type::NAME];
             if name.starts_with("x-stagedoor-") && !ours.contains(&name) {
                 let message = format!("Stagedoor has no extension of this name; it has {}", ours.join(", "));
                 problems.push(Problem::at(file, &place, message));
             }
         }
         let functions = functions::read(file, &root, problems);
-        let stages = stages::read(file, &root, problems);
+        let stages = stages::read(file, &root, api_type, problems);
         let id = api_id::read(file, &root, &document.definition.title, problems);
         self.watched.extend(functions.iter().map(|function| function.code.clone()));
         self.functions.extend(functions);
-        self.apis.push(ProjectApi { file: file.to_owned(), id, stages, document });
+        self.apis.push(ProjectApi { file: file.to_owned(), id, api_type, stages, document });
     }
 
     /// Ids and functions are shared by all documents of a project.

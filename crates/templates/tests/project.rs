@@ -224,7 +224,11 @@ fn mistakes_are_found_before_anything_is_applied() {
     check(
         "x-stagedoor-stage: {}\n",
         "openapi.yaml:7:1: x-stagedoor-stage: Stagedoor has no extension of this name; it has x-stagedoor-functions, \
-         x-stagedoor-stages, x-stagedoor-api-id",
+         x-stagedoor-stages, x-stagedoor-api-id, x-stagedoor-api-type",
+    );
+    check(
+        "x-stagedoor-api-type: soap\n",
+        "openapi.yaml:7:23: x-stagedoor-api-type: an API's type is 'rest' or 'http'",
     );
     check(
         "x-stagedoor-api-id: My-API\n",

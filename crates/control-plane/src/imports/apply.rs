@@ -107,10 +107,7 @@ impl<'a> Import<'a> {
         if !text.contains("${AWS::") {
             return text.to_owned();
         }
-        text.replace("${AWS::AccountId}", self.surroundings.account)
-            .replace("${AWS::Region}", self.surroundings.region)
-            .replace("${AWS::Partition}", "aws")
-            .replace("${AWS::URLSuffix}", "amazonaws.com")
+        with_parameters(text, self.surroundings.account, self.surroundings.region)
     }
 
     /// A value of AWS's that documents spell in any case.
@@ -294,4 +291,12 @@ pub(crate) fn blank(rest_api: RestApi) -> RestApiSnapshot {
     let root =
         Resource { id: rest_api.root_resource_id.clone(), path: Some("/".to_owned()), ..Resource::default() };
     RestApiSnapshot { rest_api, resources: vec![root], ..RestApiSnapshot::default() }
+}
+
+/// CloudFormation's pseudo parameters in a text, replaced.
+pub(crate) fn with_parameters(text: &str, account: &str, region: &str) -> String {
+    text.replace("${AWS::AccountId}", account)
+        .replace("${AWS::Region}", region)
+        .replace("${AWS::Partition}", "aws")
+        .replace("${AWS::URLSuffix}", "amazonaws.com")
 }

@@ -14,7 +14,7 @@ use super::{ImportError, Options};
 use crate::control_plane::ControlPlane;
 use crate::keys::{self, Kind};
 use crate::tx::Tx;
-use crate::{ApiError, deployments, stage_patch, stages};
+use crate::{ApiError, deployments, stage_patch, stages, v2};
 
 /// Marks the deployments that are made here, so that those that serve nothing any more can go.
 const DESCRIPTION: &str = "Applied from a document";
@@ -58,6 +58,10 @@ impl ControlPlane {
     ) -> Result<Deployed, ImportError> {
         let options = Options { overwrite: true, ..Options::default() };
         self.attempt(|tx| {
+            if tx.exists(&v2::keys::api(id))? {
+                let message = format!("there is an HTTP API with the id {id}; delete it, or take another id");
+                return Err(ApiError::BadRequest(message).into());
+            }
             let before = match tx.get::<RestApi>(&keys::api(id))? {
                 Some(_) => self.load_api(tx, id)?,
                 None => blank(RestApi { id: Some(id.to_owned()), ..self.new_api(tx, RestApi::default())? }),

@@ -64,7 +64,10 @@ impl V2<'_> {
     /// Completes a new API and writes it: its id, its dates and AWS's defaults.
     pub(super) fn new_api(&self, tx: &Tx, mut api: Api) -> Result<Api, ApiError> {
         tags::check(api.tags.as_ref())?;
-        let id = new_id(tx, api.tags.as_ref())?;
+        let id = match api.api_id.take() {
+            Some(id) => id,
+            None => new_id(tx, api.tags.as_ref())?,
+        };
         api.api_endpoint = Some(self.endpoint(&id, api.protocol_type));
         api.api_id = Some(id);
         api.created_date = Some(self.0.now());

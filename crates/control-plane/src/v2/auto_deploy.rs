@@ -13,6 +13,9 @@ use crate::ApiError;
 use crate::control_plane::required;
 use crate::tx::Tx;
 
+/// What a stage's message begins with where it could not be deployed to.
+pub(super) const FAILED: &str = "Deployment attempt failed: ";
+
 const DESCRIPTION: &str = "Automatic deployment triggered by changes to the Api configuration";
 
 /// How many automatic deployments that no stage serves are kept: each holds a whole API.
@@ -31,7 +34,7 @@ impl V2<'_> {
         let mut deployment = None;
         for mut stage in automatic {
             if let Err(message) = self.check_deployable(&snapshot, Some(&stage)) {
-                stage.last_deployment_status_message = Some(format!("Deployment attempt failed: {message}"));
+                stage.last_deployment_status_message = Some(format!("{FAILED}{message}"));
             } else {
                 let id = match &deployment {
                     Some(id) => id,

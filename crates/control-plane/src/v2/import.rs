@@ -4,19 +4,24 @@
 //! is refused leaves no trace. What is left out is told in the answer: in `warnings` what the author will miss, in
 //! `importInfo` what HTTP APIs do not have at all.
 
+mod deploy;
 mod document;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde_json::Value;
 use stagedoor_openapi::Document;
 use stagedoor_shapes::apigatewayv2::{
     Api, Authorizer, ImportApiRequest, Integration, ProtocolType, ReimportApiRequest, Route,
 };
 
+pub use deploy::HttpStageDefinition;
+
 use super::keys::{self, Kind};
 use super::{V2, all, apis, authorizers, members, route_key, routes};
 use crate::ApiError;
 use crate::control_plane::{bad_request, required};
+use crate::imports::apply::with_parameters;
 use crate::tx::Tx;
 
 /// What a document defines. Integrations and authorizers go by the names that they have in it.
@@ -46,7 +51,8 @@ impl V2<'_> {
     /// # Errors
     /// [`ApiError::BadRequest`] for a document that cannot be imported, with all that is wrong with it.
     pub fn import_api(&self, input: ImportApiRequest) -> Result<Api, ApiError> {
-        let definition = read(input.body.as_deref(), input.basepath.as_deref(), input.fail_on_warnings)?;
+        let definition =
+            self.read(input.body.as_deref(), input.basepath.as_deref(), input.fail_on_warnings)?;
         self.0.transact(|tx| {
             let api = Api { protocol_type: Some(ProtocolType::Http), ..definition.api.clone() };
             let api = self.new_api(tx, api)?;
@@ -63,38 +69,45 @@ impl V2<'_> {
     pub fn reimport_api(&self, input: ReimportApiRequest) -> Result<Api, ApiError> {
         let id = required(&input.api_id);
         self.0.read(|tx| self.api(tx, id).map(drop))?;
-        let definition = read(input.body.as_deref(), input.basepath.as_deref(), input.fail_on_warnings)?;
+        let definition =
+            self.read(input.body.as_deref(), input.basepath.as_deref(), input.fail_on_warnings)?;
         self.0.transact(|tx| {
-            let before = self.api(tx, id)?;
-            if !super::is_http(&before) {
-                return bad_request("Import is only supported for HTTP APIs");
-            }
-            let new = &definition.api;
-            let api = Api {
-                name: new.name.clone(),
-                description: new.description.clone(),
-                version: new.version.clone(),
-                cors_configuration: new.cors_configuration.clone(),
-                disable_execute_api_endpoint: new
-                    .disable_execute_api_endpoint
-                    .or(before.disable_execute_api_endpoint),
-                tags: new.tags.clone().or(before.tags),
-                ..before
-            };
-            tx.put(&keys::api(id), &api)?;
-            let known: Vec<Route> = all(tx, id, Kind::Route)?;
-            for kind in [Kind::Route, Kind::Integration, Kind::Authorizer] {
-                tx.delete_all(&keys::all(id, kind))?;
-            }
-            let mut definition_again = definition.routes.clone();
-            let known: HashMap<_, _> =
-                known.iter().map(|route| (required(&route.route_key), &route.route_id)).collect();
-            for (route, ..) in &mut definition_again {
-                route.route_id = known.get(required(&route.route_key)).and_then(|id| (*id).clone());
-            }
-            self.fill_with(tx, &api, &definition, &definition_again)?;
+            let api = self.replace(tx, self.api(tx, id)?, &definition)?;
             Ok(with_findings(api, &definition))
         })
+    }
+
+    /// Has a document take the place of an API's definitions.
+    fn replace(&self, tx: &Tx, before: Api, definition: &Definition) -> Result<Api, ApiError> {
+        if !super::is_http(&before) {
+            return bad_request("Import is only supported for HTTP APIs");
+        }
+        let new = &definition.api;
+        let api = Api {
+            name: new.name.clone(),
+            description: new.description.clone(),
+            version: new.version.clone(),
+            cors_configuration: new.cors_configuration.clone(),
+            disable_execute_api_endpoint: new
+                .disable_execute_api_endpoint
+                .or(before.disable_execute_api_endpoint),
+            tags: new.tags.clone().or(before.tags),
+            ..before
+        };
+        let id = required(&api.api_id);
+        tx.put(&keys::api(id), &api)?;
+        let known: Vec<Route> = all(tx, id, Kind::Route)?;
+        for kind in [Kind::Route, Kind::Integration, Kind::Authorizer] {
+            tx.delete_all(&keys::all(id, kind))?;
+        }
+        let mut definition_again = definition.routes.clone();
+        let known: HashMap<_, _> =
+            known.iter().map(|route| (required(&route.route_key), &route.route_id)).collect();
+        for (route, ..) in &mut definition_again {
+            route.route_id = known.get(required(&route.route_key)).and_then(|id| (*id).clone());
+        }
+        self.fill_with(tx, &api, definition, &definition_again)?;
+        Ok(api)
     }
 
     fn fill(&self, tx: &Tx, api: &Api, definition: &Definition) -> Result<(), ApiError> {
@@ -174,32 +187,51 @@ fn with_findings(api: Api, definition: &Definition) -> Api {
     Api { warnings: some(&definition.warnings), import_info: some(&definition.info), ..apis::answer(api) }
 }
 
-/// Reads a document, or says everything that is wrong with it.
-fn read(
-    body: Option<&str>,
-    base_path: Option<&str>,
-    fail_on_warnings: Option<bool>,
-) -> Result<Definition, ApiError> {
-    let base_path = match base_path {
-        None | Some("" | "ignore") => BasePath::Ignore,
-        Some("prepend") => BasePath::Prepend,
-        Some("split") => BasePath::Split,
-        Some(other) => {
-            return bad_request(format!(
-                "Invalid basepath '{other}' specified. Valid options are ignore,prepend,split"
-            ));
+impl V2<'_> {
+    /// Reads a document, or says everything that is wrong with it.
+    fn read(
+        &self,
+        body: Option<&str>,
+        base_path: Option<&str>,
+        fail_on_warnings: Option<bool>,
+    ) -> Result<Definition, ApiError> {
+        let base_path = match base_path {
+            None | Some("" | "ignore") => BasePath::Ignore,
+            Some("prepend") => BasePath::Prepend,
+            Some("split") => BasePath::Split,
+            Some(other) => {
+                return bad_request(format!(
+                    "Invalid basepath '{other}' specified. Valid options are ignore,prepend,split"
+                ));
+            }
+        };
+        let root = Document::parse(body.unwrap_or_default()).map_err(|findings| {
+            let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
+            ApiError::BadRequest(format!("Invalid OpenAPI input.{}", lines(&findings)))
+        })?;
+        let definition = self.definition(root.to_json(), base_path);
+        if !definition.errors.is_empty() {
+            return refused(&definition.errors);
         }
-    };
-    let root = Document::parse(body.unwrap_or_default()).map_err(|findings| {
-        let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
-        ApiError::BadRequest(format!("Invalid OpenAPI input.{}", lines(&findings)))
-    })?;
-    let definition = document::read(&root.to_json(), base_path);
-    if !definition.errors.is_empty() {
-        return refused(&definition.errors);
+        if fail_on_warnings == Some(true) && !definition.warnings.is_empty() {
+            return bad_request(format!("Warnings found during import:{}", lines(&definition.warnings)));
+        }
+        Ok(definition)
     }
-    if fail_on_warnings == Some(true) && !definition.warnings.is_empty() {
-        return bad_request(format!("Warnings found during import:{}", lines(&definition.warnings)));
+
+    /// What a document defines. CloudFormation's pseudo parameters are replaced, as they are for REST APIs.
+    fn definition(&self, mut root: Value, base_path: BasePath) -> Definition {
+        let settings = &self.0.settings;
+        replace_parameters(&mut root, &|text| with_parameters(text, &settings.account_id, &settings.region));
+        document::read(&root, base_path)
     }
-    Ok(definition)
+}
+
+fn replace_parameters(value: &mut Value, with: &impl Fn(&str) -> String) {
+    match value {
+        Value::String(text) if text.contains("${AWS::") => *text = with(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| replace_parameters(item, with)),
+        Value::Object(members) => members.values_mut().for_each(|member| replace_parameters(member, with)),
+        _ => {}
+    }
 }

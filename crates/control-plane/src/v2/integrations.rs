@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stagedoor_shapes::apigatewayv2::{
     Api, ConnectionType, CreateIntegrationRequest, DeleteIntegrationRequest, GetIntegrationRequest,
     GetIntegrationsRequest, GetIntegrationsResponse, Integration, IntegrationType, PassthroughBehavior,
-    Route, UpdateIntegrationRequest, VpcLink,
+    Route, TlsConfig, UpdateIntegrationRequest, VpcLink,
 };
 
 use super::keys::{self, Kind};
@@ -102,9 +102,15 @@ impl V2<'_> {
             if integration.connection_type != Some(ConnectionType::VpcLink) {
                 integration.connection_id = None;
             }
-            let names_server =
-                |tls: &stagedoor_shapes::apigatewayv2::TlsConfig| tls.server_name_to_verify.is_some();
-            integration.tls_config = integration.tls_config.filter(names_server);
+            // Terraform takes a TLS configuration away by an update to an empty one.
+            let is_empty = |tls: &TlsConfig| tls.server_name_to_verify.is_none();
+            if input
+                .tls_config
+                .as_ref()
+                .is_some_and(|_| integration.tls_config.as_ref().is_some_and(is_empty))
+            {
+                integration.tls_config = None;
+            }
             complete(&api, &mut integration);
             check(tx, &api, &integration)?;
             tx.put(&keys::one(api_id, Kind::Integration, id), &integration)?;

@@ -11,6 +11,11 @@ pub(crate) fn within(api: &str) -> String {
     format!("{APIS}{api}/")
 }
 
+/// The names of the stages that a project put in place.
+pub(crate) fn project_stages(api: &str) -> String {
+    format!("{APIS}{api}/project-stages")
+}
+
 /// Whether what a key holds bears on traffic: what is being edited does only once a snapshot of it is deployed.
 pub(crate) fn is_served(key: &str) -> bool {
     let mut parts = key.strip_prefix(APIS).unwrap_or_default().split('/').skip(1);

@@ -36,6 +36,8 @@ use crate::tx::Tx;
 use crate::{ApiError, page};
 use keys::Kind;
 
+pub use import::HttpStageDefinition;
+
 /// The control plane as `apigatewayv2` shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct V2<'p>(pub(crate) &'p ControlPlane);

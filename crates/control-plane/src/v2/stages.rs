@@ -182,7 +182,7 @@ impl V2<'_> {
     }
 }
 
-fn check_name(api: &Api, name: &str) -> Result<(), ApiError> {
+pub(super) fn check_name(api: &Api, name: &str) -> Result<(), ApiError> {
     let default = is_http(api) && name == route_key::DEFAULT;
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     match default || (!name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(word)) {
@@ -191,7 +191,7 @@ fn check_name(api: &Api, name: &str) -> Result<(), ApiError> {
     }
 }
 
-fn check(tx: &Tx, api: &Api, stage: &Stage) -> Result<(), ApiError> {
+pub(super) fn check(tx: &Tx, api: &Api, stage: &Stage) -> Result<(), ApiError> {
     stages::check_variables(&stage.stage_variables.clone().unwrap_or_default())?;
     let http = is_http(api);
     if http && stage.client_certificate_id.as_deref().is_some_and(|id| !id.is_empty()) {

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::VpcLinkTargets;
 use super::group::Group;
 use crate::tls::{ClientTls, unverified_connector};
-use crate::upstream::Target;
+use crate::upstream::{CertificateCheck, Target};
 
 /// A status line is not longer than what is read of an answer.
 const READ_MAX: u64 = 512;
@@ -55,7 +55,7 @@ pub fn start(links: &VpcLinkTargets, runtime: &Handle) -> Result<(), String> {
 }
 
 fn connector(client: Option<&ClientTls>) -> Result<TlsConnector, String> {
-    client.map_or_else(|| unverified_connector(None), |client| client.connector(false))
+    client.map_or_else(|| unverified_connector(None), |client| client.connector(CertificateCheck::None))
 }
 
 struct Watched {

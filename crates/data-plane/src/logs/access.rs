@@ -4,6 +4,7 @@
 //! written as `-`.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -33,6 +34,8 @@ enum Piece {
     Length,
     /// `responseLatency`.
     Latency,
+    /// `dataProcessed`, of HTTP APIs: the bytes of both bodies.
+    DataProcessed,
     /// A variable that does not exist.
     Unknown,
 }
@@ -59,6 +62,7 @@ impl AccessLog {
             pieces.push(match name {
                 "responseLength" => Piece::Length,
                 "responseLatency" => Piece::Latency,
+                "dataProcessed" => Piece::DataProcessed,
                 name => ContextVariable::parse(name).map_or(Piece::Unknown, Piece::Value),
             });
             rest = after;
@@ -78,6 +82,12 @@ impl AccessLog {
             .any(|piece| matches!(piece, Piece::Value(variable) if variable.uses_request_headers()))
     }
 
+    /// Whether the bytes of the request's body have to be counted.
+    #[must_use]
+    pub fn counts_requests(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::DataProcessed))
+    }
+
     /// Logs a request: now, or when a body whose length is not known yet has been sent.
     pub fn log(&self, exchange: &Exchange<'_>, body: Body) -> Body {
         let is_head = exchange.head.method == http::Method::HEAD;
@@ -85,9 +95,9 @@ impl AccessLog {
         let stream = match (body, length) {
             (Body::Stream(stream), None) => stream,
             (body, _) => {
-                let length = length.unwrap_or_default();
+                let sizes = Sizes::of(exchange, length.unwrap_or_default());
                 exchange.worker.log(&self.target, 1, |line| {
-                    self.write(line, exchange, |line, hole| hole.fill(line, length, exchange.started));
+                    self.write(line, exchange, |line, hole| hole.fill(line, &sizes, exchange.started));
                     line.push(b'\n');
                 });
                 return body;
@@ -98,7 +108,7 @@ impl AccessLog {
         self.write(&mut text, exchange, |line, hole| holes.push((line.len(), hole)));
         Body::Stream(Box::new(LoggedBody {
             stream,
-            length: 0,
+            sizes: Sizes::of(exchange, 0),
             started: exchange.started,
             worker: Rc::clone(exchange.worker),
             target: Arc::clone(&self.target),
@@ -117,6 +127,7 @@ impl AccessLog {
                 }
                 Piece::Length => hole(line, Hole::Length),
                 Piece::Latency => hole(line, Hole::Latency),
+                Piece::DataProcessed => hole(line, Hole::DataProcessed),
                 Piece::Unknown => line.push(b'-'),
             }
         }
@@ -128,13 +139,31 @@ impl AccessLog {
 enum Hole {
     Length,
     Latency,
+    DataProcessed,
+}
+
+/// The bytes of the bodies.
+struct Sizes {
+    /// Of the request's, where they are counted.
+    request: Option<Rc<Cell<u64>>>,
+    response: u64,
+}
+
+impl Sizes {
+    fn of(exchange: &Exchange<'_>, response: u64) -> Self {
+        Self { request: exchange.record.received.clone(), response }
+    }
 }
 
 impl Hole {
-    fn fill(self, line: &mut Vec<u8>, length: u64, started: Instant) {
+    fn fill(self, line: &mut Vec<u8>, sizes: &Sizes, started: Instant) {
         let value = match self {
-            Self::Length => u128::from(length),
+            Self::Length => u128::from(sizes.response),
             Self::Latency => started.elapsed().as_millis(),
+            Self::DataProcessed => match &sizes.request {
+                Some(request) => u128::from(request.get()) + u128::from(sizes.response),
+                None => return line.push(b'-'),
+            },
         };
         // Writing to memory does not fail.
         let _ = std::io::Write::write_fmt(line, format_args!("{value}"));
@@ -157,7 +186,7 @@ fn split_variable(from: &str) -> Option<(&str, &str)> {
 /// A response's body that is counted as it is sent. The line is written when it ends, or when the client is gone.
 struct LoggedBody {
     stream: Box<dyn BodyStream>,
-    length: u64,
+    sizes: Sizes,
     started: Instant,
     worker: Rc<Worker>,
     target: Arc<Target>,
@@ -169,7 +198,7 @@ impl BodyStream for LoggedBody {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let chunk = self.stream.poll_chunk(context);
         if let Poll::Ready(Some(Ok(bytes))) = &chunk {
-            self.length += bytes.len() as u64;
+            self.sizes.response += bytes.len() as u64;
         }
         chunk
     }
@@ -181,12 +210,12 @@ impl BodyStream for LoggedBody {
 
 impl Drop for LoggedBody {
     fn drop(&mut self) {
-        let Self { length, started, text, holes, .. } = self;
+        let Self { sizes, started, text, holes, .. } = self;
         self.worker.log(&self.target, 1, |line| {
             let mut written = 0;
             for (at, hole) in holes.iter() {
                 line.extend_from_slice(text.get(written..*at).unwrap_or_default());
-                hole.fill(line, *length, *started);
+                hole.fill(line, sizes, *started);
                 written = *at;
             }
             line.extend_from_slice(text.get(written..).unwrap_or_default());
@@ -209,6 +238,7 @@ mod tests {
                 Piece::Value(_) => "<value>".to_owned(),
                 Piece::Length => "<length>".to_owned(),
                 Piece::Latency => "<latency>".to_owned(),
+                Piece::DataProcessed => "<data>".to_owned(),
                 Piece::Unknown => "<->".to_owned(),
             })
             .collect();
@@ -222,6 +252,7 @@ mod tests {
         check("$context.requestId\r\n", "<value>");
         check("at $context.requestTime. ${context.status}s", "at <value>. <value>s");
         check("$context.responseLength,$context.responseLatency,", "<length>,<latency>,");
+        check("$context.dataProcessed", "<data>");
         check("$context.nothing $context.authorizer.claims.sub", "<-> <value>");
         check(
             "$input.body $stageVariables.x 5$ $context. $context",

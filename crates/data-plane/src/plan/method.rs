@@ -28,7 +28,7 @@ use crate::logs::execution::ExecutionLogSettings;
 use crate::metrics::{Labels, Series};
 use crate::phase::Phase;
 use crate::phases::headers::is_illegal_target;
-use crate::upstream::Upstream;
+use crate::upstream::{CertificateCheck, Upstream};
 
 /// AWS's longest time for an integration unless a quota was raised, in milliseconds, and the time when none is set.
 const DEFAULT_TIMEOUT_MS: i32 = 29_000;
@@ -301,7 +301,9 @@ impl Scope<'_> {
             }
         };
         let unverified = shape.tls_config.as_ref().and_then(|tls| tls.insecure_skip_verification);
-        uri.upstream.verify_certificate = unverified != Some(true);
+        if unverified == Some(true) {
+            uri.upstream.certificate = CertificateCheck::None;
+        }
         let method = http_method(shape, place, errors)?;
         let backends = match self.backends(shape, &uri.upstream, place, errors)? {
             Ok(backends) => backends,

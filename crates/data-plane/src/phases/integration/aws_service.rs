@@ -47,6 +47,7 @@ pub(super) async fn call(
     record.service_status = record.status;
     let id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| head.headers.get_str(name));
     record.request_id = id.map(Into::into);
+    record.request_id_2 = head.headers.get_str("x-amz-id-2").map(Into::into);
     log::received(exchange);
     let body = whole_answer(exchange, &head, body, timeout).await?;
     Ok((head, body))

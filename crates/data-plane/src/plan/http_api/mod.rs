@@ -13,7 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use stagedoor_shapes::apigateway::{ApiKeySourceType as ApiKeySource, EndpointType};
-use stagedoor_shapes::apigatewayv2::{ConnectionType, Integration as Shape, IntegrationType, Route, Stage};
+use stagedoor_shapes::apigatewayv2::{
+    ConnectionType, Integration as Shape, IntegrationType, Route, Stage, TlsConfig,
+};
 use stagedoor_shapes::snapshot::ApiSnapshot;
 
 use self::authorization::Authorizers;
@@ -30,6 +32,7 @@ use crate::logs::access::AccessLog;
 use crate::metrics::Labels;
 use crate::phase::Phase;
 use crate::pipeline;
+use crate::upstream::CertificateCheck;
 use cors::Cors;
 use parameters::{ByStatus, RequestParameters, ResponseParameters};
 use router::Router;
@@ -300,13 +303,10 @@ impl Scope<'_> {
                 let sources: BTreeMap<&str, Source> =
                     names.iter().map(|name| (&**name, Source::Path(Arc::from(&**name)))).collect();
                 let is_private = shape.connection_type == Some(ConnectionType::VpcLink);
-                let server_name =
-                    shape.tls_config.as_ref().and_then(|tls| tls.server_name_to_verify.as_deref());
-                let server_name = server_name.filter(|name| !name.is_empty());
                 let (uri, backends) = if is_private {
-                    let (uri, backends) = self.private(shape, &uri, server_name)?;
+                    let (uri, backends) = self.private(shape, &uri)?;
                     (uri, Some(backends))
-                } else if server_name.is_some() {
+                } else if shape.tls_config.is_some() {
                     return Err("tlsConfig is for private integrations (connectionType VPC_LINK)".to_owned());
                 } else {
                     (UriTemplate::parse(&uri, &sources)?, None)
@@ -327,13 +327,8 @@ impl Scope<'_> {
 }
 
 impl Scope<'_> {
-    /// A private integration: where its VPC link leads, over TLS if there is a name to verify.
-    fn private(
-        &self,
-        shape: &Shape,
-        uri: &str,
-        server_name: Option<&str>,
-    ) -> Result<(UriTemplate, Backends), String> {
+    /// A private integration: where its VPC link leads, over TLS if it is configured.
+    fn private(&self, shape: &Shape, uri: &str) -> Result<(UriTemplate, Backends), String> {
         let id = shape.connection_id.as_deref().unwrap_or_default();
         let (id, missing) = replace_stage_variables(id, self.variables);
         if missing {
@@ -342,11 +337,17 @@ impl Scope<'_> {
         let name = self.vpc_link_names.get(&*id).ok_or_else(|| format!("there is no VPC link {id:?}"))?;
         let targets = [uri, &id, name].into_iter().find_map(|key| self.settings.vpc_links.get(key));
         // The listener's ARN says nothing of a host; clients' requests bring one along.
-        let url = match server_name {
-            Some(name) => format!("https://{name}/"),
+        let server_name = |tls: &TlsConfig| tls.server_name_to_verify.clone().filter(|name| !name.is_empty());
+        let server_name = shape.tls_config.as_ref().map(server_name);
+        let url = match &server_name {
+            Some(Some(name)) => format!("https://{name}/"),
+            Some(None) => "https://private.invalid/".to_owned(),
             None => "http://private.invalid/".to_owned(),
         };
-        let template = UriTemplate::parse(&url, &BTreeMap::new())?;
+        let mut template = UriTemplate::parse(&url, &BTreeMap::new())?;
+        if server_name == Some(None) {
+            template.upstream.certificate = CertificateCheck::Issuer;
+        }
         let backends = targets.map(|targets| Backends::new(&template.upstream, targets));
         let backends = backends.ok_or_else(|| {
             format!(
