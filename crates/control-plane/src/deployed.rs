@@ -56,6 +56,8 @@ pub struct DeployedApi {
     pub stages: BTreeMap<String, (Revision, DeployedStage)>,
     /// Whether it is an HTTP or WebSocket API, which has its stages in the next member.
     pub is_v2: bool,
+    /// Whether it is a WebSocket API.
+    pub is_websocket: bool,
     /// The same for HTTP and WebSocket APIs.
     pub stages_v2: BTreeMap<String, (Revision, DeployedStageV2)>,
 }
@@ -140,6 +142,7 @@ fn deployed_v2(view: &dyn Snapshot, id: &str) -> Result<Option<DeployedApi>, Api
     let mut deployed = DeployedApi {
         endpoint_disabled: api.disable_execute_api_endpoint.unwrap_or_default(),
         is_v2: true,
+        is_websocket: api.protocol_type == Some(apigatewayv2::ProtocolType::Websocket),
         ..DeployedApi::default()
     };
     let mut links = Vec::new();

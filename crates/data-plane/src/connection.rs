@@ -21,6 +21,8 @@ use crate::http2;
 use crate::ids;
 use crate::phases;
 use crate::pipeline;
+use crate::websocket;
+use crate::websocket::upgrade::Outcome;
 use crate::worker::{ConnectionInfo, Fallback, OpenConnection, Worker};
 
 /// How long a connection may be open without a request.
@@ -79,7 +81,18 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         };
         let (head, body) = match incoming {
             Ok(Incoming::Request(head, body)) => {
-                answer(&worker, &listening, &info, head, limit_waits(body, BODY_WAIT_MAX)).await
+                let body = limit_waits(body, BODY_WAIT_MAX);
+                match answer(&worker, &listening, &info, head, body).await {
+                    Outcome::Response(head, body) => (head, body),
+                    Outcome::Upgrade(head, open) => {
+                        if let Ok(Some((stream, read))) = connection.switch_protocols(&head).await {
+                            tokio::task::spawn_local(websocket::connection::run(stream, read, open));
+                        } else {
+                            tokio::task::spawn_local(websocket::connection::abandon(open));
+                        }
+                        return;
+                    }
+                }
             }
             Ok(Incoming::Http2) => {
                 if let Some((stream, read)) = connection.into_parts() {
@@ -116,10 +129,14 @@ pub(crate) async fn answer(
     info: &ConnectionInfo,
     head: RequestHead,
     body: Body,
-) -> (ResponseHead, Body) {
+) -> Outcome {
     let published = worker.view.load();
-    match (edge::resolve(&published, &head, info), &listening.fallback) {
+    let (head, body) = match (edge::resolve(&published, &head, info), &listening.fallback) {
         (Edge::Healthy, _) => healthy(),
+        (Edge::Api(target), _) if target.plan.websocket.is_some() => {
+            // On its own, because it is large and few requests are such.
+            return Box::pin(websocket::upgrade::connect(worker, info, target, head, body)).await;
+        }
         (Edge::Api(target), _) => pipeline::serve(worker, info, target, head, body).await,
         (Edge::NotApiTraffic, Some(fallback)) => {
             drop(published);
@@ -127,7 +144,8 @@ pub(crate) async fn answer(
         }
         (Edge::NotFound, _) => phases::http_api::fault::not_found(),
         (Edge::NotApiTraffic | Edge::Refused, _) => pipeline::refuse_unknown(),
-    }
+    };
+    Outcome::Response(head, body)
 }
 
 /// What API Gateway itself answers at `/ping` and `/sping` of a custom domain.

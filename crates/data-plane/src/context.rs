@@ -12,6 +12,7 @@ use crate::exchange::Exchange;
 use crate::phases::authorization::http_jwt::claim_text;
 use crate::record::ClientCertRecord;
 use crate::vtl::Side;
+use crate::websocket::event::{DIRECTION, EventKind};
 
 /// A variable of `$context` by its name, looked up at deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,9 +63,19 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("awsEndpointRequestId", Early, |x| of(&x.record.integration.request_id)),
     ("awsEndpointRequestId2", Early, |x| of(&x.record.integration.request_id_2)),
     ("cipherSuite", Late, |x| x.connection.tls.as_ref()?.cipher_suite().map(Cow::Owned)),
+    ("connectedAt", Early, |x| Some(Cow::Owned(epoch_millis(x.socket.as_ref()?.connected_at).to_string()))),
+    ("connectionId", Early, |x| text(x.socket.as_ref()?.id.as_str())),
     ("customDomain.basePathMatched", Early, |x| of(&x.record.base_path)),
     ("customDomain.routingRuleIdMatched", Early, |x| of(&x.record.routing_rule)),
     ("deploymentId", Early, |x| text(&x.plan.deployment_id)),
+    ("disconnectReason", Early, |x| match &x.socket.as_ref()?.kind {
+        EventKind::Disconnect { reason, .. } => text(reason),
+        _ => None,
+    }),
+    ("disconnectStatusCode", Early, |x| match x.socket.as_ref()?.kind {
+        EventKind::Disconnect { status, .. } => number(Some(status)),
+        _ => None,
+    }),
     ("domainName", Early, |x| x.domain_name().map(Cow::Borrowed)),
     ("domainPrefix", Early, |x| x.domain_name()?.split('.').next().map(Cow::Borrowed)),
     ("endpointType", Early, |x| text(x.plan.endpoint_type.as_str())),
@@ -72,6 +83,7 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("error.messageString", Early, |x| Some(Cow::Owned(x.fault.as_ref()?.message_json()))),
     ("error.responseType", Early, |x| text(x.fault.as_ref()?.kind.as_str())),
     ("error.validationErrorString", Early, |x| x.fault.as_ref()?.validation_error.as_deref().and_then(text)),
+    ("eventType", Early, |x| text(x.socket.as_ref()?.kind.as_str())),
     ("extendedRequestId", Early, |x| Some(String::from_utf8_lossy(&x.extended_request_id))),
     ("httpMethod", Early, |x| text(x.head.method.as_str())),
     ("identity.accountId", Early, |x| of(&x.record.identity.as_ref()?.account_id)),
@@ -110,6 +122,11 @@ const VARIABLES: &[(&str, When, Getter)] = &[
         number(x.record.integration.service_status.or(x.record.integration.status))
     }),
     ("isCanaryRequest", Early, |x| text(if x.plan.is_canary? { "true" } else { "false" })),
+    ("messageDirection", Early, |x| x.socket.as_ref().map(|_| Cow::Borrowed(DIRECTION))),
+    ("messageId", Early, |x| match &x.socket.as_ref()?.kind {
+        EventKind::Message { id } => Some(String::from_utf8_lossy(id)),
+        _ => None,
+    }),
     ("path", Early, |x| Some(Cow::Owned(x.path_with_stage()))),
     ("protocol", Early, |x| text(x.head.version.as_str())),
     ("requestId", Early, |x| Some(String::from_utf8_lossy(&x.request_id))),

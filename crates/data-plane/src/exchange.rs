@@ -15,7 +15,7 @@ use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, Response
 use stagedoor_policy::Verdict;
 
 use crate::clients::Client;
-use crate::edge::Via;
+use crate::edge::{Target, Via};
 use crate::gateway_response::Fault;
 use crate::ids;
 use crate::phases::authorization::iam::AccessKey;
@@ -24,6 +24,7 @@ use crate::phases::transformation::{IntegrationAnswer, IntegrationRequest};
 use crate::plan::{MAX_PAYLOAD_BYTES, MethodPlan, Plan, ResourcePlan, Route};
 use crate::record::{ClientCertRecord, Record};
 use crate::vtl::TemplateScope;
+use crate::websocket::event::SocketEvent;
 use crate::worker::{ConnectionInfo, Worker};
 use crate::xray::Trace;
 
@@ -87,6 +88,8 @@ pub struct Exchange<'a> {
     pub cache_turn: Option<CacheTurn<'a>>,
     /// Whether it came by a custom domain name, so that its path has no stage before it.
     pub by_domain: bool,
+    /// What it is an event of, in WebSocket APIs.
+    pub socket: Option<SocketEvent>,
     trace: OnceCell<Trace>,
     trace_id: OnceCell<Bytes>,
     query: OnceCell<Vec<(String, String)>>,
@@ -163,6 +166,7 @@ impl<'a> Exchange<'a> {
             templates: None,
             cache_turn: None,
             by_domain: false,
+            socket: None,
             trace: OnceCell::new(),
             trace_id: OnceCell::new(),
             query: OnceCell::new(),
@@ -173,6 +177,18 @@ impl<'a> Exchange<'a> {
     #[must_use]
     pub fn path(&self) -> &str {
         self.head.path().get(self.path.clone()).unwrap_or_default()
+    }
+
+    /// Notes which way the request came.
+    pub(crate) fn note_way(&mut self, target: &Target<'_>) {
+        if let Some(via) = &target.via {
+            self.came_by_domain(via);
+        }
+        if let Some(endpoint) = &self.connection.vpc_endpoint {
+            let identity = self.record.identity_mut();
+            identity.vpce_id = Some(endpoint.id.as_str().into());
+            identity.vpc_id = endpoint.vpc.as_deref().map(Into::into);
+        }
     }
 
     /// Notes what a custom domain knows of the request.

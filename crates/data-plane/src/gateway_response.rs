@@ -228,6 +228,15 @@ impl Fault {
         Self::new(Kind::MissingAuthenticationToken, "no method of this name at this path")
     }
 
+    /// No route of a WebSocket API fits the message, and it has no `$default`.
+    #[must_use]
+    pub fn no_route() -> Self {
+        Self {
+            message: Cow::Borrowed("Forbidden"),
+            ..Self::new(Kind::MissingAuthenticationToken, "no route for the message")
+        }
+    }
+
     /// The API's own configuration makes the request impossible. AWS answers 500.
     #[must_use]
     pub fn configuration(reason: impl Into<String>) -> Self {

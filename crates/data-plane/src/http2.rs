@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connection::{self, BODY_WAIT_MAX, Listening};
 use crate::forward::limit_waits;
+use crate::websocket::upgrade::Outcome;
 use crate::worker::{ConnectionInfo, Worker};
 
 /// Requests that one connection may have under way.
@@ -100,7 +101,11 @@ async fn answer(
         Some(unread) => limit_waits(Body::Stream(Box::new(RequestBody(Rc::clone(unread)))), BODY_WAIT_MAX),
     };
     let is_head = head.method == http::Method::HEAD;
-    let (head, body) = connection::answer(worker, listening, info, head, body).await;
+    let (head, body) = match connection::answer(worker, listening, info, head, body).await {
+        Outcome::Response(head, body) => (head, body),
+        // Only a request of HTTP/1.1 is upgraded.
+        Outcome::Upgrade(..) => crate::pipeline::refuse_unknown(),
+    };
     if let Some(unread) = unread.and_then(Rc::into_inner) {
         drop_rest(unread.into_inner());
     }

@@ -36,5 +36,6 @@ pub mod test_invoke;
 pub mod tls;
 pub mod upstream;
 pub mod vtl;
+pub mod websocket;
 pub mod worker;
 pub mod xray;

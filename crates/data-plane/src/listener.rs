@@ -14,6 +14,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use stagedoor_websocket::code;
+
 use crate::accept::Acceptor;
 use crate::connection::{self, Listening};
 use crate::domains::VpcEndpoint;
@@ -188,6 +190,8 @@ fn run(
             let _ = task.await;
         }
         worker.drain.begin();
+        let connections = &worker.services.websockets.connections;
+        connections.close_all(code::GOING_AWAY, "Going away", |_| true);
         if tokio::time::timeout(limit, worker.drain.finished()).await.is_err() {
             tracing::warn!("connections that did not finish within {limit:?} were closed");
         }

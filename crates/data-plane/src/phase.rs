@@ -33,6 +33,10 @@ pub enum Phase {
     RequestParameters,
     /// Parameter mapping of an HTTP API's answer.
     ResponseParameters,
+    /// From a message of a WebSocket API to the integration request.
+    RouteRequest,
+    /// From the integration's answer to what the client of a WebSocket API is sent.
+    RouteResponse,
 }
 
 impl Phase {
@@ -53,7 +57,9 @@ impl Phase {
             | Self::ResponseTransformation
             | Self::CacheStore
             | Self::RequestParameters
-            | Self::ResponseParameters => true,
+            | Self::ResponseParameters
+            | Self::RouteRequest
+            | Self::RouteResponse => true,
         }
     }
 
@@ -77,6 +83,7 @@ impl Phase {
             | Integration::LambdaProxy(_)
             | Integration::HttpApiBackend(_)
             | Integration::HttpApiFunction(_)
+            | Integration::SocketFunction(_)
             | Integration::HttpApiService(_)
             | Integration::Broken(_) => false,
         };
@@ -96,7 +103,9 @@ impl Phase {
             Self::RequestTransformation | Self::ResponseTransformation => transforms,
             Self::CacheLookup | Self::CacheStore => caches,
             Self::Integration => true,
-            Self::RequestParameters | Self::ResponseParameters => false,
+            Self::RequestParameters | Self::ResponseParameters | Self::RouteRequest | Self::RouteResponse => {
+                false
+            }
         };
         pipeline::REST.iter().copied().filter(needed).collect()
     }

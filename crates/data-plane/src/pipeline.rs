@@ -65,6 +65,28 @@ pub const HTTP: &[Phase] = &[
     Phase::ResponseParameters,
 ];
 
+/// The phases of a WebSocket API's event, after its route was found. A handshake may go through all of them; a message
+/// and the end of a connection are never authorised:
+///
+/// 1. the signature, and what its signer's policies allow;
+/// 2. the authorizer;
+/// 3. the API key, which an authorizer may have named;
+/// 4. throttles, which depend on the key's usage plan, and protect all that follows;
+/// 5. validation;
+/// 6. the message's transformation;
+/// 7. the integration;
+/// 8. the transformation of its answer.
+pub const WEBSOCKET: &[Phase] = &[
+    Phase::Authentication,
+    Phase::Authorizer,
+    Phase::ApiKey,
+    Phase::Throttle,
+    Phase::Validation,
+    Phase::RouteRequest,
+    Phase::Integration,
+    Phase::RouteResponse,
+];
+
 /// The answer to a request that is for no API, or for an API or stage that is not served.
 #[must_use]
 pub fn refuse_unknown() -> (ResponseHead, Body) {
@@ -80,15 +102,8 @@ pub async fn serve(
     body: Body,
 ) -> (ResponseHead, Body) {
     let plan = target.plan.choose(|| worker.roll());
-    let mut exchange = Exchange::new(worker, connection, plan, target.path, head, body);
-    if let Some(via) = &target.via {
-        exchange.came_by_domain(via);
-    }
-    if let Some(endpoint) = &connection.vpc_endpoint {
-        let identity = exchange.record.identity_mut();
-        identity.vpce_id = Some(endpoint.id.as_str().into());
-        identity.vpc_id = endpoint.vpc.as_deref().map(Into::into);
-    }
+    let mut exchange = Exchange::new(worker, connection, plan, target.path.clone(), head, body);
+    exchange.note_way(&target);
     if plan.is_traced {
         // While the client's header is there.
         exchange.trace();
@@ -218,7 +233,11 @@ fn answer_preflight(exchange: &Exchange<'_>) -> Result<(ResponseHead, Body), Fau
     answer.ok_or_else(Fault::not_found)
 }
 
-async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
+/// Runs the phases of a request.
+///
+/// # Errors
+/// What ended it before its time.
+pub(crate) async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
     // A field takes its name, its value, a colon, a space and a line end.
     let header_bytes: usize =
         exchange.head.headers.iter().map(|header| header.name.len() + header.value.len() + 4).sum();
@@ -237,6 +256,14 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
             routed => routed?,
         }
     }
+    run_phases(exchange).await
+}
+
+/// Runs the phases of an exchange whose route is known.
+///
+/// # Errors
+/// What ended it before its time.
+pub(crate) async fn run_phases(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
     let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
     if let Some(log) = &method.execution_log {
         exchange.record.log = Some(Box::new(log.begin()));
@@ -267,6 +294,8 @@ async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault>
             Phase::ResponseTransformation => phases::transformation::response(exchange),
             Phase::RequestParameters => phases::http_api::parameters::request(exchange).await,
             Phase::ResponseParameters => phases::http_api::parameters::response(exchange).await,
+            Phase::RouteRequest => phases::websocket::request(exchange),
+            Phase::RouteResponse => phases::websocket::response(exchange),
             Phase::CacheStore => phases::caching::store(exchange).await,
         };
         let answered = phase == Phase::CacheLookup && exchange.response.is_some();

@@ -29,6 +29,7 @@ use crate::phases::authorization::iam::Principals;
 use crate::phases::authorization::jwt::Claims;
 use crate::phases::authorization::remembered::Remembered;
 use crate::published::{Current, View};
+use crate::websocket::WebSockets;
 use crate::xray::Tracer;
 
 /// What all workers share: set up once, at start.
@@ -53,6 +54,8 @@ pub struct Services {
     pub principals: Arc<ArcSwap<Principals>>,
     /// Where the X-Ray daemon listens; without one, traced stages send no segments.
     pub xray_daemon: Option<SocketAddr>,
+    /// The connections of WebSocket APIs, and what they may do.
+    pub websockets: WebSockets,
 }
 
 /// How fast all of an account's APIs may be called together.
@@ -125,6 +128,9 @@ pub struct Worker {
     pub(crate) number: usize,
     pub(crate) drain: Drain,
     dice: Cell<u64>,
+    /// What WebSocket connections read into and write from: their own memory holds only what is left over.
+    pub(crate) read_buffer: RefCell<Vec<u8>>,
+    pub(crate) write_buffer: RefCell<Vec<u8>>,
 }
 
 impl Worker {
@@ -147,6 +153,8 @@ impl Worker {
             number,
             drain: Drain::default(),
             dice,
+            read_buffer: RefCell::default(),
+            write_buffer: RefCell::default(),
         })
     }
 

@@ -23,7 +23,7 @@ impl DeploymentCheck for CompileCheck {
         stage: Option<&apigatewayv2::Stage>,
     ) -> Result<(), Vec<String>> {
         let any_stage = apigatewayv2::Stage::default();
-        plan::http_api::compile(snapshot, stage.unwrap_or(&any_stage), &self.0)
+        plan::compile_v2(snapshot, stage.unwrap_or(&any_stage), &self.0)
             .map(drop)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }

@@ -5,12 +5,15 @@ use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use stagedoor_control_plane::Quotas;
 use stagedoor_data_plane::backends::VpcLinkTargets;
 use stagedoor_data_plane::domains::{Network, VpcEndpoint, VpcEndpoints};
 use stagedoor_data_plane::logs::LogDestinations;
+use stagedoor_data_plane::websocket::WebSocketLimits;
+use stagedoor_shared_state::Limit;
 use stagedoor_wire::Credential;
 
 use crate::remote_lambda::{Endpoint, LambdaEndpoint};
@@ -49,6 +52,51 @@ pub(crate) struct Config {
     pub(crate) truststores: Vec<ConfiguredTruststore>,
     /// The VPC endpoints that private APIs are reached through.
     pub(crate) vpc_endpoints: Vec<ConfiguredVpcEndpoint>,
+    /// What connections of WebSocket APIs may do; AWS's limits where it says nothing.
+    pub(crate) websocket: ConfiguredWebSocket,
+}
+
+/// Limits of WebSocket connections.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConfiguredWebSocket {
+    /// The longest message, in bytes.
+    message_bytes_max: Option<usize>,
+    /// The longest frame, in bytes.
+    frame_bytes_max: Option<usize>,
+    /// How long a connection may be idle.
+    idle_seconds_max: Option<u32>,
+    /// How long a connection may be open.
+    lifetime_seconds_max: Option<u32>,
+    /// How many connections may be made in a second.
+    connections_per_second: Option<u32>,
+    /// How many bytes may wait for a client that reads slowly.
+    queue_bytes_max: Option<usize>,
+}
+
+impl ConfiguredWebSocket {
+    pub(crate) fn limits(self) -> WebSocketLimits {
+        let defaults = WebSocketLimits::default();
+        let time = |seconds: Option<u32>| seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let rate = self.connections_per_second.map(|count| Limit { rate: count.into(), burst: count });
+        WebSocketLimits {
+            message_bytes_max: self.message_bytes_max.unwrap_or(defaults.message_bytes_max),
+            frame_bytes_max: self.frame_bytes_max.unwrap_or(defaults.frame_bytes_max),
+            idle_time_max: time(self.idle_seconds_max).unwrap_or(defaults.idle_time_max),
+            lifetime_max: time(self.lifetime_seconds_max).unwrap_or(defaults.lifetime_max),
+            connections_per_second: rate.unwrap_or(defaults.connections_per_second),
+            queue_bytes_max: self.queue_bytes_max.unwrap_or(defaults.queue_bytes_max),
+        }
+    }
+
+    fn check(self) -> Result<(), String> {
+        let sizes = [self.message_bytes_max, self.frame_bytes_max, self.queue_bytes_max];
+        let counts = [self.idle_seconds_max, self.lifetime_seconds_max, self.connections_per_second];
+        match sizes.contains(&Some(0)) || counts.contains(&Some(0)) {
+            true => Err("[websocket] has limits of at least 1".to_owned()),
+            false => Ok(()),
+        }
+    }
 }
 
 /// A file for the log lines that a stage sends to an ARN.
@@ -171,6 +219,7 @@ impl Default for Config {
             certificates: Vec::new(),
             truststores: Vec::new(),
             vpc_endpoints: Vec::new(),
+            websocket: ConfiguredWebSocket::default(),
         }
     }
 }
@@ -228,6 +277,7 @@ impl Config {
         {
             return Err("account_throttle needs a rate_limit and a burst_limit of at least 0".to_owned());
         }
+        config.websocket.check()?;
         if let Some(https) = &config.https
             && https.certificate.is_some() != https.key.is_some()
         {

@@ -259,7 +259,7 @@ impl Publisher {
             endpoint_disabled: deployed.endpoint_disabled,
             security_policy: deployed.security_policy,
             strict: deployed.strict,
-            is_http: deployed.is_v2,
+            is_http: deployed.is_v2 && !deployed.is_websocket,
             stages,
         }
     }
@@ -291,7 +291,7 @@ impl Served {
     fn compile(&self, settings: &CompileSettings) -> Result<Plan, Vec<PlanError>> {
         match self {
             Self::Rest(deployed) => compile(deployed, settings),
-            Self::V2(deployed) => plan::http_api::compile(&deployed.snapshot, &deployed.stage, settings),
+            Self::V2(deployed) => plan::compile_v2(&deployed.snapshot, &deployed.stage, settings),
         }
     }
 }

@@ -16,6 +16,7 @@ use stagedoor_data_plane::plan::CompileSettings;
 use stagedoor_data_plane::plan::aws_services::AwsServices;
 use stagedoor_data_plane::published;
 use stagedoor_data_plane::test_invoke::Tester;
+use stagedoor_data_plane::websocket::WebSockets;
 use stagedoor_data_plane::worker::{self, Services};
 use stagedoor_functions::{ApiSettings, LambdaApi};
 use stagedoor_shared_state::{Counters, Limit, MemoryCounters};
@@ -151,6 +152,7 @@ async fn serve(
         logs: Some(Arc::clone(&logs)),
         principals,
         xray_daemon: Some(config.xray_daemon()),
+        websockets: WebSockets::new(config.websocket.limits(), &*counters),
     });
     let tester = Tester::start(Arc::clone(&services))
         .map_err(|error| Failure::Other(format!("the worker for tests could not start: {error}")))?;

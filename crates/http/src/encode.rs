@@ -121,6 +121,17 @@ pub fn response_head(
     out.put_slice(b"\r\n");
 }
 
+/// Writes the head of a response that ends HTTP on its connection, with all of its fields.
+pub fn switching_head(out: &mut BytesMut, head: &ResponseHead) {
+    out.put_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    for header in &head.headers {
+        field(out, header);
+    }
+    out.put_slice(b"Date: ");
+    put_date(out);
+    out.put_slice(b"\r\n\r\n");
+}
+
 /// Writes a chunk's size line.
 pub fn chunk_size(out: &mut BytesMut, length: usize) {
     let mut digits = [0_u8; 16];

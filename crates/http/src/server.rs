@@ -278,6 +278,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         .await;
     }
 
+    /// Writes the head that makes the connection one of another protocol (101), and gives the stream away with what has
+    /// been read from it; `None` if a request's body is still held somewhere.
+    ///
+    /// # Errors
+    /// What the connection failed with.
+    pub async fn switch_protocols(mut self, head: &ResponseHead) -> io::Result<Option<(S, Bytes)>> {
+        self.out.clear();
+        encode::switching_head(&mut self.out, head);
+        self.write(Bytes::new()).await?;
+        poll_fn(|context| self.shared.borrow_mut().transport.poll_flush(context)).await?;
+        Ok(self.into_parts())
+    }
+
     /// The stream, and the bytes that were read from it and belong to nothing yet; `None` while a request's body is
     /// still held somewhere.
     #[must_use]

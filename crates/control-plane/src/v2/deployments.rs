@@ -7,7 +7,7 @@ use stagedoor_shapes::apigatewayv2::{
 use stagedoor_shapes::snapshot::ApiSnapshot;
 
 use super::keys::{self, Kind};
-use super::{V2, all, is_http, members, page_of, updated};
+use super::{V2, all, members, page_of, updated};
 use crate::ApiError;
 use crate::control_plane::{bad_request, required, whole_seconds};
 use crate::page::by_date;
@@ -129,16 +129,8 @@ impl V2<'_> {
                 false => "At least one route is required before deploying the Api".to_owned(),
             });
         }
-        let mut found = Vec::new();
-        if !is_http(&snapshot.api) {
-            found.push("WebSocket APIs are not served yet".to_owned());
-        } else if let Err(errors) = self.0.settings.deployment_check.check_v2(snapshot, stage) {
-            found = errors;
-        }
-        match found.is_empty() {
-            true => Ok(()),
-            false => Err(format!("This cannot be deployed: {}", found.join("; "))),
-        }
+        let checked = self.0.settings.deployment_check.check_v2(snapshot, stage);
+        checked.map_err(|errors| format!("This cannot be deployed: {}", errors.join("; ")))
     }
 }
 

@@ -46,6 +46,12 @@ impl LogDestinations {
         found.map_or_else(|| Arc::new(Target::Stdout), |(_, target)| Arc::clone(target))
     }
 
+    /// Where the execution log of a WebSocket API's stage goes.
+    #[must_use]
+    pub fn websocket_log(&self, region: &str, account: &str, api: &str, stage: &str) -> Arc<Target> {
+        self.find(&format!("arn:aws:logs:{region}:{account}:log-group:/aws/apigateway/{api}/{stage}"))
+    }
+
     /// Where the execution log of a stage goes. AWS keeps it in a log group of this name.
     #[must_use]
     pub fn execution_log(&self, region: &str, account: &str, api: &str, stage: &str) -> Arc<Target> {

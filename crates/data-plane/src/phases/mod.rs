@@ -13,3 +13,4 @@ pub mod routing;
 pub mod throttle;
 pub mod transformation;
 pub mod validation;
+pub mod websocket;

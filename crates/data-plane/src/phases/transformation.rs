@@ -212,6 +212,7 @@ fn request_of<'a>(exchange: &Exchange<'a>) -> Option<&'a RequestTransformation> 
         | Integration::LambdaProxy(_)
         | Integration::HttpApiBackend(_)
         | Integration::HttpApiFunction(_)
+        | Integration::SocketFunction(_)
         | Integration::HttpApiService(_)
         | Integration::Broken(_) => None,
     }
@@ -227,12 +228,13 @@ fn response_of<'a>(exchange: &Exchange<'a>) -> Option<&'a ResponseTransformation
         | Integration::LambdaProxy(_)
         | Integration::HttpApiBackend(_)
         | Integration::HttpApiFunction(_)
+        | Integration::SocketFunction(_)
         | Integration::HttpApiService(_)
         | Integration::Broken(_) => None,
     }
 }
 
-fn apply_request_overrides(outgoing: &mut IntegrationRequest, overrides: Overrides) {
+pub(super) fn apply_request_overrides(outgoing: &mut IntegrationRequest, overrides: Overrides) {
     for (name, value) in overrides.headers {
         if is_valid_name(name.as_bytes()) && is_valid_value(value.as_bytes()) {
             outgoing.headers.set(name, value);

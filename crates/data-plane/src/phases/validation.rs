@@ -10,21 +10,12 @@ use crate::plan::validation::Parameter;
 /// 400: one message that names every missing parameter, or one that tells nothing about the body (the detail is in
 /// `$context.error.validationErrorString`).
 pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
-    let Some(validation) = exchange.method().and_then(|method| method.validation.as_ref()) else {
-        return Ok(());
-    };
-    let is_missing = |parameter: &&Parameter| {
-        let blank = |value: Option<&str>| value.is_none_or(|value| value.trim().is_empty());
-        match parameter {
-            Parameter::Header(name) => blank(exchange.header(name).as_deref()),
-            Parameter::Path(name) => blank(exchange.path_parameter(name)),
-            Parameter::Query(name) => blank(exchange.query_parameter(name)),
-        }
-    };
-    let missing: Vec<_> = validation.required.iter().filter(is_missing).map(Parameter::name).collect();
-    if !missing.is_empty() {
-        return Err(Fault::missing_parameters(&missing));
+    let Some(method) = exchange.method() else { return Ok(()) };
+    if method.socket.is_some() {
+        return super::websocket::validation(exchange);
     }
+    let Some(validation) = &method.validation else { return Ok(()) };
+    check_parameters(exchange, &validation.required)?;
     if validation.models.is_empty() {
         return Ok(());
     }
@@ -42,4 +33,21 @@ pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
             Ok(())
         }
     }
+}
+
+/// Checks that a request has its parameters.
+///
+/// # Errors
+/// 400: one message that names every missing parameter.
+pub(super) fn check_parameters(exchange: &Exchange<'_>, required: &[Parameter]) -> Result<(), Fault> {
+    let is_missing = |parameter: &&Parameter| {
+        let blank = |value: Option<&str>| value.is_none_or(|value| value.trim().is_empty());
+        match parameter {
+            Parameter::Header(name) => blank(exchange.header(name).as_deref()),
+            Parameter::Path(name) => blank(exchange.path_parameter(name)),
+            Parameter::Query(name) => blank(exchange.query_parameter(name)),
+        }
+    };
+    let missing: Vec<_> = required.iter().filter(is_missing).map(Parameter::name).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Fault::missing_parameters(&missing)) }
 }

@@ -20,7 +20,7 @@ use crate::phases::authorization::partition;
 use crate::phases::authorization::token::Algorithm;
 
 /// AWS gives an authorizer function as long as an integration.
-const FUNCTION_TIMEOUT: Duration = Duration::from_secs(29);
+pub(super) const FUNCTION_TIMEOUT: Duration = Duration::from_secs(29);
 /// How long a grant is remembered if nothing else is asked for, in seconds.
 const TIME_TO_LIVE_SECONDS: i32 = 300;
 
@@ -211,7 +211,10 @@ fn user_pool(arn: &str, user_pools: &BTreeMap<String, String>) -> Result<Issuer,
     Issuer::with_key_set(&name, &format!("{name}/.well-known/jwks.json"), &[Algorithm::Rs256])
 }
 
-fn identity_source(source: &str, variables: &BTreeMap<String, String>) -> Result<IdentitySource, String> {
+pub(super) fn identity_source(
+    source: &str,
+    variables: &BTreeMap<String, String>,
+) -> Result<IdentitySource, String> {
     if let Some(name) = source.strip_prefix("method.request.header.") {
         return Ok(IdentitySource::Header(name.into()));
     }

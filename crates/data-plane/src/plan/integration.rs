@@ -39,6 +39,8 @@ pub enum Integration {
     HttpApiService(Box<super::http_api::services::ServiceIntegration>),
     /// A Lambda function of an HTTP API.
     HttpApiFunction(Box<super::http_api::FunctionIntegration>),
+    /// A Lambda function of a WebSocket API.
+    SocketFunction(Box<LambdaFunction>),
     /// Deployed, and failing with 500 when called, as on AWS. The sentence goes to the log.
     Broken(&'static str),
 }
@@ -51,8 +53,11 @@ impl Integration {
             Self::HttpProxy(proxy) => proxy.streams,
             Self::LambdaProxy(function) => function.streams,
             Self::Mock(_) | Self::Http(_) | Self::Lambda(_) | Self::Aws(_) | Self::Broken(_) => false,
-            // HTTP APIs have no such setting.
-            Self::HttpApiBackend(_) | Self::HttpApiService(_) | Self::HttpApiFunction(_) => false,
+            // HTTP and WebSocket APIs have no such setting.
+            Self::HttpApiBackend(_)
+            | Self::HttpApiService(_)
+            | Self::HttpApiFunction(_)
+            | Self::SocketFunction(_) => false,
         }
     }
 }
@@ -140,17 +145,14 @@ pub struct LambdaSource {
     pub path: Box<str>,
 }
 
-/// The key of the route of an HTTP API that takes what no other takes.
-const DEFAULT_ROUTE: &str = "$default";
-
 impl LambdaFunction {
     /// The source ARN of a call for a request with this method.
     #[must_use]
     pub fn source_arn(&self, method: &str) -> Option<String> {
         self.source.as_ref().map(|source| match &*source.path {
-            // The route of an HTTP API that takes whatever no other takes goes by its name alone.
-            DEFAULT_ROUTE => [&*source.before_method, DEFAULT_ROUTE].concat(),
-            path => [&source.before_method, method, path].concat(),
+            path if path.starts_with('/') => [&source.before_method, method, path].concat(),
+            // A route without a path goes by its key alone: an HTTP API's `$default`, and any of a WebSocket API.
+            key => [&*source.before_method, key].concat(),
         })
     }
 }
@@ -232,6 +234,17 @@ impl HttpProxyIntegration {
 }
 
 impl RequestTransformation {
+    /// One that changes nothing.
+    pub(super) fn nothing() -> Self {
+        Self {
+            headers: Vec::new(),
+            query: Vec::new(),
+            templates: Vec::new(),
+            passthrough: Passthrough::WhenNoMatch,
+            content_handling: None,
+        }
+    }
+
     pub(super) fn compile(
         shape: &Shape,
         headers: &[(&str, Source)],
@@ -271,6 +284,11 @@ impl RequestTransformation {
 }
 
 impl ResponseTransformation {
+    /// One without any response.
+    pub(super) fn nothing() -> Self {
+        Self { choices: Vec::new(), default: None }
+    }
+
     pub(super) fn compile(
         shape: &Shape,
         variables: &BTreeMap<String, String>,

@@ -56,6 +56,8 @@ pub struct MethodPlan {
     pub integration: Integration,
     /// What a method of an HTTP API changes in requests and answers.
     pub http_parameters: Option<Box<super::http_api::Parameters>>,
+    /// What only a method of a WebSocket API has.
+    pub socket: Option<Box<super::websocket::SocketMethod>>,
 }
 
 impl Default for MethodPlan {
@@ -71,6 +73,7 @@ impl Default for MethodPlan {
             validation: None,
             integration: Integration::Broken("the method has no integration"),
             http_parameters: None,
+            socket: None,
         }
     }
 }
@@ -148,6 +151,7 @@ impl Scope<'_> {
             caching,
             integration,
             http_parameters: None,
+            socket: None,
         })
     }
 

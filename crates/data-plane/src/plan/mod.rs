@@ -19,6 +19,7 @@ pub mod substitution;
 pub mod throttle;
 pub mod uri;
 pub mod validation;
+pub mod websocket;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,7 +31,8 @@ use http::{Method, StatusCode};
 use stagedoor_policy::Policy;
 pub use stagedoor_shapes::apigateway::ApiKeySourceType as ApiKeySource;
 use stagedoor_shapes::apigateway::{CacheClusterSize, EndpointType, Stage};
-use stagedoor_shapes::snapshot::RestApiSnapshot;
+use stagedoor_shapes::apigatewayv2::{self, ProtocolType};
+use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 
 use crate::backends::VpcLinkTargets;
 use crate::cache::StageCache;
@@ -155,6 +157,8 @@ pub struct Plan {
     resources: Vec<ResourcePlan>,
     /// What only plans of HTTP APIs have.
     pub http_api: Option<Box<http_api::HttpApi>>,
+    /// What only plans of WebSocket APIs have.
+    pub websocket: Option<Box<websocket::WebSocket>>,
 }
 
 /// The plan that takes a share of a stage's requests.
@@ -302,6 +306,21 @@ pub fn compile_canary(
     compile_for(snapshot, stage, settings, true)
 }
 
+/// Compiles a stage of an HTTP or WebSocket API.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_v2(
+    snapshot: &ApiSnapshot,
+    stage: &apigatewayv2::Stage,
+    settings: &CompileSettings,
+) -> Result<Plan, Vec<PlanError>> {
+    match snapshot.api.protocol_type {
+        Some(ProtocolType::Websocket) => websocket::compile(snapshot, stage, settings),
+        _ => http_api::compile(snapshot, stage, settings),
+    }
+}
+
 fn compile_for(
     snapshot: &RestApiSnapshot,
     stage: &Stage,
@@ -407,6 +426,7 @@ fn compile_for(
         router,
         resources,
         http_api: None,
+        websocket: None,
     })
 }
 

@@ -209,6 +209,12 @@ pub fn lambda_function(uri: &str) -> Result<Arc<str>, String> {
     })
 }
 
+/// The function that a URI names: its own ARN, or the one of its invocation through API Gateway.
+pub(super) fn function_arn(uri: &str) -> Result<Arc<str>, String> {
+    let is_function = uri.split(':').nth(2) == Some("lambda") && uri.split(':').nth(5) == Some("function");
+    if is_function { Ok(Arc::from(uri)) } else { lambda_function(uri) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,21 +76,27 @@ impl Validation {
     #[must_use]
     pub fn check_body(&self, media_type: &str, body: &[u8]) -> Option<String> {
         let (_, schema) = self.models.iter().find(|(candidate, _)| **candidate == *media_type)?;
-        let Ok(document) = serde_json::from_slice::<Value>(body) else {
-            return Some("Invalid JSON".to_owned());
-        };
-        let mut found = schema.iter_errors(&document).take(MAX_ERRORS_SHOWN).map(|error| {
-            let at = error.instance_path().to_string();
-            if at.is_empty() { error.to_string() } else { format!("{at}: {error}") }
-        });
-        let first = found.next()?;
-        let all: Vec<_> = std::iter::once(first).chain(found).collect();
-        Some(format!("[{}]", all.join(", ")))
+        mismatch(schema, body)
     }
 }
 
+/// What is wrong with a body that has to fit a schema, or nothing.
+#[must_use]
+pub fn mismatch(schema: &Validator, body: &[u8]) -> Option<String> {
+    let Ok(document) = serde_json::from_slice::<Value>(body) else {
+        return Some("Invalid JSON".to_owned());
+    };
+    let mut found = schema.iter_errors(&document).take(MAX_ERRORS_SHOWN).map(|error| {
+        let at = error.instance_path().to_string();
+        if at.is_empty() { error.to_string() } else { format!("{at}: {error}") }
+    });
+    let first = found.next()?;
+    let all: Vec<_> = std::iter::once(first).chain(found).collect();
+    Some(format!("[{}]", all.join(", ")))
+}
+
 impl Parameter {
-    fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         let (place, name) = name.strip_prefix("method.request.")?.split_once('.')?;
         match place {
             "header" | "multivalueheader" => Some(Self::Header(name.into())),
@@ -110,7 +116,7 @@ impl Parameter {
 }
 
 /// A model's schema, ready for use; nothing for a model without one.
-fn schema(snapshot: &RestApiSnapshot, name: &str) -> Result<Option<Validator>, String> {
+pub(super) fn schema(snapshot: &RestApiSnapshot, name: &str) -> Result<Option<Validator>, String> {
     let Some(model) = snapshot.models.iter().find(|model| model.name.as_deref() == Some(name)) else {
         // Every API begins with this one, which takes anything.
         return if name == "Empty" { Ok(None) } else { Err("Invalid model name specified".to_owned()) };

@@ -17,6 +17,7 @@ use stagedoor_data_plane::logs::LogDestinations;
 use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::plan::{self, CompileSettings, PlanError};
 use stagedoor_data_plane::published::{Published, PublishedApi, nothing_published};
+use stagedoor_data_plane::websocket::{WebSocketLimits, WebSockets};
 use stagedoor_data_plane::worker::Services;
 use stagedoor_shared_state::MemoryCounters;
 
@@ -119,6 +120,7 @@ impl Api {
             logs: None,
             principals: Arc::default(),
             xray_daemon: None,
+            websockets: WebSockets::new(WebSocketLimits::default(), &MemoryCounters::forgetful()),
         });
         let listener = Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)), None);
         let workers = listener::start(&services, vec![listener], 1).unwrap();

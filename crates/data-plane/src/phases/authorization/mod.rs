@@ -146,16 +146,18 @@ fn explain(exchange: &mut Exchange<'_>, name: &'static str, policy: &Policy, cal
 /// The ARN of what a request asks for: its method and path, as they stand in the request.
 fn method_arn(exchange: &Exchange<'_>) -> Result<String, Fault> {
     let (plan, path) = (exchange.plan, exchange.path());
-    let arn = format!(
-        "arn:{}:execute-api:{}:{}:{}/{}/{}/{}",
+    let stage = format!(
+        "arn:{}:execute-api:{}:{}:{}/{}",
         partition(&plan.region),
         plan.region,
         plan.account_id,
         plan.api_id,
         plan.stage,
-        exchange.head.method,
-        path.strip_prefix('/').unwrap_or(path)
     );
+    let arn = match (&exchange.socket, exchange.resource()) {
+        (Some(_), Some(route)) => format!("{stage}/{}", route.route_key),
+        _ => format!("{stage}/{}/{}", exchange.head.method, path.strip_prefix('/').unwrap_or(path)),
+    };
     if arn.len() > METHOD_ARN_BYTES_MAX { Err(Fault::uri_too_long()) } else { Ok(arn) }
 }
 

@@ -196,7 +196,8 @@ fn identity<'x>(
             Ok((key_of(source.values(exchange).iter().map(|value| &**value)), token))
         }
         AuthorizerInput::Request { identity } => {
-            if !authorizer.core.remembers() {
+            // A WebSocket API remembers nothing, and checks all the same.
+            if !authorizer.core.remembers() && exchange.socket.is_none() {
                 return Ok((String::new(), Cow::Borrowed("")));
             }
             let mut parts = Vec::with_capacity(identity.len() * 2);

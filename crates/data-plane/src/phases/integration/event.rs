@@ -43,7 +43,10 @@ pub(in crate::phases) fn request_authorizer(exchange: &Exchange<'_>, method_arn:
     event.begin();
     event.text("type", "REQUEST");
     event.text("methodArn", method_arn);
-    request(&mut event, exchange);
+    match &exchange.socket {
+        Some(socket) => super::socket_event::authorizer(&mut event, exchange, socket),
+        None => request(&mut event, exchange),
+    }
     event.end();
     event.out.into()
 }
@@ -150,7 +153,7 @@ pub(super) fn client_certificate(event: &mut Writer, identity: &IdentityRecord) 
 }
 
 /// What the authorizer said: the claims of a token, or what its function answered.
-fn authorizer(event: &mut Writer, record: &AuthorizerRecord) {
+pub(super) fn authorizer(event: &mut Writer, record: &AuthorizerRecord) {
     event.name("authorizer");
     event.begin();
     if let Some(claims) = &record.claims {

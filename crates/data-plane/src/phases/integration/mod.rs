@@ -14,6 +14,8 @@ mod http_api_service;
 mod http_proxy;
 mod log;
 mod mock;
+mod socket_event;
+mod socket_function;
 mod streaming;
 
 use std::task::{Context, Poll};
@@ -47,6 +49,7 @@ pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         Integration::HttpApiBackend(backend) => http_api_backend::run(exchange, backend).await,
         Integration::HttpApiService(service) => http_api_service::run(exchange, service).await,
         Integration::HttpApiFunction(function) => http_api_function::run(exchange, function).await,
+        Integration::SocketFunction(function) => socket_function::run(exchange, function).await,
         Integration::Broken(reason) => {
             // What stands before a colon are AWS's words.
             let text = reason.split(':').next().unwrap_or(reason);

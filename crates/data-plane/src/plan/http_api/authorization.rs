@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use stagedoor_shapes::apigatewayv2::{AuthorizationType, Authorizer as Shape, AuthorizerType, Route};
 
-use super::function_arn;
 use crate::context::ContextVariable;
 use crate::phases::authorization::http_jwt::{JwtAuthorization, JwtAuthorizer};
 use crate::phases::authorization::http_lambda::HttpLambdaAuthorizer;
@@ -16,7 +15,7 @@ use crate::phases::authorization::partition;
 use crate::phases::authorization::token::Algorithm;
 use crate::plan::CompileSettings;
 use crate::plan::authorization::{Authorization, IdentitySource};
-use crate::plan::uri::replace_stage_variables;
+use crate::plan::uri::{function_arn, replace_stage_variables};
 
 /// AWS's limit for authorizer functions of HTTP APIs.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(10);

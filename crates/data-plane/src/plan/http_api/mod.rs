@@ -24,7 +24,7 @@ use super::integration::{HttpEndpoint, Integration, LambdaFunction, LambdaSource
 use super::mapping::Source;
 use super::media_types::MediaTypes;
 use super::throttle::Throttle;
-use super::uri::{UriTemplate, lambda_function, replace_stage_variables};
+use super::uri::{UriTemplate, function_arn, replace_stage_variables};
 use super::{CompileSettings, MethodPlan, Plan, PlanError, ResourcePlan, compile_access_log};
 use crate::backends::Backends;
 use crate::gateway_response::GatewayResponses;
@@ -225,6 +225,7 @@ pub fn compile(
         router: super::Router::default(),
         resources,
         http_api: Some(Box::new(http)),
+        websocket: None,
     })
 }
 
@@ -357,10 +358,4 @@ impl Scope<'_> {
         })?;
         Ok((template, backends))
     }
-}
-
-/// The function that a URI names: its own ARN, or the one of its invocation through API Gateway.
-fn function_arn(uri: &str) -> Result<Arc<str>, String> {
-    let is_function = uri.split(':').nth(2) == Some("lambda") && uri.split(':').nth(5) == Some("function");
-    if is_function { Ok(Arc::from(uri)) } else { lambda_function(uri) }
 }
