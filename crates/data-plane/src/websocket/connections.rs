@@ -61,10 +61,12 @@ impl fmt::Display for ConnectionId {
     }
 }
 
+type Shard = Mutex<HashMap<ConnectionId, Arc<Handle>>>;
+
 /// All open connections.
 #[derive(Debug)]
 pub struct Connections {
-    shards: Box<[Mutex<HashMap<ConnectionId, Arc<Handle>>>]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
     open: AtomicUsize,
 }
@@ -131,7 +133,7 @@ impl Connections {
         }
     }
 
-    fn shard(&self, id: ConnectionId) -> Option<&Mutex<HashMap<ConnectionId, Arc<Handle>>>> {
+    fn shard(&self, id: ConnectionId) -> Option<&Shard> {
         let hash = self.hasher.hash_one(id);
         self.shards.get(usize::try_from(hash % SHARDS as u64).unwrap_or_default())
     }

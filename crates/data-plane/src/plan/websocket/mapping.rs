@@ -239,7 +239,9 @@ pub(super) fn sources<'p>(
                 found.push((place, name.to_owned(), source(expression, variables)?));
             }
             _ => {
-                return Err(format!("Invalid mapping expression specified: {target} is no part of a request"));
+                return Err(format!(
+                    "Invalid mapping expression specified: {target} is no part of a request"
+                ));
             }
         }
     }
