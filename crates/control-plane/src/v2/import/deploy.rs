@@ -93,14 +93,14 @@ impl V2<'_> {
             let key = keys::one(id, Kind::Stage, &definition.name);
             let mut stage = match tx.get::<Stage>(&key)? {
                 Some(stage) => stage,
-                None => self.new_stage(&definition.name),
+                None => self.new_stage(&definition.name, true),
             };
             stage.auto_deploy = Some(true);
             stage.description.clone_from(&definition.description);
             stage.stage_variables = Some(definition.variables.clone());
             let settings = definition.default_route_settings.clone();
             stage.default_route_settings =
-                settings.or_else(|| self.new_stage(&definition.name).default_route_settings);
+                settings.or_else(|| self.new_stage(&definition.name, true).default_route_settings);
             stage.route_settings = Some(definition.route_settings.clone());
             tx.put(&key, &stage)?;
         }
