@@ -7,7 +7,7 @@ use stagedoor_shapes::apigatewayv2::{
 use stagedoor_shapes::snapshot::ApiSnapshot;
 
 use super::keys::{self, Kind};
-use super::{V2, all, members, page_of, updated};
+use super::{V2, all, is_http, members, page_of, updated};
 use crate::ApiError;
 use crate::control_plane::{bad_request, required, whole_seconds};
 use crate::page::by_date;
