@@ -68,6 +68,19 @@ impl Document {
     /// # Errors
     /// The mistakes in its syntax, duplicate keys among them.
     pub fn parse(text: &str) -> Result<Node, Vec<Finding>> {
+        Self::parse_with(text, yaml::Tags::Refused)
+    }
+
+    /// Reads a CloudFormation template as plain values: YAML's short forms (`!Ref a`, `!Sub a`) become the long ones
+    /// (`{Ref: a}`, `{Fn::Sub: a}`).
+    ///
+    /// # Errors
+    /// As for [`Document::parse`].
+    pub fn parse_template(text: &str) -> Result<Node, Vec<Finding>> {
+        Self::parse_with(text, yaml::Tags::ShortForms)
+    }
+
+    fn parse_with(text: &str, tags: yaml::Tags) -> Result<Node, Vec<Finding>> {
         // An editor's byte order mark is not part of the document.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.len() > limits::BYTES_MAX {
@@ -79,9 +92,9 @@ impl Document {
         }
         if text.trim_start().starts_with('{') {
             let as_json = json::parse(text);
-            return as_json.or_else(|findings| yaml::parse(text).map_err(|_| findings));
+            return as_json.or_else(|findings| yaml::parse(text, tags).map_err(|_| findings));
         }
-        yaml::parse(text)
+        yaml::parse(text, tags)
     }
 
     /// The whole document as values, for what this crate does not interpret.

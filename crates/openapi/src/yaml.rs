@@ -12,9 +12,19 @@ use crate::Finding;
 use crate::limits::{DEPTH_MAX, NODES_MAX};
 use crate::node::{DocPath, Entry, Map, Node, Position, Value};
 
+/// What becomes of tags that are none of YAML's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tags {
+    /// They are mistakes.
+    #[default]
+    Refused,
+    /// They are short forms of CloudFormation's functions.
+    ShortForms,
+}
+
 /// Reads a YAML text.
-pub(crate) fn parse(text: &str) -> Result<Node, Vec<Finding>> {
-    let mut builder = Builder::default();
+pub(crate) fn parse(text: &str, tags: Tags) -> Result<Node, Vec<Finding>> {
+    let mut builder = Builder { tags, ..Builder::default() };
     for event in Events::new_from_str(text) {
         let (event, span) = event.map_err(|error| vec![scan_error(&error)])?;
         builder.event(event, position(&span.start)).map_err(|finding| vec![*finding])?;
@@ -29,8 +39,15 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Finding>> {
 
 /// A map or list that is being read.
 enum Frame {
-    List { at: Position, anchor: usize, items: Vec<Node> },
-    Map { at: Position, anchor: usize, map: Map, key: Option<(String, Position)>, merged: Vec<Node> },
+    List { at: Position, anchor: usize, items: Vec<Node>, function: Option<String> },
+    Map {
+        at: Position,
+        anchor: usize,
+        map: Map,
+        key: Option<(String, Position)>,
+        merged: Vec<Node>,
+        function: Option<String>,
+    },
 }
 
 /// What an anchor stands for.
@@ -42,6 +59,7 @@ struct Anchored {
 
 #[derive(Default)]
 struct Builder {
+    tags: Tags,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
     nodes: usize,
@@ -62,27 +80,39 @@ impl Builder {
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
+                if let Some(function) = self.function(tag.as_deref()) {
+                    let argument = Node { at, value: Value::String(text.into_owned()) };
+                    return self.put(called(Some(function), argument), anchor, None);
+                }
                 let value = self.scalar(&text, style, tag.as_deref(), at)?;
                 let plain = style == ScalarStyle::Plain;
                 self.put(Node { at, value }, anchor, plain.then_some(text.as_ref()))?;
             }
             Event::SequenceStart(anchor, tag) => {
-                self.collection_tag(tag.as_deref(), "seq", at)?;
+                let function = self.function(tag.as_deref());
+                if function.is_none() {
+                    self.collection_tag(tag.as_deref(), "seq", at)?;
+                }
                 self.deeper(at, 0)?;
-                self.stack.push(Frame::List { at, anchor, items: Vec::new() });
+                self.stack.push(Frame::List { at, anchor, items: Vec::new(), function });
             }
             Event::MappingStart(anchor, tag) => {
-                self.collection_tag(tag.as_deref(), "map", at)?;
+                let function = self.function(tag.as_deref());
+                if function.is_none() {
+                    self.collection_tag(tag.as_deref(), "map", at)?;
+                }
                 self.deeper(at, 0)?;
-                self.stack.push(Frame::Map { at, anchor, map: Map::new(), key: None, merged: Vec::new() });
+                let map = Map::new();
+                self.stack.push(Frame::Map { at, anchor, map, key: None, merged: Vec::new(), function });
             }
             Event::SequenceEnd | Event::MappingEnd => match self.stack.pop() {
-                Some(Frame::List { at, anchor, items }) => {
-                    self.put(Node { at, value: Value::List(items) }, anchor, None)?;
+                Some(Frame::List { at, anchor, items, function }) => {
+                    let list = Node { at, value: Value::List(items) };
+                    self.put(called(function, list), anchor, None)?;
                 }
-                Some(Frame::Map { at, anchor, map, merged, .. }) => {
-                    let map = self.merge(map, merged)?;
-                    self.put(Node { at, value: Value::Map(map) }, anchor, None)?;
+                Some(Frame::Map { at, anchor, map, merged, function, .. }) => {
+                    let map = Node { at, value: Value::Map(self.merge(map, merged)?) };
+                    self.put(called(function, map), anchor, None)?;
                 }
                 None => return self.fail(at, "something ends here that has not begun".to_owned()),
             },
@@ -187,6 +217,17 @@ impl Builder {
         value.map_or_else(|| self.bad_tag(tag, at), Ok)
     }
 
+    /// The function that a short form stands for.
+    fn function(&self, tag: Option<&Tag>) -> Option<String> {
+        let tag = tag.filter(|tag| self.tags == Tags::ShortForms && tag.handle == "!")?;
+        let plain = !tag.suffix.is_empty() && tag.suffix.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let long = match tag.suffix.as_str() {
+            name @ ("Ref" | "Condition") => name.to_owned(),
+            name => format!("Fn::{name}"),
+        };
+        plain.then_some(long)
+    }
+
     fn collection_tag(&self, tag: Option<&Tag>, wanted: &str, at: Position) -> Built<()> {
         match tag {
             Some(tag) if tag.handle != "tag:yaml.org,2002:" || tag.suffix != wanted => self.bad_tag(tag, at),
@@ -226,6 +267,14 @@ impl Builder {
     fn fail<T>(&self, at: Position, message: String) -> Built<T> {
         Err(Box::new(Finding::error(&self.path(), at, message)))
     }
+}
+
+/// A value, or a function that is called with it.
+fn called(function: Option<String>, argument: Node) -> Node {
+    let Some(function) = function else { return argument };
+    let at = argument.at;
+    let entry = Entry { key_at: at, node: argument };
+    Node { at, value: Value::Map([(function, entry)].into_iter().collect()) }
 }
 
 /// How many values a value holds, itself included, and how deep they are nested below it.
@@ -284,7 +333,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<&str, &str>) {
-        let found = parse(text).map(|node| node.to_json().to_string());
+        let found = parse(text, Tags::Refused).map(|node| node.to_json().to_string());
         let found =
             found.map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
         assert_eq!(found.as_deref().map_err(String::as_str), expected, "{text}");
@@ -325,13 +374,27 @@ mod tests {
     }
 
     #[test]
+    fn short_forms_of_functions() {
+        let check = |text: &str, expected: &str| {
+            let found = parse(text, Tags::ShortForms).map(|node| node.to_json().to_string());
+            assert_eq!(found.unwrap_or_else(|findings| findings[0].to_string()), expected, "{text}");
+        };
+        check("a: !Ref b\n", r#"{"a":{"Ref":"b"}}"#);
+        check("a: !GetAtt b.Arn\n", r#"{"a":{"Fn::GetAtt":"b.Arn"}}"#);
+        check("a: !Sub 5\n", r#"{"a":{"Fn::Sub":"5"}}"#);
+        check("a: !Join ['/', [b, !Ref c]]\n", r#"{"a":{"Fn::Join":["/",["b",{"Ref":"c"}]]}}"#);
+        check("a: !Transform {Name: x}\n", r#"{"a":{"Fn::Transform":{"Name":"x"}}}"#);
+        check("a: !<x> b\n", "a (line 1, column 4): the tag x cannot be used here; write the value itself");
+    }
+
+    #[test]
     fn a_short_text_cannot_fill_the_memory() {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let uses = vec![format!("*a{}", level - 1); 9].join(", ");
             text.push_str(&format!("a{level}: &a{level} [{uses}]\n"));
         }
-        assert!(parse(&text).unwrap_err()[0].message.contains("more than 500000 values"));
-        assert!(parse(&"- ".repeat(100_000)).unwrap_err()[0].message.contains("nested more than"));
+        assert!(parse(&text, Tags::Refused).unwrap_err()[0].message.contains("more than 500000 values"));
+        assert!(parse(&"- ".repeat(100_000), Tags::ShortForms).unwrap_err()[0].message.contains("nested more than"));
     }
 }

@@ -64,23 +64,27 @@ impl V2<'_> {
     /// Completes a new API and writes it: its id, its dates and AWS's defaults.
     pub(super) fn new_api(&self, tx: &Tx, mut api: Api) -> Result<Api, ApiError> {
         tags::check(api.tags.as_ref())?;
-        let id = match api.api_id.take() {
-            Some(id) => id,
-            None => new_id(tx, api.tags.as_ref())?,
-        };
-        api.api_endpoint = Some(self.endpoint(&id, api.protocol_type));
-        api.api_id = Some(id);
-        api.created_date = Some(self.0.now());
-        api.api_key_selection_expression.get_or_insert_with(|| KEY_SELECTION.to_owned());
-        api.disable_execute_api_endpoint.get_or_insert(false);
-        api.ip_address_type.get_or_insert(IpAddressType::Ipv4);
-        if is_http(&api) {
-            api.route_selection_expression.get_or_insert_with(|| HTTP_SELECTION.to_owned());
+        if api.api_id.is_none() {
+            api.api_id = Some(new_id(tx, api.tags.as_ref())?);
         }
-        api.tags.get_or_insert_default();
+        api.created_date = None;
+        self.fill_in(&mut api);
         check(&api)?;
         tx.put(&keys::api(required(&api.api_id)), &api)?;
         Ok(api)
+    }
+
+    /// What AWS fills in.
+    pub(super) fn fill_in(&self, api: &mut Api) {
+        api.api_endpoint = Some(self.endpoint(required(&api.api_id), api.protocol_type));
+        api.created_date.get_or_insert(self.0.now());
+        api.api_key_selection_expression.get_or_insert_with(|| KEY_SELECTION.to_owned());
+        api.disable_execute_api_endpoint.get_or_insert(false);
+        api.ip_address_type.get_or_insert(IpAddressType::Ipv4);
+        if is_http(api) {
+            api.route_selection_expression.get_or_insert_with(|| HTTP_SELECTION.to_owned());
+        }
+        api.tags.get_or_insert_default();
     }
 
     fn endpoint(&self, id: &str, protocol: Option<ProtocolType>) -> String {
@@ -276,7 +280,8 @@ fn quick_integration(target: &str) -> Result<Integration, ApiError> {
     })
 }
 
-fn check(api: &Api) -> Result<(), ApiError> {
+/// AWS's rules for an API.
+pub(super) fn check(api: &Api) -> Result<(), ApiError> {
     if api.name.as_deref().is_none_or(|name| name.trim().is_empty()) {
         return bad_request("Invalid API name specified");
     }

@@ -122,22 +122,28 @@ impl V2<'_> {
         owner: &str,
         response: IntegrationResponse,
     ) -> Result<IntegrationResponse, ApiError> {
-        websocket::check_response(
-            required(&response.integration_response_key),
-            response.template_selection_expression.as_deref(),
-            response.response_parameters.as_ref(),
-        )?;
-        let others = tx.scan::<IntegrationResponse>(&keys::all_of(api, Kind::IntegrationResponse, owner))?;
-        let taken = others.values().any(|other| {
-            other.integration_response_id != response.integration_response_id
-                && other.integration_response_key == response.integration_response_key
-        });
-        if taken {
-            return conflict("Integration response with this key already exists");
-        }
+        check(tx, api, owner, &response)?;
         let id = required(&response.integration_response_id);
         tx.put(&keys::one_of(api, Kind::IntegrationResponse, owner, id), &response)?;
         self.redeploy(tx, api)?;
         Ok(response)
     }
+}
+
+/// AWS's rules for a response of an integration.
+pub(super) fn check(tx: &Tx, api: &str, owner: &str, response: &IntegrationResponse) -> Result<(), ApiError> {
+    websocket::check_response(
+        required(&response.integration_response_key),
+        response.template_selection_expression.as_deref(),
+        response.response_parameters.as_ref(),
+    )?;
+    let others = tx.scan::<IntegrationResponse>(&keys::all_of(api, Kind::IntegrationResponse, owner))?;
+    let taken = others.values().any(|other| {
+        other.integration_response_id != response.integration_response_id
+            && other.integration_response_key == response.integration_response_key
+    });
+    if taken {
+        return conflict("Integration response with this key already exists");
+    }
+    Ok(())
 }

@@ -154,7 +154,8 @@ pub(super) fn merged(
     Some(all).filter(|all| !all.is_empty())
 }
 
-fn complete(api: &Api, integration: &mut Integration) {
+/// Fills in what AWS fills in.
+pub(super) fn complete(api: &Api, integration: &mut Integration) {
     integration.connection_type.get_or_insert(ConnectionType::Internet);
     if !is_http(api) {
         integration.timeout_in_millis.get_or_insert(WEBSOCKET_TIMEOUT_MAX);
@@ -171,7 +172,7 @@ fn complete(api: &Api, integration: &mut Integration) {
 }
 
 /// AWS's rules for an integration.
-fn check(tx: &Tx, api: &Api, integration: &Integration) -> Result<(), ApiError> {
+pub(super) fn check(tx: &Tx, api: &Api, integration: &Integration) -> Result<(), ApiError> {
     let limit = if is_http(api) { HTTP_TIMEOUT_MAX } else { WEBSOCKET_TIMEOUT_MAX };
     if integration.timeout_in_millis.is_some_and(|time| !(TIMEOUT_MIN..=limit).contains(&time)) {
         return bad_request(format!("Timeout should be between {TIMEOUT_MIN} ms and {limit} ms"));

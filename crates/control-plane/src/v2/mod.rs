@@ -24,6 +24,7 @@ mod stages;
 mod tags;
 pub(crate) mod vpc_links;
 mod websocket;
+pub mod whole;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

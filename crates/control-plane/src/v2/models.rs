@@ -127,7 +127,8 @@ fn check_unused(tx: &Tx, api: &str, name: &str) -> Result<(), ApiError> {
     }
 }
 
-fn check(tx: &Tx, api: &str, model: &Model) -> Result<(), ApiError> {
+/// AWS's rules for a model.
+pub(super) fn check(tx: &Tx, api: &str, model: &Model) -> Result<(), ApiError> {
     let name = required(&model.name);
     models::check(&models::as_rest(model))?;
     let others: Vec<Model> = all(tx, api, Kind::Model)?;

@@ -113,27 +113,33 @@ impl V2<'_> {
         owner: &str,
         response: RouteResponse,
     ) -> Result<RouteResponse, ApiError> {
-        if required(&response.route_response_key) != KEY {
-            return bad_request("Currently, only $default is supported as a RouteResponseKey.");
-        }
-        websocket::check_selection(
-            "modelSelectionExpression",
-            response.model_selection_expression.as_deref(),
-        )?;
-        websocket::check_models(tx, &self.api(tx, api)?, response.response_models.as_ref())?;
-        let parameters = response.response_parameters.as_ref();
-        websocket::check_parameters("route.response.", &["header"], parameters)?;
-        let others = tx.scan::<RouteResponse>(&keys::all_of(api, Kind::RouteResponse, owner))?;
-        let taken = others.values().any(|other| {
-            other.route_response_id != response.route_response_id
-                && other.route_response_key == response.route_response_key
-        });
-        if taken {
-            return conflict("Route response with this key already exists");
-        }
+        check(tx, &self.api(tx, api)?, owner, &response)?;
         let id = required(&response.route_response_id);
         tx.put(&keys::one_of(api, Kind::RouteResponse, owner, id), &response)?;
         self.redeploy(tx, api)?;
         Ok(response)
     }
+}
+
+/// AWS's rules for a response of a route.
+pub(super) fn check(tx: &Tx, api: &Api, owner: &str, response: &RouteResponse) -> Result<(), ApiError> {
+    if required(&response.route_response_key) != KEY {
+        return bad_request("Currently, only $default is supported as a RouteResponseKey.");
+    }
+    websocket::check_selection(
+        "modelSelectionExpression",
+        response.model_selection_expression.as_deref(),
+    )?;
+    websocket::check_models(tx, api, response.response_models.as_ref())?;
+    let parameters = response.response_parameters.as_ref();
+    websocket::check_parameters("route.response.", &["header"], parameters)?;
+    let others = tx.scan::<RouteResponse>(&keys::all_of(required(&api.api_id), Kind::RouteResponse, owner))?;
+    let taken = others.values().any(|other| {
+        other.route_response_id != response.route_response_id
+            && other.route_response_key == response.route_response_key
+    });
+    if taken {
+        return conflict("Route response with this key already exists");
+    }
+    Ok(())
 }

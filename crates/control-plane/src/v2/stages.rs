@@ -182,6 +182,7 @@ impl V2<'_> {
     }
 }
 
+/// A name that a stage can have.
 pub(super) fn check_name(api: &Api, name: &str) -> Result<(), ApiError> {
     let default = is_http(api) && name == route_key::DEFAULT;
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
@@ -191,6 +192,7 @@ pub(super) fn check_name(api: &Api, name: &str) -> Result<(), ApiError> {
     }
 }
 
+/// AWS's rules for a stage.
 pub(super) fn check(tx: &Tx, api: &Api, stage: &Stage) -> Result<(), ApiError> {
     stages::check_variables(&stage.stage_variables.clone().unwrap_or_default())?;
     let http = is_http(api);
