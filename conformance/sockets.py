@@ -4,7 +4,6 @@ import json
 import socket
 from urllib.parse import urlsplit
 
-from harness import lambda_uri
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -37,7 +36,7 @@ class SocketApi:
         return route
 
     def function(self, key, arn, two_way=False, route=None, **options):
-        integration = self.integration(IntegrationType="AWS_PROXY", IntegrationUri=lambda_uri(arn), **options)
+        integration = self.integration(IntegrationType="AWS_PROXY", IntegrationUri=arn, **options)
         return self.route(key, integration, two_way, **(route or {}))
 
     def mock(self, key, templates=OK, selection="200", answer=None, two_way=None, route=None, **options):

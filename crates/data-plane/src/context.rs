@@ -258,6 +258,13 @@ impl Exchange<'_> {
         if self.is_test {
             return Some("testPrefix.testDomainName");
         }
+        if let Some(websocket) = &self.plan.websocket
+            && !self.by_domain
+            && crate::edge::is_by_path(&self.head)
+        {
+            // Whoever calls back builds an address of it; any name could stand in the header.
+            return Some(&websocket.own_host);
+        }
         let host = self.head.headers.get_str("host")?;
         match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(name),

@@ -60,8 +60,6 @@ pub struct Via<'p> {
     pub base_path: Option<&'p str>,
     /// The id of the routing rule that matched.
     pub rule_id: Option<&'p str>,
-    /// The domain's ARN, if it is private.
-    pub domain_arn: Option<&'p str>,
     /// The client's certificate, if the domain asks for one. It is trusted.
     pub client_certificate: Option<Rc<ClientCertificate>>,
 }
@@ -197,9 +195,7 @@ fn through_domain<'p>(
     if (plan.endpoint_type == EndpointType::Private) != domain.private_to.is_some() {
         return None;
     }
-    let own_policy = domain.policy.as_ref().filter(|_| domain.private_to.is_some());
-    let domain_arn = own_policy.map(|policy| policy.arn.as_str());
-    let via = Via { base_path: way.base_path, rule_id: way.rule_id, domain_arn, client_certificate };
+    let via = Via { base_path: way.base_path, rule_id: way.rule_id, client_certificate };
     Some(Edge::Api(Target { plan, path: path.len() - below.len()..path.len(), via: Some(via) }))
 }
 
@@ -238,6 +234,12 @@ fn without_port(host: &str) -> &str {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     }
+}
+
+/// Whether a request names its API in its path rather than by its host.
+pub(crate) fn is_by_path(head: &RequestHead) -> bool {
+    let host = head.headers.get_str("host").map(without_port);
+    head.path().starts_with(PATH_STYLE) && host.and_then(api_id_of_host).is_none()
 }
 
 /// The API id in a host name, if it is one of ours.

@@ -76,6 +76,12 @@ impl Fault {
         defaults(self.kind).error_type
     }
 
+    /// The value of `x-amzn-ErrorType`, where no gateway response has a say.
+    #[must_use]
+    pub fn shown_error_type(&self) -> &'static str {
+        self.error_type.unwrap_or_else(|| self.error_type())
+    }
+
     /// What the execution log says about it.
     #[must_use]
     pub fn execution_log_text(&self) -> String {

@@ -52,6 +52,9 @@ pub struct Services {
     pub vpc_endpoints: VpcEndpoints,
     /// Whoever may sign requests.
     pub principals: Arc<ArcSwap<Principals>>,
+    /// Whether clients on this machine may sign requests to `@connections` with a key that nobody knows, as they may sign
+    /// control-plane calls where no credentials are configured.
+    pub takes_any_local_key: bool,
     /// Where the X-Ray daemon listens; without one, traced stages send no segments.
     pub xray_daemon: Option<SocketAddr>,
     /// The connections of WebSocket APIs, and what they may do.

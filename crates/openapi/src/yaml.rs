@@ -39,7 +39,12 @@ pub(crate) fn parse(text: &str, tags: Tags) -> Result<Node, Vec<Finding>> {
 
 /// A map or list that is being read.
 enum Frame {
-    List { at: Position, anchor: usize, items: Vec<Node>, function: Option<String> },
+    List {
+        at: Position,
+        anchor: usize,
+        items: Vec<Node>,
+        function: Option<String>,
+    },
     Map {
         at: Position,
         anchor: usize,
@@ -395,6 +400,10 @@ mod tests {
             text.push_str(&format!("a{level}: &a{level} [{uses}]\n"));
         }
         assert!(parse(&text, Tags::Refused).unwrap_err()[0].message.contains("more than 500000 values"));
-        assert!(parse(&"- ".repeat(100_000), Tags::ShortForms).unwrap_err()[0].message.contains("nested more than"));
+        assert!(
+            parse(&"- ".repeat(100_000), Tags::ShortForms).unwrap_err()[0]
+                .message
+                .contains("nested more than")
+        );
     }
 }

@@ -236,8 +236,8 @@ operations! {
     }
 }
 
-/// `@connections`.
-const CONNECTIONS: &[&str] = &[];
+/// `@connections`: what the data plane answers, at the addresses of APIs and stages.
+const CONNECTIONS: &[&str] = &["DeleteConnection", "GetConnection", "PostToConnection"];
 
 /// Whether an operation is built.
 pub(crate) fn is_built(service: Service, operation: &str) -> bool {

@@ -32,6 +32,16 @@ impl Failure {
         )
     }
 
+    /// The data plane answers for connections.
+    pub(crate) fn connections_are_elsewhere() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "ForbiddenException",
+            "Connections are managed at the address of their API and stage, such as \
+             http://{api-id}.execute-api.localhost:8080/{stage}/@connections/{connectionId}",
+        )
+    }
+
     pub(crate) fn into_response(self) -> Response<Vec<u8>> {
         let body = match self.code {
             // AWS answers this member here, and it never says anything.

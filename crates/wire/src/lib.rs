@@ -114,6 +114,9 @@ fn attempt(
         service.signing_name(),
         now,
     )?;
+    if service == Service::Connections {
+        return Err(Failure::connections_are_elsewhere());
+    }
     if !dispatch::is_built(service, operation.name) {
         return Err(Failure::not_built(service, operation.name));
     }

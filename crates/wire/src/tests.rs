@@ -35,15 +35,23 @@ fn unknown_paths_and_methods_are_refused() {
 #[test]
 fn what_is_not_built_says_so() {
     check(
-        "POST",
-        "/@connections/x",
+        "GET",
+        "/v2/portals",
         "",
         (
             501,
             "NotImplementedException",
-            r#"{"message":"PostToConnection of Amazon API Gateway Management API is not implemented."}"#,
+            r#"{"message":"ListPortals of Amazon API Gateway V2 is not implemented."}"#,
         ),
     );
+}
+
+#[test]
+fn connections_are_managed_elsewhere() {
+    let place = "http://{api-id}.execute-api.localhost:8080/{stage}/@connections/{connectionId}";
+    let message = format!("Connections are managed at the address of their API and stage, such as {place}");
+    let body = format!(r#"{{"message":"{message}"}}"#);
+    check("GET", "/@connections/x", "", (403, "ForbiddenException", &body));
 }
 
 proptest! {

@@ -126,14 +126,12 @@ pub(super) fn check(tx: &Tx, api: &Api, owner: &str, response: &RouteResponse) -
     if required(&response.route_response_key) != KEY {
         return bad_request("Currently, only $default is supported as a RouteResponseKey.");
     }
-    websocket::check_selection(
-        "modelSelectionExpression",
-        response.model_selection_expression.as_deref(),
-    )?;
+    websocket::check_selection("modelSelectionExpression", response.model_selection_expression.as_deref())?;
     websocket::check_models(tx, api, response.response_models.as_ref())?;
     let parameters = response.response_parameters.as_ref();
     websocket::check_parameters("route.response.", &["header"], parameters)?;
-    let others = tx.scan::<RouteResponse>(&keys::all_of(required(&api.api_id), Kind::RouteResponse, owner))?;
+    let others =
+        tx.scan::<RouteResponse>(&keys::all_of(required(&api.api_id), Kind::RouteResponse, owner))?;
     let taken = others.values().any(|other| {
         other.route_response_id != response.route_response_id
             && other.route_response_key == response.route_response_key

@@ -131,9 +131,15 @@ fn is_function(integration: &Integration) -> bool {
     let uri = required(&integration.integration_uri);
     match integration.integration_type {
         Some(IntegrationType::AwsProxy) => true,
-        Some(IntegrationType::Aws) => uri.split(':').nth(4) == Some("lambda"),
+        Some(IntegrationType::Aws) => uri.split(':').nth(4) == Some("lambda") || is_function_arn(uri),
         _ => false,
     }
+}
+
+/// Whether this is the ARN of a function itself, rather than of its invocation.
+fn is_function_arn(uri: &str) -> bool {
+    let mut parts = uri.splitn(7, ':');
+    parts.next() == Some("arn") && parts.nth(1) == Some("lambda") && parts.nth(2) == Some("function")
 }
 
 /// Checks an integration.
@@ -184,6 +190,7 @@ fn check_target(integration: &Integration) -> Result<(), ApiError> {
     }
     match kind {
         IntegrationType::Http | IntegrationType::HttpProxy => integrations::check_endpoint(uri),
+        _ if is_function_arn(uri) => Ok(()),
         _ => {
             let proxy = kind == IntegrationType::AwsProxy;
             integrations::check_aws_uri(uri, proxy)?;

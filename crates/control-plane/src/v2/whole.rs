@@ -7,15 +7,15 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use stagedoor_shapes::apigatewayv2::{
-    Api, Authorizer, AuthorizationType, Deployment, DeploymentStatus, Integration, IntegrationResponse, Model,
-    ProtocolType, Route, RouteResponse, Stage,
+    Api, AuthorizationType, Authorizer, Deployment, DeploymentStatus, Integration, IntegrationResponse,
+    Model, ProtocolType, Route, RouteResponse, Stage,
 };
 use stagedoor_shapes::snapshot::ApiSnapshot;
 
 use super::keys::{self, Kind};
 use super::{
-    V2, apis, authorizers, integration_responses, integrations, is_http, members, models,
-    route_responses, routes, stages,
+    V2, apis, authorizers, integration_responses, integrations, is_http, members, models, route_responses,
+    routes, stages,
 };
 use crate::ApiError;
 use crate::control_plane::{conflict, required};

@@ -25,10 +25,18 @@ const SHARDS: usize = 64;
 pub struct ConnectionId([u8; 16]);
 
 impl ConnectionId {
-    /// A new one.
+    /// A new one, in letters that addresses may have, as AWS's are.
     #[must_use]
     pub fn unique() -> Self {
-        Self::parse_bytes(&ids::extended_request_id()).unwrap_or(Self([b'='; 16]))
+        let mut id = Self::parse_bytes(&ids::extended_request_id()).unwrap_or(Self([b'='; 16]));
+        for letter in &mut id.0 {
+            *letter = match *letter {
+                b'+' => b'-',
+                b'/' => b'_',
+                other => other,
+            };
+        }
+        id
     }
 
     /// Reads one. What has another form is nobody's.

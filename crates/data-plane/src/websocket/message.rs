@@ -166,7 +166,7 @@ pub(crate) fn finish(exchange: &mut Exchange<'_>, status: u16, body: &Bytes) {
 pub(crate) fn refusal(exchange: &Exchange<'_>, fault: &Fault) -> (ResponseHead, Body) {
     let mut headers = Headers::with_capacity(5);
     headers.append("x-amzn-RequestId", exchange.request_id.clone());
-    headers.append("x-amzn-ErrorType", fault.error_type());
+    headers.append("x-amzn-ErrorType", fault.shown_error_type());
     headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
     headers.append("Content-Type", "application/json");
     (ResponseHead { status: fault.status(), headers }, error_body(exchange, fault).into())

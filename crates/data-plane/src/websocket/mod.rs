@@ -2,11 +2,12 @@
 //!
 //! `upgrade` holds a handshake until the `$connect` route has answered; `connection` is the task of one connection, and
 //! `message` takes each message through its route. [`connections`] is what others see of connections: ids, and handles to
-//! post and close by.
+//! post and close by; `management` answers who does so from outside.
 
 pub(crate) mod connection;
 pub mod connections;
 pub mod event;
+pub(crate) mod management;
 pub(crate) mod message;
 pub(crate) mod upgrade;
 

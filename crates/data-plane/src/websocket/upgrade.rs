@@ -11,8 +11,9 @@ use stagedoor_http::{Body, Headers, RequestHead, ResponseHead, Version};
 
 use super::connections::{ConnectionId, Handle};
 use super::event::{EventKind, SocketEvent};
+use super::management;
 use super::message::{Learned, Open, finish, refusal};
-use crate::edge::Target;
+use crate::edge::{self, Target};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::pipeline;
@@ -41,6 +42,10 @@ pub(crate) async fn connect(
     body: Body,
 ) -> Outcome {
     let below = head.path().get(target.path.clone()).unwrap_or_default();
+    if management::is_meant(below) {
+        let (head, body) = management::serve(worker, info, target, head, body).await;
+        return Outcome::Response(head, body);
+    }
     if !matches!(below, "" | "/") {
         let (head, body) = pipeline::refuse_unknown();
         return Outcome::Response(head, body);
@@ -53,12 +58,17 @@ pub(crate) async fn connect(
     let offered = head.headers.get("sec-websocket-protocol").cloned();
     let wants_key = plan.websocket.as_ref().is_some_and(|websocket| websocket.wants_key);
     let kept = |name: &str| KEPT.contains(&name) || (wants_key && name == KEY);
+    let by_path = plan.websocket.as_ref().filter(|_| target.via.is_none() && edge::is_by_path(&head));
+    let by_path = by_path.map(|websocket| &*websocket.own_host);
     let mut kept_headers = Headers::with_capacity(2);
     for header in &head.headers {
         if kept(&header.name_str().to_ascii_lowercase()) {
             // A copy, so that the whole head is not kept with it.
             let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
-            kept_headers.append(copy(&header.name), copy(&header.value));
+            let own_host = by_path.filter(|_| header.name_str().eq_ignore_ascii_case("host"));
+            let value =
+                own_host.map_or_else(|| copy(&header.value), |host| copy(&Bytes::from(host.to_owned())));
+            kept_headers.append(copy(&header.name), value);
         }
     }
     let user_agent = kept_headers.get("user-agent").cloned();

@@ -119,6 +119,7 @@ impl Api {
             vpc_endpoints: Default::default(),
             logs: None,
             principals: Arc::default(),
+            takes_any_local_key: false,
             xray_daemon: None,
             websockets: WebSockets::new(WebSocketLimits::default(), &MemoryCounters::forgetful()),
         });

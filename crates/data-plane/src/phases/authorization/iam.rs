@@ -14,10 +14,12 @@ use stagedoor_policy::{Caller, Combination, Decision, Denial, Policy, Verdict, c
 use stagedoor_sigv4::{Credential, Expected, Incomplete, Presented, Request, VerifyError};
 use time::OffsetDateTime;
 
-use super::{INVOKE, denied, evaluate_action, explain, method_arn};
+use super::{INVOKE, denied, denied_action, evaluate_action, explain, method_arn, stage_arn};
 use crate::exchange::{Exchange, RequestBody};
 use crate::gateway_response::Fault;
 
+/// The action that a request to `@connections` is, as policies are asked about it.
+const MANAGE: &str = "execute-api:manageconnections";
 /// The signing name of API traffic.
 const SERVICE: &str = "execute-api";
 
@@ -32,8 +34,6 @@ pub struct AccessKey {
     pub credential: Credential,
     /// When a temporary key runs out.
     pub expires_at: Option<SystemTime>,
-    /// When a temporary key was given out: `aws:TokenIssueTime`.
-    pub issued_at: Option<SystemTime>,
     /// Whose it is.
     pub identity: Arc<Identity>,
 }
@@ -92,6 +92,37 @@ impl Principals {
 /// 403, in AWS's words.
 pub(super) async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let arn = method_arn(exchange)?;
+    let identity = verify(exchange).await?;
+    tell(exchange, &identity, &arn);
+    authorize(exchange, &identity, &arn)
+}
+
+/// Verifies the signature of a request about a connection, and asks the signer's policies. AWS names no single connection
+/// in what it says of a refusal.
+///
+/// # Errors
+/// 403, in AWS's words.
+pub(super) async fn manage_connections(exchange: &mut Exchange<'_>, connection: &str) -> Result<(), Fault> {
+    let services = &exchange.worker.services;
+    if services.takes_any_local_key && exchange.connection.peer.ip().to_canonical().is_loopback() {
+        let found = with_request(exchange, &[], Presented::find_any);
+        if let Ok(Some(presented)) = found
+            && services.principals.load().get(&presented.access_key_id).is_none()
+        {
+            return Ok(());
+        }
+    }
+    let identity = verify(exchange).await?;
+    let place = format!("{}/{}/@connections", stage_arn(exchange), exchange.received_method());
+    let asked = joined(exchange, &identity, MANAGE, &format!("{place}/{connection}"));
+    asked.map_err(|denial| {
+        let shown = format!("{place}/{{connectionId}}");
+        denied_action(denial, &identity.arn, "execute-api:ManageConnections", &shown)
+    })
+}
+
+/// Verifies the signature of a request; whose it is.
+async fn verify(exchange: &mut Exchange<'_>) -> Result<Arc<Identity>, Fault> {
     let find = if exchange.plan.http_api.is_some() { Presented::find } else { Presented::find_any };
     let (found, covers_body, is_chunked) =
         with_request(exchange, &[], |request| (find(request), request.covers_body(), request.is_chunked()));
@@ -138,8 +169,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     known.user = Some(identity.user_id.clone());
     known.user_arn = Some(identity.arn.clone());
     exchange.caller = Some(key);
-    tell(exchange, &identity, &arn);
-    authorize(exchange, &identity, &arn)
+    Ok(identity)
 }
 
 /// Tells logs and traces what the policies say.

@@ -106,6 +106,14 @@ pub async fn authentication(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     outcome
 }
 
+/// Verifies the signature of a request to `@connections`, and asks whether its signer may manage the connection.
+///
+/// # Errors
+/// 403, in AWS's words.
+pub async fn manage_connections(exchange: &mut Exchange<'_>, connection: &str) -> Result<(), Fault> {
+    iam::manage_connections(exchange, connection).await
+}
+
 /// Whether whoever signed the request may also do this, such as `execute-api:InvalidateCache`.
 #[must_use]
 pub fn may(exchange: &Exchange<'_>, action: &str) -> bool {
@@ -143,17 +151,17 @@ fn explain(exchange: &mut Exchange<'_>, name: &'static str, policy: &Policy, cal
     }
 }
 
+/// The ARN of a request's stage, which begins the ARNs of all that is in it.
+fn stage_arn(exchange: &Exchange<'_>) -> String {
+    let plan = exchange.plan;
+    let partition = partition(&plan.region);
+    format!("arn:{partition}:execute-api:{}:{}:{}/{}", plan.region, plan.account_id, plan.api_id, plan.stage)
+}
+
 /// The ARN of what a request asks for: its method and path, as they stand in the request.
 fn method_arn(exchange: &Exchange<'_>) -> Result<String, Fault> {
-    let (plan, path) = (exchange.plan, exchange.path());
-    let stage = format!(
-        "arn:{}:execute-api:{}:{}:{}/{}",
-        partition(&plan.region),
-        plan.region,
-        plan.account_id,
-        plan.api_id,
-        plan.stage,
-    );
+    let path = exchange.path();
+    let stage = stage_arn(exchange);
     let arn = match (&exchange.socket, exchange.resource()) {
         (Some(_), Some(route)) => format!("{stage}/{}", route.route_key),
         _ => format!("{stage}/{}/{}", exchange.head.method, path.strip_prefix('/').unwrap_or(path)),
@@ -174,14 +182,18 @@ pub(crate) fn partition(region: &str) -> &'static str {
 
 /// The answer to a request that policies refuse. AWS shows no more of an account than its last four digits.
 fn denied(denial: Denial, user: &str, arn: &str) -> Fault {
+    denied_action(denial, user, "execute-api:Invoke", arn)
+}
+
+fn denied_action(denial: Denial, user: &str, action: &str, arn: &str) -> Fault {
     let why = match denial {
-        Denial::ExplicitByResource => "with an explicit deny in a resource-based policy",
-        Denial::ExplicitByIdentity => "with an explicit deny in an identity-based policy",
-        Denial::ImplicitByResource => "because no resource-based policy allows the execute-api:Invoke action",
-        Denial::ImplicitByIdentity => "because no identity-based policy allows the execute-api:Invoke action",
+        Denial::ExplicitByResource => "with an explicit deny in a resource-based policy".to_owned(),
+        Denial::ExplicitByIdentity => "with an explicit deny in an identity-based policy".to_owned(),
+        Denial::ImplicitByResource => format!("because no resource-based policy allows the {action} action"),
+        Denial::ImplicitByIdentity => format!("because no identity-based policy allows the {action} action"),
     };
     Fault::access_denied(format!(
-        "User: {} is not authorized to perform: execute-api:Invoke on resource: {} {why}",
+        "User: {} is not authorized to perform: {action} on resource: {} {why}",
         masked(user),
         masked(arn)
     ))

@@ -45,6 +45,8 @@ pub struct WebSocket {
     routes: HashMap<Box<str>, usize>,
     /// Whether a connection has to remember the API key of its handshake.
     pub wants_key: bool,
+    /// The host that names the API by itself, for clients that named it in their path.
+    pub own_host: Box<str>,
 }
 
 /// What a method of a WebSocket API has beside what all methods have.
@@ -169,6 +171,7 @@ pub fn compile(
         settings,
     );
     let wants_key = snapshot.routes.iter().any(|route| route.api_key_required == Some(true));
+    let own_host = format!("{}.execute-api.localhost", api.api_id.as_deref().unwrap_or_default()).into();
     let by_authorizer =
         api.api_key_selection_expression.as_deref().is_some_and(|it| it.contains("authorizer"));
     let keeps_request_headers = access_log.as_ref().is_some_and(AccessLog::uses_request_headers);
@@ -200,7 +203,7 @@ pub fn compile(
         router: super::Router::default(),
         resources,
         http_api: None,
-        websocket: Some(Box::new(WebSocket { selection, routes, wants_key })),
+        websocket: Some(Box::new(WebSocket { selection, routes, wants_key, own_host })),
     })
 }
 
