@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use crate::exchange::Exchange;
 use crate::record::CacheUse;
+use crate::websocket;
+use crate::websocket::metrics::SocketSeries;
 
 /// The upper ends of the histograms' buckets, in milliseconds.
 const BUCKETS_MS: [u64; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000];
@@ -20,6 +22,7 @@ const BUCKETS_MS: [u64; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5
 pub struct Metrics {
     workers: usize,
     series: Mutex<BTreeMap<Labels, Arc<Series>>>,
+    sockets: Mutex<BTreeMap<Labels, Arc<SocketSeries>>>,
 }
 
 /// What a series counts.
@@ -31,7 +34,7 @@ pub struct Labels {
     pub api_id: String,
     /// The stage.
     pub stage: String,
-    /// Method and resource path, for a method that `metrics/enabled` is set for.
+    /// Method and resource path, or no method and the key of a WebSocket API's route, for a method that `metrics/enabled` is set for.
     pub method: Option<(String, String)>,
 }
 
@@ -53,7 +56,7 @@ struct Slot {
 }
 
 #[derive(Debug, Default)]
-struct Histogram {
+pub(crate) struct Histogram {
     /// How many were over the bucket before and not over this one; the last has those over all.
     buckets: [AtomicU64; BUCKETS_MS.len() + 1],
     sum_us: AtomicU64,
@@ -63,7 +66,7 @@ impl Metrics {
     /// Numbers for so many workers.
     #[must_use]
     pub fn new(workers: usize) -> Arc<Self> {
-        Arc::new(Self { workers: workers.max(1), series: Mutex::default() })
+        Arc::new(Self { workers: workers.max(1), series: Mutex::default(), sockets: Mutex::default() })
     }
 
     /// The numbers of a stage or method; new ones if there were none.
@@ -72,6 +75,19 @@ impl Metrics {
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Series((0..self.workers).map(|_| Slot::default()).collect()));
         Arc::clone(series.entry(labels).or_insert_with(new))
+    }
+
+    /// The same of a WebSocket API.
+    #[must_use]
+    pub fn socket_series(&self, labels: Labels) -> Arc<SocketSeries> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(sockets.entry(labels).or_insert_with(|| Arc::new(SocketSeries::new(self.workers))))
+    }
+
+    /// Numbers that nobody is shown.
+    #[must_use]
+    pub(crate) fn unlisted(&self) -> Arc<Series> {
+        Arc::new(Series(Box::default()))
     }
 
     /// Forgets what belongs to no plan any more.
@@ -83,6 +99,10 @@ impl Metrics {
     pub fn keep(&self, is_kept: impl Fn(&Labels) -> bool) {
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         series.retain(|labels, series| Arc::strong_count(series) > 1 && is_kept(labels));
+        drop(series);
+        // An open connection still counts in its numbers after its stage is gone: nobody is shown them.
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.retain(|labels, series| Arc::strong_count(series) > 1 && is_kept(labels));
     }
 
     /// All numbers in Prometheus's text format.
@@ -138,6 +158,14 @@ impl Metrics {
                 }
             }
         }
+        let sockets: Vec<_> = {
+            let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+            sockets.iter().map(|(labels, series)| (labels.clone(), Arc::clone(series))).collect()
+        };
+        for (prefix, of_routes) in [("aws_apigateway_websocket", false), ("aws_apigateway_websocket_route", true)] {
+            let shown = sockets.iter().filter(|(labels, _)| labels.method.is_some() == of_routes);
+            websocket::metrics::write(&mut text, prefix, shown.map(|(labels, series)| (labels, &**series)));
+        }
         text
     }
 }
@@ -177,22 +205,26 @@ impl Series {
         timer: fn(&Slot) -> &Histogram,
     ) {
         let timers: Vec<&Histogram> = self.0.iter().map(timer).collect();
-        let mut count = 0_u64;
-        let ends = BUCKETS_MS.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
-        for (index, end) in ends.enumerate() {
-            let bucket = timers.iter().filter_map(|timer| timer.buckets.get(index));
-            count += bucket.map(|bucket| bucket.load(Relaxed)).sum::<u64>();
-            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{end}\"}} {count}");
-        }
-        let sum: u64 = timers.iter().map(|timer| timer.sum_us.load(Relaxed)).sum();
-        let _ =
-            writeln!(text, "{name}_sum{{{labels}}} {}", Duration::from_micros(sum).as_secs_f64() * 1000.0);
-        let _ = writeln!(text, "{name}_count{{{labels}}} {count}");
+        write_histogram(text, name, labels, &timers);
     }
 }
 
+/// Writes the histograms of all workers as one.
+pub(crate) fn write_histogram(text: &mut String, name: &str, labels: &Labels, timers: &[&Histogram]) {
+    let mut count = 0_u64;
+    let ends = BUCKETS_MS.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
+    for (index, end) in ends.enumerate() {
+        let bucket = timers.iter().filter_map(|timer| timer.buckets.get(index));
+        count += bucket.map(|bucket| bucket.load(Relaxed)).sum::<u64>();
+        let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{end}\"}} {count}");
+    }
+    let sum: u64 = timers.iter().map(|timer| timer.sum_us.load(Relaxed)).sum();
+    let _ = writeln!(text, "{name}_sum{{{labels}}} {}", Duration::from_micros(sum).as_secs_f64() * 1000.0);
+    let _ = writeln!(text, "{name}_count{{{labels}}} {count}");
+}
+
 impl Histogram {
-    fn add(&self, time: Duration) {
+    pub(crate) fn add(&self, time: Duration) {
         let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let index = BUCKETS_MS.iter().position(|end| us <= end * 1000).unwrap_or(BUCKETS_MS.len());
         if let Some(bucket) = self.buckets.get(index) {
@@ -207,6 +239,7 @@ impl std::fmt::Display for Labels {
         let name = Escaped(&self.api_name);
         write!(f, "api_name=\"{name}\",api_id=\"{}\",stage=\"{}\"", self.api_id, self.stage)?;
         match &self.method {
+            Some((method, route)) if method.is_empty() => write!(f, ",route=\"{}\"", Escaped(route)),
             Some((method, resource)) => {
                 write!(f, ",method=\"{method}\",resource=\"{}\"", Escaped(resource))
             }

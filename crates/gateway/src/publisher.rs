@@ -13,11 +13,15 @@ use stagedoor_data_plane::plan::{self, CompileSettings, Plan, PlanError};
 use stagedoor_data_plane::published::{Current, Published, PublishedApi};
 use stagedoor_data_plane::server_tls::Identity;
 use stagedoor_data_plane::tls::ClientTls;
+use stagedoor_data_plane::worker::Services;
 use stagedoor_shapes::apigateway::Stage;
 use stagedoor_shared_state::Counters;
 use tokio::sync::{Notify, watch};
 
 use crate::domains::DomainBuilder;
+
+/// The status that connections to a stage that is gone are closed with.
+const GOING_AWAY: u16 = 1001;
 
 /// Keeps what is served the same as what is deployed.
 pub(crate) struct Publisher {
@@ -43,6 +47,8 @@ pub(crate) struct Target {
     pub(crate) clients: CurrentClients,
     /// What has been counted for keys and plans; what is gone is forgotten.
     pub(crate) counters: Arc<dyn Counters>,
+    /// What all workers share: those connected to a stage that is gone are told.
+    pub(crate) services: Arc<Services>,
 }
 
 /// Waits for changes to be served.
@@ -211,7 +217,16 @@ impl Publisher {
         self.settings.metrics.keep(|labels| {
             now.apis.get(&labels.api_id).is_some_and(|api| api.stages.contains_key(&labels.stage))
         });
-        self.target.current.store(Arc::new(now));
+        let now = Arc::new(now);
+        self.target.current.store(Arc::clone(&now));
+        let is_served = |api: &str, stage: &str| now.apis.get(api).is_some_and(|api| api.stages.contains_key(stage));
+        let gone = apis.iter().filter_map(|id| Some((id, before.apis.get(id)?))).any(|(id, api)| {
+            api.stages.iter().any(|(stage, plan)| plan.websocket.is_some() && !is_served(id, stage))
+        });
+        if gone {
+            let connections = &self.target.services.websockets.connections;
+            connections.close_all(GOING_AWAY, "Going away", |handle| !is_served(&handle.api_id, &handle.stage));
+        }
         Ok(())
     }
 

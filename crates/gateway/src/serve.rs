@@ -194,7 +194,12 @@ async fn serve(
         .transpose()
         .map_err(Failure::Definitions)?;
 
-    let target = publisher::Target { current, clients, counters: Arc::clone(&counters) };
+    let target = publisher::Target {
+        current,
+        clients,
+        counters: Arc::clone(&counters),
+        services: Arc::clone(&services),
+    };
     let files_changed = Arc::new(Notify::new());
     let domains = DomainBuilder::new(Arc::clone(config));
     let (publisher, mut follow) =

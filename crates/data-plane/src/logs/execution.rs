@@ -16,6 +16,7 @@ use time::macros::format_description;
 
 use super::{Target, push_in_line};
 use crate::exchange::Exchange;
+use crate::websocket::event::EventKind;
 
 /// AWS's events hold so many bytes of text, and say so when something is missing (seen in published logs).
 const EVENT_BYTES_MAX: usize = 1024;
@@ -147,6 +148,9 @@ impl Exchange<'_> {
             self.log_usage_plan(&id);
         }
         self.log_info(|_| format!("Starting execution for request: {id}"));
+        if self.socket.is_some() {
+            return self.log_socket_start();
+        }
         self.log_info(|x| {
             let path = x.path();
             let path = if path.is_empty() { "/" } else { path };
@@ -159,6 +163,42 @@ impl Exchange<'_> {
         });
         self.log_data(|x| format!("Method request headers: {}", headers(x.head.headers.iter())));
         self.log_data(|x| format!("Method request body before transformations: {}", text_of(&x.read_body())));
+    }
+
+    /// What the execution of a WebSocket API's route begins with.
+    fn log_socket_start(&mut self) {
+        self.log_info(|x| {
+            format!("WebSocket Request Route: [{}]", x.resource().map_or("", |route| &route.route_key))
+        });
+        let Some(socket) = self.socket.clone() else { return };
+        let id = socket.id;
+        match socket.kind {
+            EventKind::Connect => {
+                self.log_info(|x| {
+                    let (agent, api) = (x.header("user-agent").unwrap_or("null".into()), &x.plan.api_id);
+                    let address = x.source_ip();
+                    format!(
+                        "Client [UserAgent: {agent}, SourceIp: {address}] is connecting to WebSocket API [{api}]."
+                    )
+                });
+                self.log_data(|x| {
+                    let query = x.query().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                    format!("Request query string: {}", map(query))
+                });
+                self.log_data(|x| format!("Request headers: {}", headers(x.head.headers.iter())));
+            }
+            EventKind::Message { id: message } => {
+                self.log_info(|x| {
+                    let (message, api) = (String::from_utf8_lossy(&message), &x.plan.api_id);
+                    format!("Client [Connection Id: {id}] sent message [{message}] to WebSocket API [{api}].")
+                });
+                self.log_data(|x| format!("Request body before transformations: {}", text_of(&x.read_body())));
+            }
+            EventKind::Disconnect { status, reason } => self.log_info(|x| {
+                let api = &x.plan.api_id;
+                format!("Client [Connection Id: {id}] disconnected from API [{api}] with status code {status} and reason [{reason}].")
+            }),
+        }
     }
 
     fn log_usage_plan(&mut self, id: &str) {
@@ -174,9 +214,13 @@ impl Exchange<'_> {
             self.log_info(|x| {
                 let resource = x.resource().map_or("", |resource| &resource.path);
                 let method = x.method().map_or("", |method| &method.name);
+                let what = match x.socket {
+                    Some(_) => format!("route '{resource}'"),
+                    None => format!("method '{method} {resource}'"),
+                };
                 format!(
-                    "API Key  authorized because method '{method} {resource}' does not require API Key. Request will \
-                     not contribute to throttle or quota limits"
+                    "API Key  authorized because {what} does not require API Key. Request will not contribute to \
+                     throttle or quota limits"
                 )
             });
         }

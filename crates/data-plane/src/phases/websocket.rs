@@ -5,6 +5,7 @@ use http::StatusCode;
 use stagedoor_http::{Headers, ResponseHead};
 
 use super::content_handling;
+use super::headers::for_integration;
 use super::transformation::{IntegrationRequest, append_valid};
 use crate::exchange::{Exchange, RequestBody};
 use crate::gateway_response::Fault;
@@ -12,6 +13,7 @@ use crate::plan::final_status;
 use crate::plan::integration::Passthrough;
 use crate::plan::websocket::SocketMethod;
 use crate::vtl::Side;
+use crate::websocket::event::EventKind;
 
 fn method<'a>(exchange: &Exchange<'a>) -> Option<&'a SocketMethod> {
     exchange.method()?.socket.as_deref()
@@ -62,6 +64,16 @@ pub fn request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
             append_valid(&mut outgoing.headers, name, &value);
         }
     }
+    if method.is_http_proxy && is_handshake(exchange) {
+        // What is mapped takes the place of what the client sent.
+        for header in for_integration(exchange) {
+            if !header.is("host") && !outgoing.headers.contains(header.name_str()) {
+                outgoing.headers.append(header.name, header.value);
+            }
+        }
+        let mapped = |name: &String| request.query.iter().any(|(mapped, _)| **mapped == **name);
+        outgoing.query.extend(exchange.query().iter().filter(|(name, _)| !mapped(name)).cloned());
+    }
     for (name, source) in &request.query {
         let values = source.values(exchange).into_iter().map(|value| (name.to_string(), value.into_owned()));
         outgoing.query.extend(values);
@@ -75,6 +87,10 @@ pub fn request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     }
     exchange.integration_request = outgoing;
     Ok(())
+}
+
+fn is_handshake(exchange: &Exchange<'_>) -> bool {
+    exchange.socket.as_ref().is_some_and(|socket| matches!(socket.kind, EventKind::Connect))
 }
 
 /// Makes the response of the integration's answer. Its status counts for a handshake alone, its body for routes that

@@ -72,8 +72,9 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: S, read: Byte
     let mut socket = Socket::new(stream, read, Rc::clone(&open));
     let mut timer = pin!(tokio::time::sleep_until(socket.next_deadline()));
     let end = poll_fn(|context| socket.poll(context, timer.as_mut())).await;
-    let Socket { stream, running, waiting, .. } = socket;
+    let Socket { stream, running, waiting, opened, .. } = socket;
     drop(stream);
+    open.metrics.ended(open.worker.number, opened.elapsed());
     // What came before the end is answered before it is told, though nobody reads the answers.
     Box::pin(async move {
         if let Some(running) = running {
@@ -326,6 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             match self.decoder.decode(&mut bytes, limits) {
                 Ok(None) => return,
                 Ok(Some(Received::Text(text))) if self.is_open() => {
+                    self.open.metrics.message(self.open.worker.number, text.len());
                     self.waiting_bytes += text.len();
                     self.waiting.push_back(text);
                     self.open.handle.touch();
@@ -381,6 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Sends a message. Nothing may be unwritten when others are, so that they stay in order.
     fn send(&mut self, context: &mut Context<'_>, text: &[u8]) {
         self.last_frame = Instant::now();
+        self.open.metrics.message(self.open.worker.number, text.len());
         let frame_bytes_max = self.limits().frame_bytes_max;
         if self.unwritten.is_empty() {
             // Most messages are taken by the stream at once, and then need no memory of their own.

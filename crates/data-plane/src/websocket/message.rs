@@ -13,6 +13,7 @@ use stagedoor_http::{Body, Headers, RequestHead, ResponseHead, Version};
 
 use super::connections::Handle;
 use super::event::{EventKind, SocketEvent};
+use super::metrics::SocketSeries;
 use crate::exchange::{Exchange, RequestBody};
 use crate::gateway_response::Fault;
 use crate::ids;
@@ -30,6 +31,8 @@ pub(crate) struct Open {
     /// Those headers of the handshake that messages need.
     pub(crate) headers: Headers,
     pub(crate) learned: RefCell<Learned>,
+    /// What the connection counts in.
+    pub(crate) metrics: Arc<SocketSeries>,
 }
 
 /// What the handshake has found out about the client. A message takes it along and gives it back: there is never more
@@ -125,6 +128,16 @@ pub(crate) fn error_body(exchange: &Exchange<'_>, fault: &Fault) -> Bytes {
 
 /// The one place where an event ends: logs and metrics are written from the exchange here.
 pub(crate) fn finish(exchange: &mut Exchange<'_>, status: u16, body: &Bytes) {
+    let worker = exchange.worker.number;
+    if let Some(websocket) = &exchange.plan.websocket {
+        websocket.metrics.event(worker, exchange);
+    }
+    if let Some(metrics) = exchange.method().and_then(|method| method.socket.as_ref()?.metrics.as_ref()) {
+        metrics.event(worker, exchange);
+        if let Some(SocketEvent { kind: EventKind::Message { .. }, .. }) = &exchange.socket {
+            metrics.message(worker, exchange.read_body().len());
+        }
+    }
     let latency = exchange.started.elapsed();
     exchange.record.response =
         ResponseRecord { status, latency: Some(latency), length: Some(body.len() as u64) };

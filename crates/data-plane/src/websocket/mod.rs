@@ -9,6 +9,7 @@ pub mod connections;
 pub mod event;
 pub(crate) mod management;
 pub(crate) mod message;
+pub mod metrics;
 pub(crate) mod upgrade;
 
 use std::sync::Arc;

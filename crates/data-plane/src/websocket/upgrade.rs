@@ -117,6 +117,10 @@ pub(crate) async fn connect(
     if let (Some(protocol), Some(_)) = (answered.headers.get("sec-websocket-protocol"), offered) {
         headers.append("Sec-WebSocket-Protocol", protocol.clone());
     }
+    let Some(metrics) = plan.websocket.as_ref().map(|websocket| Arc::clone(&websocket.metrics)) else {
+        let (head, body) = pipeline::refuse_unknown();
+        return Outcome::Response(head, body);
+    };
     let stage = (&*plan.api_id, &*plan.stage);
     let source_ip = info.peer.ip().to_canonical();
     let queue = websockets.limits.queue_bytes_max;
@@ -130,6 +134,7 @@ pub(crate) async fn connect(
         handle,
         headers: kept_headers,
         learned: RefCell::new(learned),
+        metrics,
     };
     Outcome::Upgrade(ResponseHead { status: StatusCode::SWITCHING_PROTOCOLS, headers }, Rc::new(open))
 }

@@ -224,19 +224,23 @@ fn content_handling(strategy: ContentHandlingStrategy) -> ContentHandling {
 }
 
 /// The request parameters of an integration: where each goes, under which name, and where it comes from.
-pub(super) fn sources<'p>(
-    parameters: Option<&'p BTreeMap<String, String>>,
+pub(super) fn sources(
+    parameters: Option<&BTreeMap<String, String>>,
     variables: &BTreeMap<String, String>,
-) -> Result<Vec<(&'p str, String, Source)>, String> {
+) -> Result<Vec<(&'static str, String, Source)>, String> {
     let mut found = Vec::new();
     for (target, expression) in parameters.into_iter().flatten() {
         let place = target.strip_prefix("integration.request.").and_then(|rest| rest.split_once('.'));
         match place {
-            Some((place @ ("path" | "querystring"), name)) if !name.is_empty() => {
-                found.push((place, name.to_owned(), source(expression, variables)?));
+            Some(("path", name)) if !name.is_empty() => {
+                found.push(("path", name.to_owned(), source(expression, variables)?));
             }
-            Some((place @ "header", name)) if stagedoor_http::is_valid_name(name.as_bytes()) => {
-                found.push((place, name.to_owned(), source(expression, variables)?));
+            // Where a source has several values, all of them go there, whatever the target's name says.
+            Some(("querystring" | "multivaluequerystring", name)) if !name.is_empty() => {
+                found.push(("querystring", name.to_owned(), source(expression, variables)?));
+            }
+            Some(("header" | "multivalueheader", name)) if stagedoor_http::is_valid_name(name.as_bytes()) => {
+                found.push(("header", name.to_owned(), source(expression, variables)?));
             }
             _ => {
                 return Err(format!(

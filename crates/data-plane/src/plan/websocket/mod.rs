@@ -31,6 +31,7 @@ use crate::logs::execution::ExecutionLogSettings;
 use crate::metrics::Labels;
 use crate::phase::Phase;
 use crate::pipeline;
+use crate::websocket::metrics::SocketSeries;
 
 /// The route of a handshake.
 pub const CONNECT: &str = "$connect";
@@ -43,6 +44,8 @@ pub struct WebSocket {
     /// What chooses the route of a message.
     selection: Expression,
     routes: HashMap<Box<str>, usize>,
+    /// What the stage counts in.
+    pub metrics: Arc<SocketSeries>,
     /// Whether a connection has to remember the API key of its handshake.
     pub wants_key: bool,
     /// The host that names the API by itself, for clients that named it in their path.
@@ -56,10 +59,14 @@ pub struct SocketMethod {
     pub request: RouteRequest,
     /// What becomes of the integration's answer; nothing for proxies.
     pub responses: Option<RouteResponses>,
+    /// Whether an HTTP backend sees the handshake as the client sent it.
+    pub is_http_proxy: bool,
     /// Whether the answer is sent to the client.
     pub is_two_way: bool,
     /// Parameters that a handshake must have.
     pub required: Vec<Parameter>,
+    /// What the route counts in, if its numbers are wanted apart from the stage's.
+    pub metrics: Option<Arc<SocketSeries>>,
     /// The model that a message has to fit.
     pub models: Option<Models>,
 }
@@ -175,6 +182,7 @@ pub fn compile(
     let by_authorizer =
         api.api_key_selection_expression.as_deref().is_some_and(|it| it.contains("authorizer"));
     let keeps_request_headers = access_log.as_ref().is_some_and(AccessLog::uses_request_headers);
+    let metrics = settings.metrics.socket_series(labels.clone());
     Ok(Plan {
         api_id: api_id.into(),
         api_name: labels.api_name.as_str().into(),
@@ -192,7 +200,7 @@ pub fn compile(
         cache: None,
         compression_bytes_min: None,
         access_log,
-        metrics: settings.metrics.series(labels),
+        metrics: settings.metrics.unlisted(),
         endpoint_type: EndpointType::Regional,
         binary_media_types: MediaTypes::new(&[]),
         keeps_request_headers,
@@ -203,7 +211,7 @@ pub fn compile(
         router: super::Router::default(),
         resources,
         http_api: None,
-        websocket: Some(Box::new(WebSocket { selection, routes, wants_key, own_host })),
+        websocket: Some(Box::new(WebSocket { selection, routes, metrics, wants_key, own_host })),
     })
 }
 
@@ -242,14 +250,19 @@ impl Scope<'_> {
         if let Some(selects) = selects.filter(|selects| !matches!(*selects, "$default" | "\\$default")) {
             return Err(format!("routeResponseSelectionExpression can only be $default, not {selects:?}"));
         }
+        let (own, all) = self.route_settings(key);
+        let setting = |get: fn(&RouteSettings) -> Option<bool>| own.and_then(get).or(all.and_then(get));
+        let counts = setting(|settings| settings.detailed_metrics_enabled) == Some(true);
+        let named = || Labels { method: Some((String::new(), key.to_owned())), ..self.labels.clone() };
         let socket = SocketMethod {
+            metrics: counts.then(|| self.settings.metrics.socket_series(named())),
             request,
             responses,
+            is_http_proxy: shape.is_some_and(|it| it.integration_type == Some(IntegrationType::HttpProxy)),
             is_two_way: has_response && selects.is_some(),
             required: required(route)?,
             models: if is_proxy { None } else { self.models(route)? },
         };
-        let (own, all) = self.route_settings(key);
         let wants_key = route.api_key_required == Some(true);
         let has_others = wants_key || self.settings.has_account_throttle;
         let throttle = Throttle::of_route(self.labels, key, own, all, has_others);
@@ -261,7 +274,6 @@ impl Scope<'_> {
             Phase::Validation => !socket.required.is_empty() || socket.models.is_some(),
             _ => true,
         };
-        let setting = |get: fn(&RouteSettings) -> Option<bool>| own.and_then(get).or(all.and_then(get));
         let method_setting = MethodSetting {
             logging_level: own
                 .and_then(|own| own.logging_level)
@@ -270,13 +282,10 @@ impl Scope<'_> {
             data_trace_enabled: setting(|settings| settings.data_trace_enabled),
             ..MethodSetting::default()
         };
-        let counts = setting(|settings| settings.detailed_metrics_enabled) == Some(true);
-        let named = || Labels { method: Some((String::new(), key.to_owned())), ..self.labels.clone() };
         Ok(MethodPlan {
             name: key.into(),
             phases: pipeline::WEBSOCKET.iter().copied().filter(needed).collect(),
             execution_log: ExecutionLogSettings::compile(Some(&method_setting), &self.execution_log),
-            metrics: counts.then(|| self.settings.metrics.series(named())),
             authorization,
             throttle,
             integration,
