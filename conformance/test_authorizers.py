@@ -103,6 +103,23 @@ class TestToken:
         assert api.answer(Authorization="deny") == (404, {"who": "user-deny", "m": EXPLICIT})
         assert api.answer(Authorization="garbage") == (503, {"message": None})
 
+    def test_a_function_that_cannot_take_another_request(self, gateway, tmp_path):
+        """AUTHORIZER_FAILURE: nothing is wrong with the authorizer but that it does not answer now."""
+        api = Guarded(gateway, tmp_path)
+        gateway.client("lambda").put_function_concurrency(FunctionName="authorizer", ReservedConcurrentExecutions=0)
+        answer = api.get(Authorization="allow")
+        assert answer.status_code == 500 and answer.headers["x-amzn-ErrorType"] == "AuthorizerFailureException"
+        api.api.client.put_gateway_response(
+            restApiId=api.api.id, responseType="AUTHORIZER_FAILURE", statusCode="503",
+            responseParameters={"gatewayresponse.header.Retry-After": "'1'"},
+            responseTemplates={"application/json": '{"t":"$context.error.responseType"}'},
+        )  # fmt: skip
+        api.api.deploy()
+        answer = api.get(Authorization="allow")
+        assert (answer.status_code, answer.json(), answer.headers["Retry-After"]) == (503, {"t": "AUTHORIZER_FAILURE"}, "1")
+        gateway.client("lambda").delete_function_concurrency(FunctionName="authorizer")
+        assert api.answer(Authorization="allow")[0] == 200
+
     def test_a_function_that_does_not_permit_it(self, gateway, tmp_path):
         api = Guarded(gateway, tmp_path)
         gateway.client("lambda").remove_permission(FunctionName="authorizer", StatementId="gateway")

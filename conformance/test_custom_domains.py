@@ -439,6 +439,12 @@ def test_backends_are_shown_the_stages_client_certificate(new_gateway, tmp_path)
         for path in "/proxy", "/mapped":
             shown = api.call("GET", path).json()
             assert [["commonName", "ApiGateway"]] in shown["subject"], shown
+        # Its private key is in no file that can be read without the gateway's own.
+        files = [path for path in gateway.data.rglob("*") if path.is_file() and path.name != "principals.key"]
+        assert files and not any(b"PRIVATE KEY" in path.read_bytes() for path in files)
+        gateway.terminate()
+        gateway.start()
+        assert [["commonName", "ApiGateway"]] in api.call("GET", path).json()["subject"]
         used = client.exceptions.BadRequestException
         with pytest.raises(used):
             client.delete_client_certificate(clientCertificateId=made["clientCertificateId"])
@@ -515,6 +521,7 @@ def test_private_domain_names(endpoints):
     client.create_deployment(restApiId=api.id, stageName="test")
     made = client.create_domain_name(domainName=name, certificateArn=ARN + "1", policy=ALLOW_ONE_ENDPOINT,
                                      endpointConfiguration={"types": ["PRIVATE"]})  # fmt: skip
+    assert made["domainNameArn"].endswith(f":/domainnames/{name}+{made['domainNameId']}")
     where = {"domainName": name, "domainNameId": made["domainNameId"]}
     client.create_base_path_mapping(**where, basePath="v1", restApiId=api.id, stage="test")
 
@@ -527,6 +534,15 @@ def test_private_domain_names(endpoints):
         client.create_domain_name_access_association(**source, accessAssociationSource=endpoint)
     assert ask(urls["vpce-one"]).text == "hello"
     assert ask(urls["vpce-two"]).status_code == 403
+    # An API may let in nobody but who comes by this name.
+    by_name = json.loads(ALLOW_ONE_ENDPOINT)
+    arn = f"arn:aws:execute-api:{REGION}:000000000000:/domainnames/{name}+{made['domainNameId']}"
+    by_name["Statement"][0]["Condition"] = {"ArnEquals": {"execute-api:viaDomainArn": arn}}
+    client.update_rest_api(restApiId=api.id, patchOperations=[replace("/policy", json.dumps(by_name))])
+    client.create_deployment(restApiId=api.id, stageName="test")
+    assert ask(urls["vpce-one"]).text == "hello"
+    own = {"Host": f"{api.id}.execute-api.localhost"}
+    assert requests.get(urls["vpce-one"] + "/test/", headers=own, timeout=10).status_code == 403
     assert ask(gateway.traffic).status_code == 403
     client.update_domain_name(**where, patchOperations=[replace("/policy", "")])
     assert ask(urls["vpce-one"]).status_code == 403

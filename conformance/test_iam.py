@@ -1,5 +1,6 @@
 """Methods with AWS_IAM: botocore signs, the gateway verifies, and policies decide."""
 
+import concurrent.futures
 import datetime
 import json
 import os
@@ -119,6 +120,14 @@ def test_sessions_need_their_token_and_end(api):
     path.write_text(json.dumps(document))
     eventually(lambda: api.status(key) == "ExpiredTokenException", what="the end of the session")
     assert told(api.call(key))[2] == "The security token included in the request is expired"
+    api.api.client.put_gateway_response(
+        restApiId=api.api.id, responseType="EXPIRED_TOKEN", statusCode="419",
+        responseTemplates={"application/json": '{"t":"$context.error.responseType","m":$context.error.messageString}'},
+    )  # fmt: skip
+    api.api.deploy_without_waiting()
+    answer = api.call(key)
+    expected = {"t": "EXPIRED_TOKEN", "m": "The security token included in the request is expired"}
+    assert (answer.status_code, answer.json()) == (419, expected)
 
 
 class TestRefusals:
@@ -225,6 +234,29 @@ class TestPolicies:
     def test_another_account_needs_a_resource_policy(self, api):
         key = api.key("ann", policy(), arguments=["--account-id", "222222222222"])
         assert told(api.call(key))[2].endswith("because no resource-based policy allows the execute-api:Invoke action")
+
+
+def test_keys_made_at_the_same_time_are_all_kept(api):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda number: api.credentials("create", f"user-{number}")["AccessKeyId"], range(16)))
+    assert len(set(made)) == 16
+    kept = {key["AccessKeyId"] for entry in api.credentials("list") for key in entry["AccessKeys"]}
+    assert kept == set(made)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: api.credentials("delete", key), made))
+    assert not any(entry["AccessKeys"] for entry in api.credentials("list"))
+
+
+def test_what_is_known_of_temporary_keys(api):
+    """aws:MultiFactorAuthPresent and aws:TokenIssueTime are there for them alone, as on AWS."""
+    old = policy("Deny", Condition={"DateLessThan": {"aws:TokenIssueTime": "2001-01-01T00:00:00Z"}})
+    new = policy("Deny", Condition={"DateGreaterThan": {"aws:TokenIssueTime": "2001-01-01T00:00:00Z"}})
+    plain = policy("Deny", Condition={"Bool": {"aws:MultiFactorAuthPresent": "false"}})
+    session = ["--session", "me"]
+    assert api.call(api.key("a", policy(), old, arguments=session)).status_code == 200
+    assert api.call(api.key("b", policy(), new, arguments=session)).status_code == 403
+    assert api.call(api.key("c", policy(), plain, arguments=session)).status_code == 403
+    assert api.call(api.key("d", policy(), new, plain)).status_code == 200
 
 
 def test_secrets_are_kept_encrypted_and_never_logged(new_gateway, tmp_path):

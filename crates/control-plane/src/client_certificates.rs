@@ -1,7 +1,7 @@
 //! Client certificates: what a stage presents to its backends, so that they know the gateway.
 //!
-//! AWS makes the key pair and never shows the private key; it lives in the store and leaves it only for whoever
-//! serves the stage ([`ControlPlane::client_identity`]).
+//! AWS makes the key pair and never shows the private key; it lives in the store, encrypted, and leaves it only for
+//! whoever serves the stage ([`ControlPlane::client_identity`]).
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ const PATCHES: Table<Field> =
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Kept {
     pub(crate) certificate: ClientCertificate,
-    /// PKCS #8 in PEM.
+    /// PKCS #8 in PEM, encrypted.
     private_key: String,
 }
 
@@ -87,6 +87,8 @@ impl ControlPlane {
         let id = ids::short()?;
         let now = self.now();
         let (certificate, private_key) = generate(now)?;
+        let sealed = self.settings.secrets.seal(&key(&id), &private_key);
+        let private_key = sealed.map_err(ApiError::Internal)?;
         let kept = Kept {
             certificate: ClientCertificate {
                 client_certificate_id: Some(id.clone()),
@@ -188,10 +190,19 @@ impl ControlPlane {
     /// [`ApiError::Internal`] if the store cannot be read.
     pub fn client_identity(&self, id: &str) -> Result<Option<ClientIdentity>, ApiError> {
         let kept = self.read(|tx| tx.get::<Kept>(&key(id)))?;
-        Ok(kept.map(|kept| ClientIdentity {
-            certificate: kept.certificate.pem_encoded_certificate.unwrap_or_default(),
-            private_key: kept.private_key,
-        }))
+        let open = |kept: Kept| {
+            // Before there was encryption they were kept as they are.
+            let private_key = match kept.private_key.starts_with("-----BEGIN") {
+                true => kept.private_key,
+                false => {
+                    let opened = self.settings.secrets.open(&key(id), &kept.private_key);
+                    opened.map_err(ApiError::Internal)?
+                }
+            };
+            let certificate = kept.certificate.pem_encoded_certificate.unwrap_or_default();
+            Ok(ClientIdentity { certificate, private_key })
+        };
+        kept.map(open).transpose()
     }
 }
 

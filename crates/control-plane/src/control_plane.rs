@@ -69,6 +69,35 @@ impl Truststores for NoTruststores {
     }
 }
 
+/// Encrypts what is kept and must not be read by whoever comes by the store.
+pub trait Secrets: Send + Sync {
+    /// Encrypts a secret that belongs to what has this name.
+    ///
+    /// # Errors
+    /// A sentence that says why it cannot be.
+    fn seal(&self, name: &str, secret: &str) -> Result<String, String>;
+
+    /// Decrypts it.
+    ///
+    /// # Errors
+    /// A sentence that says why it cannot be.
+    fn open(&self, name: &str, sealed: &str) -> Result<String, String>;
+}
+
+/// Keeps secrets as they are: for stores that are gone with the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenSecrets;
+
+impl Secrets for OpenSecrets {
+    fn seal(&self, _: &str, secret: &str) -> Result<String, String> {
+        Ok(secret.to_owned())
+    }
+
+    fn open(&self, _: &str, sealed: &str) -> Result<String, String> {
+        Ok(sealed.to_owned())
+    }
+}
+
 /// What an operation needs to know about where it runs.
 #[derive(Clone)]
 pub struct Settings {
@@ -85,6 +114,8 @@ pub struct Settings {
     pub deployment_check: Arc<dyn DeploymentCheck>,
     /// Where truststores are found.
     pub truststores: Arc<dyn Truststores>,
+    /// Encrypts private keys.
+    pub secrets: Arc<dyn Secrets>,
     /// Calls the methods that are tested.
     pub method_tester: Arc<dyn MethodTester>,
     /// Asked what API keys have used.
@@ -104,6 +135,7 @@ impl Default for Settings {
             quotas: Quotas::default(),
             deployment_check: Arc::new(NoCheck),
             truststores: Arc::new(NoTruststores),
+            secrets: Arc::new(OpenSecrets),
             method_tester: Arc::new(NoTester),
             usage: Arc::new(NoTraffic),
             account_throttle: (10_000.0, 5_000),

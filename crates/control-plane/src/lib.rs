@@ -57,7 +57,9 @@ mod usage_plans;
 mod v2;
 mod vpc_links;
 
-pub use control_plane::{ControlPlane, DeploymentCheck, NoCheck, NoTruststores, Settings, Truststores};
+pub use control_plane::{
+    ControlPlane, DeploymentCheck, NoCheck, NoTruststores, OpenSecrets, Secrets, Settings, Truststores,
+};
 pub use error::ApiError;
 pub use memory::MemoryStore;
 pub use quotas::Quotas;

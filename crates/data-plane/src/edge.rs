@@ -60,6 +60,8 @@ pub struct Via<'p> {
     pub base_path: Option<&'p str>,
     /// The id of the routing rule that matched.
     pub rule_id: Option<&'p str>,
+    /// The domain's ARN, if it is private.
+    pub domain_arn: Option<&'p str>,
     /// The client's certificate, if the domain asks for one. It is trusted.
     pub client_certificate: Option<Rc<ClientCertificate>>,
 }
@@ -195,7 +197,9 @@ fn through_domain<'p>(
     if (plan.endpoint_type == EndpointType::Private) != domain.private_to.is_some() {
         return None;
     }
-    let via = Via { base_path: way.base_path, rule_id: way.rule_id, client_certificate };
+    let own_policy = domain.policy.as_ref().filter(|_| domain.private_to.is_some());
+    let domain_arn = own_policy.map(|policy| policy.arn.as_str());
+    let via = Via { base_path: way.base_path, rule_id: way.rule_id, domain_arn, client_certificate };
     Some(Edge::Api(Target { plan, path: path.len() - below.len()..path.len(), via: Some(via) }))
 }
 

@@ -196,6 +196,7 @@ impl<'a> Exchange<'a> {
         self.by_domain = true;
         self.record.base_path = via.base_path.map(Into::into);
         self.record.routing_rule = via.rule_id.map(Into::into);
+        self.record.domain_arn = via.domain_arn.map(Into::into);
         if let Some(certificate) = &via.client_certificate {
             self.record.identity_mut().client_cert = Some(Box::new(ClientCertRecord {
                 pem: certificate.pem.as_str().into(),

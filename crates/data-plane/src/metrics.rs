@@ -162,7 +162,9 @@ impl Metrics {
             let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
             sockets.iter().map(|(labels, series)| (labels.clone(), Arc::clone(series))).collect()
         };
-        for (prefix, of_routes) in [("aws_apigateway_websocket", false), ("aws_apigateway_websocket_route", true)] {
+        for (prefix, of_routes) in
+            [("aws_apigateway_websocket", false), ("aws_apigateway_websocket_route", true)]
+        {
             let shown = sockets.iter().filter(|(labels, _)| labels.method.is_some() == of_routes);
             websocket::metrics::write(&mut text, prefix, shown.map(|(labels, series)| (labels, &**series)));
         }

@@ -40,6 +40,8 @@ pub struct Record {
     pub routing_rule: Option<Box<str>>,
     /// Bytes of the request's body, counted as they are read, where the stage's access log asks for them.
     pub received: Option<Rc<Cell<u64>>>,
+    /// The ARN of the private custom domain name that the request came by: `execute-api:viaDomainArn`.
+    pub domain_arn: Option<Box<str>>,
     /// What the client was sent.
     pub response: ResponseRecord,
     /// The execution log, if the method has one.

@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use stagedoor_policy::{Kind, Policy};
 
-use crate::principals::{Principal, PrincipalsFile, StoredKey, random};
+use crate::principals::{Principal, PrincipalsFile, StoredKey};
+use crate::secrets::random;
 
 /// What can be done with keys.
 #[derive(Debug, Subcommand)]
@@ -96,8 +97,7 @@ fn create(options: &CreateOptions) -> Result<Value, String> {
     let tags = tags.collect::<Result<_, String>>()?;
 
     let file = PrincipalsFile::in_folder(&options.data);
-    let secrets = file.secret_box(true)?;
-    let mut document = file.read()?;
+    let secrets = file.key.open_or_make()?;
     let secret = STANDARD.encode(random::<30>()?);
     let (prefix, arn) = match &options.session {
         Some(session) => ("ASIA", format!("arn:aws:sts::{account_id}:assumed-role/{name}/{session}")),
@@ -111,6 +111,7 @@ fn create(options: &CreateOptions) -> Result<Value, String> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let expires_at =
         options.session.is_some().then(|| (now + Duration::from_secs(options.duration)).as_secs());
+    let issued_at = options.session.is_some().then_some(now.as_secs());
     let key = StoredKey {
         access_key_id: access_key_id.clone(),
         encrypted_secret: secrets.seal(&access_key_id, &secret)?,
@@ -119,12 +120,14 @@ fn create(options: &CreateOptions) -> Result<Value, String> {
             .map(|token| secrets.seal(&access_key_id, token))
             .transpose()?,
         expires_at,
+        issued_at,
     };
-    match document.principals.iter_mut().find(|principal| principal.arn == arn) {
+    file.update(|document| match document.principals.iter_mut().find(|principal| principal.arn == arn) {
         Some(principal) => {
             principal.access_keys.push(key);
             principal.policies.extend(policies);
             principal.tags.extend::<std::collections::BTreeMap<_, _>>(tags);
+            Ok(())
         }
         None => {
             let user_id = match &options.session {
@@ -138,9 +141,9 @@ fn create(options: &CreateOptions) -> Result<Value, String> {
                 tags,
                 access_keys: vec![key],
             });
+            Ok(())
         }
-    }
-    file.write(&document)?;
+    })?;
     let mut shown = json!({ "Arn": arn, "AccessKeyId": access_key_id, "SecretAccessKey": secret });
     if let (Some(token), Some(expires_at), Some(members)) = (session_token, expires_at, shown.as_object_mut())
     {
@@ -176,23 +179,23 @@ fn list(file: &PrincipalsFile) -> Result<Value, String> {
 }
 
 fn delete(file: &PrincipalsFile, access_key_id: &str) -> Result<Value, String> {
-    let mut document = file.read()?;
-    let count = |document: &crate::principals::Document| -> usize {
-        document.principals.iter().map(|principal| principal.access_keys.len()).sum()
-    };
-    let before = count(&document);
-    for principal in &mut document.principals {
-        principal.access_keys.retain(|key| key.access_key_id != access_key_id);
-    }
-    if count(&document) == before {
-        return Err(format!("there is no key {access_key_id}"));
-    }
-    // A session is nothing without its keys; a user keeps its policies for the next one.
-    document
-        .principals
-        .retain(|principal| !principal.access_keys.is_empty() || !principal.arn.contains(":assumed-role/"));
-    file.write(&document)?;
-    Ok(json!({ "Deleted": access_key_id }))
+    file.update(|document| {
+        let count = |document: &crate::principals::Document| -> usize {
+            document.principals.iter().map(|principal| principal.access_keys.len()).sum()
+        };
+        let before = count(document);
+        for principal in &mut document.principals {
+            principal.access_keys.retain(|key| key.access_key_id != access_key_id);
+        }
+        if count(document) == before {
+            return Err(format!("there is no key {access_key_id}"));
+        }
+        // A session is nothing without its keys; a user keeps its policies for the next one.
+        document.principals.retain(|principal| {
+            !principal.access_keys.is_empty() || !principal.arn.contains(":assumed-role/")
+        });
+        Ok(json!({ "Deleted": access_key_id }))
+    })
 }
 
 /// An id as AWS makes them: a prefix of four and 16 of its 32 letters and digits.

@@ -16,6 +16,7 @@ mod principals;
 mod publisher;
 mod remote_lambda;
 mod report;
+mod secrets;
 mod serve;
 mod sign;
 mod tester;

@@ -1,21 +1,16 @@
 //! The users and roles whose requests `AWS_IAM` methods take: a file in the data folder, followed while it is edited.
 //!
-//! Signature Version 4 needs the secret half of a key itself, so secrets are kept encrypted (AES-256-GCM) under a key in a
-//! file of its own that only its owner may read. Each secret is bound to the id of its access key: one that was copied to
-//! another id does not open.
+//! Signature Version 4 needs the secret half of a key itself, so secrets are kept encrypted (see [`crate::secrets`]), each
+//! bound to the id of its access key.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stagedoor_data_plane::phases::authorization::iam::{AccessKey, Identity, Principals};
@@ -23,10 +18,10 @@ use stagedoor_policy::{Kind, Policy};
 use stagedoor_sigv4::Credential;
 
 use crate::config::Config;
+use crate::secrets::{KeyFile, SecretBox, write_private};
 
 /// How often the file is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-const KEY_BYTES: usize = 32;
 
 /// What the file holds. It may be edited by hand, but for the encrypted parts.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -69,19 +64,23 @@ pub(crate) struct StoredKey {
     /// When a session ends, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<u64>,
+    /// When a session began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) issued_at: Option<u64>,
 }
 
 /// Where principals are kept.
 #[derive(Clone, Debug)]
 pub(crate) struct PrincipalsFile {
     path: PathBuf,
-    key_path: PathBuf,
+    /// The key that secrets are encrypted with.
+    pub(crate) key: KeyFile,
 }
 
 impl PrincipalsFile {
     /// In this data folder.
     pub(crate) fn in_folder(data: &Path) -> Self {
-        Self { path: data.join("principals.json"), key_path: data.join("principals.key") }
+        Self { path: data.join("principals.json"), key: KeyFile::in_folder(data) }
     }
 
     /// What the file holds; nothing if there is none.
@@ -98,41 +97,36 @@ impl PrincipalsFile {
         }
     }
 
-    /// Writes the file anew, whole or not at all.
+    /// Changes the file. Whoever else changes it at the same time waits, so that no change is lost.
     ///
     /// # Errors
-    /// A sentence that names the file.
-    pub(crate) fn write(&self, document: &Document) -> Result<(), String> {
+    /// A sentence, the change's own or one that names the file.
+    pub(crate) fn update<T>(
+        &self,
+        change: impl FnOnce(&mut Document) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let path = self.path.with_extension("lock");
+        let failed = |error: std::io::Error| format!("cannot lock {}: {error}", path.display());
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        // Let go when it is closed.
+        let mut options = fs::OpenOptions::new();
+        let lock = options.create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let mut document = self.read()?;
+        let changed = change(&mut document)?;
+        self.write(&document)?;
+        Ok(changed)
+    }
+
+    /// Writes the file anew, whole or not at all.
+    fn write(&self, document: &Document) -> Result<(), String> {
         let text = serde_json::to_vec_pretty(document).map_err(|error| error.to_string())?;
         let fresh = self.path.with_extension(format!("{}.new", std::process::id()));
         write_private(&fresh, &text)?;
         fs::rename(&fresh, &self.path)
             .map_err(|error| format!("cannot write {}: {error}", self.path.display()))
-    }
-
-    /// The key that secrets are encrypted with; made if there is none and `make` is set.
-    ///
-    /// # Errors
-    /// A sentence that names the file, also if others than its owner may read it.
-    pub(crate) fn secret_box(&self, make: bool) -> Result<SecretBox, String> {
-        let name = self.key_path.display();
-        if make && !self.key_path.exists() {
-            if let Some(folder) = self.key_path.parent() {
-                fs::create_dir_all(folder)
-                    .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-            }
-            write_private(&self.key_path, STANDARD.encode(random::<KEY_BYTES>()?).as_bytes())?;
-        }
-        let metadata =
-            fs::metadata(&self.key_path).map_err(|error| format!("cannot read {name}: {error}"))?;
-        if metadata.permissions().mode() & 0o077 != 0 {
-            return Err(format!("{name} may be read by others than its owner; run: chmod 600 {name}"));
-        }
-        let text =
-            fs::read_to_string(&self.key_path).map_err(|error| format!("cannot read {name}: {error}"))?;
-        let key = STANDARD.decode(text.trim()).ok().and_then(|key| UnboundKey::new(&AES_256_GCM, &key).ok());
-        key.map(|key| SecretBox(LessSafeKey::new(key)))
-            .ok_or_else(|| format!("{name} holds no key of 32 bytes"))
     }
 
     /// Whoever may sign: the file's principals, and the configured keys, which belong to the account's root.
@@ -143,7 +137,7 @@ impl PrincipalsFile {
         let document = self.read()?;
         let mut keys = root_keys(config)?;
         if document.principals.iter().any(|principal| !principal.access_keys.is_empty()) {
-            let secrets = self.secret_box(false)?;
+            let secrets = self.key.open()?;
             for principal in &document.principals {
                 let wrong = |error: String| format!("{}: {}: {error}", self.path.display(), principal.arn);
                 keys.extend(principal.keys(&secrets).map_err(wrong)?);
@@ -200,15 +194,15 @@ impl Principal {
         let keys = self.access_keys.iter().map(|key| {
             let id = &key.access_key_id;
             let token = key.encrypted_session_token.as_deref();
+            let time = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
             Ok(AccessKey {
                 credential: Credential {
                     access_key_id: id.clone(),
                     secret_access_key: secrets.open(id, &key.encrypted_secret)?,
                     session_token: token.map(|token| secrets.open(id, token)).transpose()?,
                 },
-                expires_at: key
-                    .expires_at
-                    .map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+                expires_at: key.expires_at.map(time),
+                issued_at: key.issued_at.map(time),
                 identity: Arc::clone(&identity),
             })
         });
@@ -267,96 +261,15 @@ fn root_keys(config: &Config) -> Result<Vec<AccessKey>, String> {
     let keys = config.wire_credentials().into_iter().map(|credential| AccessKey {
         credential,
         expires_at: None,
+        issued_at: None,
         identity: Arc::clone(&identity),
     });
     Ok(keys.collect())
 }
 
-/// Encrypts and decrypts secrets.
-pub(crate) struct SecretBox(LessSafeKey);
-
-impl SecretBox {
-    /// Encrypts the secret of an access key.
-    ///
-    /// # Errors
-    /// If the system has no randomness.
-    pub(crate) fn seal(&self, access_key_id: &str, secret: &str) -> Result<String, String> {
-        let nonce = random::<NONCE_LEN>()?;
-        let mut sealed = secret.as_bytes().to_vec();
-        self.0
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(access_key_id.as_bytes()),
-                &mut sealed,
-            )
-            .map_err(|_| "the secret could not be encrypted".to_owned())?;
-        Ok(STANDARD.encode([nonce.as_slice(), &sealed].concat()))
-    }
-
-    fn open(&self, access_key_id: &str, sealed: &str) -> Result<String, String> {
-        let wrong = || format!("the secret of {access_key_id} cannot be decrypted with the key file");
-        let mut sealed = STANDARD.decode(sealed).map_err(|_| wrong())?;
-        let (nonce, secret) = sealed.split_at_mut_checked(NONCE_LEN).ok_or_else(wrong)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| wrong())?;
-        let opened =
-            self.0.open_in_place(nonce, Aad::from(access_key_id.as_bytes()), secret).map_err(|_| wrong())?;
-        String::from_utf8(opened.to_vec()).map_err(|_| wrong())
-    }
-}
-
-/// Random bytes.
-///
-/// # Errors
-/// If the system has none.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], String> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| format!("the system has no randomness: {error}"))?;
-    Ok(bytes)
-}
-
-/// Writes a file that only its owner may read.
-///
-/// # Errors
-/// A sentence that names the file.
-pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn secrets_open_for_their_own_key_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = PrincipalsFile::in_folder(folder.path());
-        let secrets = file.secret_box(true).unwrap();
-        let sealed = secrets.seal("AKIA1", "secret").unwrap();
-        assert!(!sealed.contains("secret") && sealed != secrets.seal("AKIA1", "secret").unwrap());
-        assert_eq!(file.secret_box(false).unwrap().open("AKIA1", &sealed).unwrap(), "secret");
-        assert!(secrets.open("AKIA2", &sealed).is_err());
-        assert!(secrets.open("AKIA1", "AAAA").is_err());
-        let other = PrincipalsFile::in_folder(tempfile::tempdir().unwrap().path()).secret_box(true).unwrap();
-        assert!(other.open("AKIA1", &sealed).is_err());
-    }
-
-    #[test]
-    fn a_key_file_that_others_may_read_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = PrincipalsFile::in_folder(folder.path());
-        file.secret_box(true).unwrap();
-        assert_eq!(fs::metadata(&file.key_path).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::set_permissions(&file.key_path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(file.secret_box(false).is_err_and(|error| error.contains("chmod 600")));
-    }
 
     #[test]
     fn arns_say_who_it_is() {

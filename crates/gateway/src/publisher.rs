@@ -219,13 +219,15 @@ impl Publisher {
         });
         let now = Arc::new(now);
         self.target.current.store(Arc::clone(&now));
-        let is_served = |api: &str, stage: &str| now.apis.get(api).is_some_and(|api| api.stages.contains_key(stage));
+        let is_served =
+            |api: &str, stage: &str| now.apis.get(api).is_some_and(|api| api.stages.contains_key(stage));
         let gone = apis.iter().filter_map(|id| Some((id, before.apis.get(id)?))).any(|(id, api)| {
             api.stages.iter().any(|(stage, plan)| plan.websocket.is_some() && !is_served(id, stage))
         });
         if gone {
             let connections = &self.target.services.websockets.connections;
-            connections.close_all(GOING_AWAY, "Going away", |handle| !is_served(&handle.api_id, &handle.stage));
+            connections
+                .close_all(GOING_AWAY, "Going away", |handle| !is_served(&handle.api_id, &handle.stage));
         }
         Ok(())
     }

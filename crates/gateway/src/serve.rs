@@ -35,6 +35,7 @@ use crate::domains::{self, ConfiguredTruststores, DomainBuilder};
 use crate::lambda;
 use crate::principals::PrincipalsFile;
 use crate::publisher::{self, Publisher};
+use crate::secrets::KeyFile;
 use crate::tester::PipelineTester;
 use crate::{up, usage};
 
@@ -167,6 +168,7 @@ async fn serve(
         deployment_check: Arc::new(CompileCheck(trial.clone())),
         method_tester: Arc::new(PipelineTester { tester, settings: trial }),
         truststores: Arc::new(ConfiguredTruststores(Arc::clone(config))),
+        secrets: Arc::new(KeyFile::in_folder(&options.data)),
         usage: Arc::new(meter),
         account_throttle: match config.account_throttle {
             Some(AccountThrottle { rate_limit, burst_limit }) => {

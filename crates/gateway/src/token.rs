@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use stagedoor_data_plane::phases::authorization::token::public_components;
 
-use crate::principals::write_private;
+use crate::secrets::write_private;
 
 /// Where the control listener serves pools.
 pub(crate) const PATH: &str = "/_stagedoor/issuer/";

@@ -156,7 +156,9 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
 
 /// Issuers on this machine need no TLS: nobody is between them and the gateway.
 fn is_local(issuer: &str) -> bool {
-    ["http://localhost", "http://127.0.0.1", "http://[::1]"].iter().any(|local| issuer.starts_with(local))
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(':') || rest.starts_with('/');
+    let hosts = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
+    hosts.iter().any(|local| issuer.strip_prefix(local).is_some_and(ends))
 }
 
 fn check_sources(sources: &[String]) -> Result<(), ApiError> {

@@ -136,7 +136,11 @@ pub(super) fn check_response(status: &str, parameters: &BTreeMap<String, String>
                 check_header(name)?;
                 is_change(action)
             }
-            None => place.eq_ignore_ascii_case("statuscode") && action == "overwrite",
+            None if place.eq_ignore_ascii_case("statuscode") && action == "overwrite" => {
+                check_status(source)?;
+                true
+            }
+            None => false,
             Some(_) => false,
         };
         if !fits {
@@ -156,9 +160,30 @@ fn check_source(source: &str, message: &str) -> Result<(), ApiError> {
     let wrong = ["request.", "response."].iter().any(|known| {
         place.starts_with(known) && source.starts_with('$') && *known != message.trim_start_matches('$')
     });
+    // Paths into bodies neither look for something at any depth nor filter.
+    let wrong = wrong || body_paths(source).any(|path| path.contains("..") || path.contains("[?"));
     match wrong {
         true => invalid(&format!("Invalid mapping expression specified: {source}")),
         false => Ok(()),
+    }
+}
+
+/// The paths into bodies that a source has: after `$`, if it is a reference as a whole, and in each `${…}`.
+fn body_paths(source: &str) -> impl Iterator<Item = &str> {
+    let whole = source.strip_prefix('$').filter(|name| !name.starts_with('{'));
+    let parts = source.split("${").skip(1).filter_map(|part| part.split_once('}').map(|(name, _)| name));
+    whole.into_iter().chain(parts).filter_map(|name| {
+        ["request.body.", "response.body."].iter().find_map(|side| name.strip_prefix(*side))
+    })
+}
+
+/// A status is a number of three digits where it is not read from somewhere.
+fn check_status(source: &str) -> Result<(), ApiError> {
+    let reads = source.contains('$');
+    let number = source.parse::<u16>();
+    match reads || number.is_ok_and(|status| (200..600).contains(&status)) {
+        true => Ok(()),
+        false => invalid(&format!("Invalid mapping expression specified: {source}")),
     }
 }
 
@@ -224,6 +249,9 @@ mod tests {
         check("append:header.Authorization", "y", false);
         check("append:header.X-Amz-Date", "y", false);
         check("append:header.x", "$response.body.y", false);
+        check("append:header.x", "$request.body.a[0].b", true);
+        check("append:header.x", "$request.body.a..b", false);
+        check("append:header.x", "a-${request.body.a[?(@.b)]}", false);
         check("overwrite:statuscode", "200", false);
     }
 
@@ -233,6 +261,9 @@ mod tests {
             assert_eq!(check_response(status, &one(name, value)).is_ok(), fits, "{status} {name} {value}");
         };
         check("500", "overwrite:statuscode", "403", true);
+        check("500", "overwrite:statuscode", "$response.header.s", true);
+        check("500", "overwrite:statuscode", "600", false);
+        check("500", "overwrite:statuscode", "none", false);
         check("404", "append:header.error", "$stageVariables.x", true);
         check("404", "append:header.error", "$response.body.x", true);
         check("404", "append:header.error", "$request.body.x", false);

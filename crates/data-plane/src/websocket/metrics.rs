@@ -82,7 +82,9 @@ impl SocketSeries {
         }
         match &exchange.fault {
             Some(_) if asked => self.add(worker, |slot| &slot.execution_errors, 1),
-            Some(fault) if fault.status().is_client_error() => self.add(worker, |slot| &slot.client_errors, 1),
+            Some(fault) if fault.status().is_client_error() => {
+                self.add(worker, |slot| &slot.client_errors, 1)
+            }
             Some(_) => self.add(worker, |slot| &slot.execution_errors, 1),
             None => {}
         }

@@ -34,6 +34,8 @@ pub struct AccessKey {
     pub credential: Credential,
     /// When a temporary key runs out.
     pub expires_at: Option<SystemTime>,
+    /// When a temporary key was given out: `aws:TokenIssueTime`.
+    pub issued_at: Option<SystemTime>,
     /// Whose it is.
     pub identity: Arc<Identity>,
 }

@@ -29,6 +29,9 @@ impl RequestKeys<'_, '_> {
             "aws:principalaccount" => one(&identity.account_id),
             "aws:principaltype" => one(identity.kind),
             "aws:userid" => one(&identity.user_id),
+            "aws:tokenissuetime" => caller.issued_at.map_or(Values::Absent, written),
+            // Nobody here shows a second factor. The key is there for temporary keys alone, as AWS documents it.
+            "aws:multifactorauthpresent" if caller.credential.session_token.is_some() => one("false"),
             "aws:username" => identity.user_name.as_deref().map_or(Values::Absent, one),
             key => {
                 let tag = key.strip_prefix("aws:principaltag/").and_then(|tag| identity.tags.get(tag));
@@ -36,6 +39,13 @@ impl RequestKeys<'_, '_> {
             }
         }
     }
+}
+
+/// A time as policies write it, to the second.
+fn written(time: SystemTime) -> Values<'static> {
+    let time = OffsetDateTime::from(time);
+    let time = time.replace_nanosecond(0).unwrap_or(time);
+    Values::from_option(time.format(&Rfc3339).ok().map(Cow::Owned))
 }
 
 impl ContextKeys for RequestKeys<'_, '_> {
@@ -60,14 +70,13 @@ impl ContextKeys for RequestKeys<'_, '_> {
             "aws:securetransport" => {
                 Values::One(Cow::Borrowed(if exchange.connection.tls.is_some() { "true" } else { "false" }))
             }
-            "aws:currenttime" => {
-                let now = OffsetDateTime::from(exchange.received_at);
-                let now = now.replace_nanosecond(0).unwrap_or(now);
-                Values::from_option(now.format(&Rfc3339).ok().map(Cow::Owned))
-            }
+            "aws:currenttime" => written(exchange.received_at),
             "aws:epochtime" => {
                 let since = exchange.received_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 Values::One(Cow::Owned(since.as_secs().to_string()))
+            }
+            "execute-api:viadomainarn" => {
+                Values::from_option(exchange.record.domain_arn.as_deref().map(Cow::Borrowed))
             }
             "aws:requestedregion" => Values::One(Cow::Borrowed(&exchange.plan.region)),
             _ => self.of_caller(key),

