@@ -13,15 +13,16 @@ use stagedoor_policy::{Caller, ContextKeys, Decision, Policy, Request};
 use stagedoor_shapes::apigateway::SecurityPolicy;
 
 use crate::client_certificate::Truststore;
+use crate::fast_map::FastMap;
 
 /// All custom domain names, by host.
 #[derive(Clone, Debug, Default)]
 pub struct Domains {
-    exact: HashMap<String, Arc<Domain>>,
+    exact: FastMap<String, Arc<Domain>>,
     /// `*.example.com` under `example.com`.
-    wildcard: HashMap<String, Arc<Domain>>,
+    wildcard: FastMap<String, Arc<Domain>>,
     /// Private domains; several may have one name, each for VPC endpoints of its own.
-    private: HashMap<String, Vec<Arc<Domain>>>,
+    private: FastMap<String, Vec<Arc<Domain>>>,
     /// The TLS settings of connections that ask for no domain of ours: `execute-api` hosts, by their API's policy, and
     /// names that are unknown.
     pub default_tls: HashMap<SecurityPolicy, Arc<ServerConfig>>,

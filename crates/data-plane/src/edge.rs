@@ -70,8 +70,10 @@ pub struct Via<'p> {
 #[must_use]
 pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &ConnectionInfo) -> Edge<'p> {
     let path = head.path();
-    let host = head.headers.get_str("host").map(without_port);
+    let host = head.headers.get_str("host");
     let host_id = host.and_then(api_id_of_host);
+    // Only other hosts have to be known whole.
+    let host = host.map(|host| if host_id.is_some() { host } else { without_port(host) });
     let vpc_endpoint = connection.vpc_endpoint.as_deref();
     if let (Some(host), None) = (host, host_id)
         && let Some(domain) = published.domains.find(host, vpc_endpoint.map(|endpoint| &*endpoint.id))
@@ -96,7 +98,7 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &Co
         let default_by_name = host_id.is_none();
         return find_stage(api, path, after_id, default_by_name).map_or(Edge::NotFound, Edge::Api);
     }
-    if api.endpoint_disabled || (api.strict && !is_made_for(host, connection)) {
+    if api.endpoint_disabled || (api.strict && !is_made_for(host.map(without_port), connection)) {
         return Edge::Refused;
     }
     let after_id = after_id.trim_start_matches('/');
@@ -249,7 +251,8 @@ pub(crate) fn is_by_path(head: &RequestHead) -> bool {
 /// The API id in a host name, if it is one of ours.
 fn api_id_of_host(host: &str) -> Option<&str> {
     const LABEL: &str = "execute-api";
-    let (id, rest) = host.split_once('.')?;
+    let (id, rest) = host.split_at_checked(memchr::memchr(b'.', host.as_bytes())?)?;
+    let rest = rest.get(1..)?;
     let label = rest.get(..LABEL.len())?;
     let ends = matches!(rest.as_bytes().get(LABEL.len()), None | Some(b'.' | b':'));
     (ends && label.eq_ignore_ascii_case(LABEL) && !id.is_empty()).then_some(id)
@@ -257,7 +260,7 @@ fn api_id_of_host(host: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use crate::fast_map::FastMap;
     use std::sync::Arc;
 
     use http::Method;
@@ -267,7 +270,7 @@ mod tests {
     use crate::domains::{Domains, PathMapping, VpcEndpoint};
 
     fn check(host: &str, target: &str, expected: &str) {
-        let stages = HashMap::from([("dev".to_owned(), Arc::new(Plan::empty("abc", "dev")))]);
+        let stages = FastMap::from_iter([("dev".to_owned(), Arc::new(Plan::empty("abc", "dev")))]);
         let open = PublishedApi { stages: stages.clone(), ..PublishedApi::default() };
         let closed = PublishedApi { endpoint_disabled: true, stages, ..PublishedApi::default() };
         let named = |name: &str| (name.to_owned(), Arc::new(Plan::empty("http", name)));
@@ -275,8 +278,8 @@ mod tests {
         let apis = [
             ("abc".into(), open),
             ("closed".into(), closed),
-            ("http".into(), http(HashMap::from([named("dev"), named("$default")]))),
-            ("named".into(), http(HashMap::from([named("dev")]))),
+            ("http".into(), http(FastMap::from_iter([named("dev"), named("$default")]))),
+            ("named".into(), http(FastMap::from_iter([named("dev")]))),
         ];
         let mut domains = Domains::default();
         let mapping = |path: &str, stage: Option<&str>| PathMapping {
@@ -290,7 +293,7 @@ mod tests {
             ..Domain::default()
         });
         domains.insert(Domain { name: "strict.example.com".into(), strict: true, ..Domain::default() });
-        let published = Published { apis: HashMap::from(apis), domains: Arc::new(domains) };
+        let published = Published { apis: FastMap::from_iter(apis), domains: Arc::new(domains) };
         let mut headers = Headers::new();
         headers.append("Host", host.to_owned());
         let head = RequestHead {
@@ -299,12 +302,7 @@ mod tests {
             version: Version::Http11,
             headers,
         };
-        let connection = ConnectionInfo {
-            peer: ([127, 0, 0, 1], 1).into(),
-            local: ([127, 0, 0, 1], 2).into(),
-            tls: None,
-            vpc_endpoint: None,
-        };
+        let connection = ConnectionInfo::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), None);
         let found = match resolve(&published, &head, &connection) {
             Edge::Healthy => "healthy".to_owned(),
             Edge::Api(found) => format!("{} {:?}", found.plan.stage, &target[found.path]),
@@ -370,7 +368,7 @@ mod tests {
         let private = |id: &str| {
             let mut plan = Plan::empty(id, "dev");
             plan.endpoint_type = EndpointType::Private;
-            let stages = HashMap::from([("dev".to_owned(), Arc::new(plan))]);
+            let stages = FastMap::from_iter([("dev".to_owned(), Arc::new(plan))]);
             (id.to_owned(), PublishedApi { stages, ..PublishedApi::default() })
         };
         let policy = r#"{"Version":"2012-10-17","Statement":[
@@ -392,7 +390,7 @@ mod tests {
             mappings: vec![mapping()],
             ..Domain::default()
         });
-        let published = Published { apis: HashMap::from([private("abc")]), domains: Arc::new(domains) };
+        let published = Published { apis: FastMap::from_iter([private("abc")]), domains: Arc::new(domains) };
         let check = |host: &str, endpoint: Option<&str>, named: Option<&str>, expected: &str| {
             let mut headers = Headers::new();
             headers.append("Host", host.to_owned());
@@ -403,7 +401,7 @@ mod tests {
             let head = RequestHead { method: Method::GET, target, version: Version::Http11, headers };
             let endpoint = endpoint.map(|id| Arc::new(VpcEndpoint { id: id.to_owned(), vpc: None }));
             let (peer, local) = (([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 2).into());
-            let connection = ConnectionInfo { peer, local, tls: None, vpc_endpoint: endpoint };
+            let connection = ConnectionInfo::new(peer, local, endpoint);
             let found = match resolve(&published, &head, &connection) {
                 Edge::Api(_) => "served",
                 Edge::Refused => "refused",

@@ -299,7 +299,7 @@ impl<'a> Exchange<'a> {
             Some(sent) if memchr::memmem::find(sent, b"Root=").is_some() => sent.clone(),
             _ => {
                 let since = self.received_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                ids::trace_id(since.as_secs()).into()
+                ids::trace_id(since.as_secs())
             }
         })
     }

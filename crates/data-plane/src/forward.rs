@@ -5,11 +5,10 @@
 //! nothing as long as the event loop has seen no news of it.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -24,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::fast_map::FastMap;
 use crate::tls;
 use crate::upstream::{CertificateCheck, Scheme, Upstream, UpstreamError};
 use crate::worker::Worker;
@@ -37,8 +37,13 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
 /// Idle connections by backend.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<Upstream, Vec<Idle>>>,
+    slots: RefCell<FastMap<Upstream, Rc<Slot>>>,
 }
+
+/// The idle connections of one backend. Whoever has one out holds the slot too, and so finds the way back without a
+/// second look-up.
+#[derive(Default)]
+struct Slot(RefCell<Vec<Idle>>);
 
 struct Idle {
     connection: ClientConnection<Stream>,
@@ -46,51 +51,48 @@ struct Idle {
 }
 
 impl Pool {
+    fn slot(&self, upstream: &Upstream) -> Rc<Slot> {
+        let mut slots = self.slots.borrow_mut();
+        if let Some(slot) = slots.get(upstream) {
+            return Rc::clone(slot);
+        }
+        Rc::clone(slots.entry(upstream.clone()).or_default())
+    }
+
+    /// Closes connections that have been idle for too long. The worker calls it every few seconds.
+    pub(crate) fn sweep(&self) {
+        self.slots.borrow_mut().retain(|_, slot| {
+            let mut idle = slot.0.borrow_mut();
+            idle.retain(|idle| idle.since.elapsed() < IDLE_TIME_MAX);
+            !idle.is_empty() || Rc::strong_count(slot) > 1
+        });
+    }
+}
+
+impl Slot {
     /// The connection that was used last and is still good. `be_sure` asks the system too, for a request that could
     /// not be sent again: the event loop may not have heard yet that the server has closed the connection.
-    fn take(&self, upstream: &Upstream, be_sure: bool) -> Option<ClientConnection<Stream>> {
-        let mut pool = self.idle.borrow_mut();
-        let idle = pool.get_mut(upstream)?;
+    fn take(&self, be_sure: bool) -> Option<ClientConnection<Stream>> {
+        let mut idle = self.0.borrow_mut();
         while let Some(mut last) = idle.pop() {
-            let fresh = last.since.elapsed() < IDLE_TIME_MAX && last.connection.is_usable();
+            let fresh =
+                last.since.elapsed() < IDLE_TIME_MAX && last.connection.is_usable(Stream::may_have_news);
             if fresh && (!be_sure || last.connection.stream().is_silent()) {
                 return Some(last.connection);
             }
         }
         None
     }
-
-    fn put(&self, upstream: &Upstream, connection: ClientConnection<Stream>) {
-        let idle = Idle { connection, since: Instant::now() };
-        let mut pool = self.idle.borrow_mut();
-        match pool.get_mut(upstream) {
-            Some(others) if others.len() < IDLE_MAX => others.push(idle),
-            Some(_) => {}
-            None => {
-                pool.insert(upstream.clone(), vec![idle]);
-            }
-        }
-    }
-
-    /// Closes connections that have been idle for too long. The worker calls it every few seconds.
-    pub(crate) fn sweep(&self) {
-        self.idle.borrow_mut().retain(|_, connections| {
-            connections.retain(|idle| idle.since.elapsed() < IDLE_TIME_MAX);
-            !connections.is_empty()
-        });
-    }
 }
 
-/// Brings a connection back to its pool, if that still exists.
-struct Return {
-    worker: Weak<Worker>,
-    upstream: Upstream,
-}
+/// Brings a connection back to its slot.
+struct Return(Rc<Slot>);
 
 impl Recycle<Stream> for Return {
     fn recycle(&mut self, connection: ClientConnection<Stream>) {
-        if let Some(worker) = self.worker.upgrade() {
-            worker.pool.put(&self.upstream, connection);
+        let mut idle = self.0.0.borrow_mut();
+        if idle.len() < IDLE_MAX {
+            idle.push(Idle { connection, since: Instant::now() });
         }
     }
 }
@@ -112,8 +114,8 @@ impl Worker {
         timeout: Duration,
         body_wait_max: Duration,
     ) -> Result<(ResponseHead, Body), UpstreamError> {
-        let answer = tokio::time::timeout(timeout, self.exchange(upstream, head, body));
-        let (head, body) = answer.await.map_err(|_| UpstreamError::Timeout(timeout))??;
+        let answer = self.timers.within(timeout, self.exchange(upstream, head, body));
+        let (head, body) = answer.await.ok_or(UpstreamError::Timeout(timeout))??;
         Ok((head, limit_waits(body, body_wait_max)))
     }
 
@@ -123,7 +125,8 @@ impl Worker {
         head: &RequestHead,
         mut body: Body,
     ) -> Result<(ResponseHead, Body), UpstreamError> {
-        let give_back = || Return { worker: Rc::downgrade(self), upstream: upstream.clone() };
+        let slot = self.pool.slot(upstream);
+        let give_back = || Return(Rc::clone(&slot));
         // A server may close an idle connection at the moment it is used again. What is safe to repeat is then sent
         // once more, on a new connection.
         let again = match &body {
@@ -131,7 +134,7 @@ impl Worker {
             Body::Full(bytes) if is_idempotent(&head.method) => Some(Body::Full(bytes.clone())),
             _ => None,
         };
-        if let Some(connection) = self.pool.take(upstream, again.is_none()) {
+        if let Some(connection) = slot.take(again.is_none()) {
             match (connection.send(head, body, give_back()).await, again) {
                 (Err(SendError::Closed), Some(again)) => body = again,
                 (result, _) => return result.map_err(refusal),
@@ -211,6 +214,16 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// Whether the event loop may have heard of something that the server has sent, or of its end.
+    fn may_have_news(&self) -> bool {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        stream.poll_read_ready(&mut context).is_ready()
+    }
+
     /// Whether the server has neither closed the connection nor sent anything, by a look at the socket itself.
     fn is_silent(&self) -> bool {
         let socket = match self {

@@ -5,8 +5,6 @@
 
 use std::cell::Cell;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 thread_local! {
@@ -50,7 +48,8 @@ fn random_128() -> [u8; 16] {
 pub fn request_id() -> Bytes {
     let uuid = uuid::Builder::from_random_bytes(random_128()).into_uuid();
     let mut text = [0_u8; uuid::fmt::Hyphenated::LENGTH];
-    Bytes::copy_from_slice(uuid.hyphenated().encode_lower(&mut text).as_bytes())
+    uuid.hyphenated().encode_lower(&mut text);
+    shared(text)
 }
 
 /// The request id for a request whose client sent its own in `x-amzn-RequestId`: AWS takes it if it is a UUID and
@@ -66,17 +65,38 @@ pub fn request_id_from(sent: &Bytes) -> Bytes {
 /// An extended request id: sixteen characters that end in `=`, such as `JKJaXmPLvHcESHA=`.
 #[must_use]
 pub fn extended_request_id() -> Bytes {
-    let random = random_128();
-    let mut text = [0_u8; 16];
-    let length = random.first_chunk::<11>().and_then(|eleven| STANDARD.encode_slice(eleven, &mut text).ok());
-    Bytes::copy_from_slice(text.get(..length.unwrap_or_default()).unwrap_or_default())
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |bits: u128| DIGITS.get((bits & 63) as usize).copied().unwrap_or(b'A');
+    let random = u128::from_le_bytes(random_128());
+    let mut text = [b'='; 16];
+    for (place, letter) in text.iter_mut().take(14).enumerate() {
+        *letter = digit(random >> (6 * place));
+    }
+    // Eleven bytes end in a digit of four bits, and two that are nothing.
+    text[14] = digit((random >> 84) << 2);
+    shared(text)
 }
 
 /// A trace id's root, such as `Root=1-5759e988-bd862e3fe1be46a994272793`.
 #[must_use]
-pub fn trace_id(epoch_seconds: u64) -> String {
-    let random = u128::from_le_bytes(random_128()) >> 32;
-    format!("Root=1-{:08x}-{random:024x}", epoch_seconds & 0xffff_ffff)
+pub fn trace_id(epoch_seconds: u64) -> Bytes {
+    let mut text = *b"Root=1-00000000-000000000000000000000000";
+    write_hex(text.get_mut(7..15).unwrap_or_default(), u128::from(epoch_seconds));
+    write_hex(text.get_mut(16..).unwrap_or_default(), u128::from_le_bytes(random_128()));
+    shared(text)
+}
+
+/// Text that more than one place will hold: it is allocated once, together with its count.
+fn shared<const N: usize>(text: [u8; N]) -> Bytes {
+    Bytes::from_owner(text)
+}
+
+/// Fills a text with a number's last hexadecimal digits.
+fn write_hex(text: &mut [u8], mut number: u128) {
+    for place in text.iter_mut().rev() {
+        *place = b"0123456789abcdef".get((number & 15) as usize).copied().unwrap_or(b'0');
+        number >>= 4;
+    }
 }
 
 #[cfg(test)]
@@ -97,9 +117,13 @@ mod tests {
         let extended = extended_request_id();
         assert_eq!(extended.len(), 16);
         assert!(extended.ends_with(b"="));
+        let decoded = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &extended).unwrap();
+        assert_eq!(decoded.len(), 11);
 
         let trace = trace_id(0x5759_e988);
+        let trace = std::str::from_utf8(&trace).unwrap();
         assert!(trace.starts_with("Root=1-5759e988-"), "{trace}");
+        assert!(trace.bytes().skip(16).all(|byte| byte.is_ascii_hexdigit()), "{trace}");
         assert_eq!(trace.len(), "Root=1-5759e988-bd862e3fe1be46a994272793".len());
     }
 }

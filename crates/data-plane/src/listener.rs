@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 
 use stagedoor_websocket::code;
 
@@ -160,15 +160,14 @@ fn run(
     sockets: Vec<Bound>,
     mut draining: watch::Receiver<Option<Duration>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "a worker could not start");
             return;
         }
     };
-    let local = LocalSet::new();
-    local.block_on(&runtime, async move {
+    runtime.block_on(async move {
         let worker = Worker::new(services, number);
         let mut accepting = Vec::with_capacity(sockets.len());
         for (socket, address, settings) in sockets {
@@ -207,7 +206,7 @@ async fn accept(worker: Rc<Worker>, acceptor: Acceptor, local: SocketAddr, liste
                 let (worker, listening) = (Rc::clone(&worker), Rc::clone(&listening));
                 let of_client = || worker.services.vpc_endpoints.of_client(peer.ip());
                 let vpc_endpoint = listening.vpc_endpoint.clone().or_else(of_client);
-                let info = ConnectionInfo { peer, local, tls: None, vpc_endpoint };
+                let info = ConnectionInfo::new(peer, local, vpc_endpoint);
                 if listening.tls {
                     tokio::task::spawn_local(handshake::serve(worker, listening, stream, info));
                 } else {

@@ -269,6 +269,8 @@ pub(crate) async fn run_phases(exchange: &mut Exchange<'_>) -> Result<(ResponseH
         exchange.record.log = Some(Box::new(log.begin()));
     }
     let mut has_started = false;
+    // A phase begins where the one before it has ended.
+    let mut began = Instant::now();
     for &phase in &method.phases {
         if exchange.is_preflight && matches!(phase, Phase::RequestParameters | Phase::Integration) {
             return answer_preflight(exchange);
@@ -280,7 +282,6 @@ pub(crate) async fn run_phases(exchange: &mut Exchange<'_>) -> Result<(ResponseH
             }
             exchange.log_start();
         }
-        let began = Instant::now();
         let outcome = match phase {
             Phase::ResourcePolicy => phases::authorization::resource_policy(exchange),
             Phase::Authentication => phases::authorization::authentication(exchange).await,
@@ -304,7 +305,9 @@ pub(crate) async fn run_phases(exchange: &mut Exchange<'_>) -> Result<(ResponseH
             Ok(()) => Decision::Continued,
             Err(_) => Decision::Refused,
         };
-        exchange.record.step(phase, began, decision);
+        let ended = Instant::now();
+        exchange.record.step(phase, ended - began, decision);
+        began = ended;
         outcome?;
         if answered {
             break;

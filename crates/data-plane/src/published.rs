@@ -4,7 +4,6 @@
 //! keeps its own counted reference, so that requests on different cores never write to the same cache line.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,13 +12,14 @@ use arc_swap::ArcSwap;
 use stagedoor_shapes::apigateway::SecurityPolicy;
 
 use crate::domains::Domains;
+use crate::fast_map::FastMap;
 use crate::plan::Plan;
 
 /// The plans being served.
 #[derive(Debug, Default)]
 pub struct Published {
     /// REST APIs by id.
-    pub apis: HashMap<String, PublishedApi>,
+    pub apis: FastMap<String, PublishedApi>,
     /// Custom domain names.
     pub domains: Arc<Domains>,
 }
@@ -37,7 +37,7 @@ pub struct PublishedApi {
     /// Whether it is an HTTP API, whose `$default` stage is served at the root.
     pub is_http: bool,
     /// Plans by stage name.
-    pub stages: HashMap<String, Arc<Plan>>,
+    pub stages: FastMap<String, Arc<Plan>>,
 }
 
 /// The current [`Published`], shared by the publisher and all workers.
@@ -97,7 +97,7 @@ mod tests {
         let before = view.load();
         assert!(Rc::ptr_eq(&before, &view.load()));
 
-        let apis = HashMap::from([("a".to_owned(), PublishedApi::default())]);
+        let apis = FastMap::from_iter([("a".to_owned(), PublishedApi::default())]);
         current.store(Arc::new(Published { apis, ..Published::default() }));
         assert_eq!(view.load().apis.len(), 1);
         assert!(before.apis.is_empty());

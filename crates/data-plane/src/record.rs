@@ -233,9 +233,9 @@ pub struct ResponseRecord {
 }
 
 impl Record {
-    /// Notes how a phase ended.
-    pub fn step(&mut self, phase: Phase, began: Instant, decision: Decision) {
-        self.steps.push(Step { phase, decision, took: began.elapsed() });
+    /// Notes how a phase ended, and how long it took.
+    pub fn step(&mut self, phase: Phase, took: Duration, decision: Decision) {
+        self.steps.push(Step { phase, decision, took });
     }
 
     /// The identity, made if there is none.

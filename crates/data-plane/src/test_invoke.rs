@@ -135,12 +135,9 @@ async fn serve(worker: Rc<Worker>, mut jobs: mpsc::UnboundedReceiver<Job>) {
 /// Connections that tests pretend to come in on.
 fn connection() -> ConnectionInfo {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    ConnectionInfo {
-        peer: nowhere,
-        local: nowhere,
-        tls: Some(TlsConnection::assumed(None, &[])),
-        vpc_endpoint: None,
-    }
+    let mut connection = ConnectionInfo::new(nowhere, nowhere, None);
+    connection.tls = Some(TlsConnection::assumed(None, &[]));
+    connection
 }
 
 fn exchange<'x>(
@@ -240,7 +237,7 @@ impl Exchange<'_> {
                 .map_or(SOURCE_IP, String::as_str)
                 .to_owned();
         }
-        self.connection.peer.ip().to_canonical().to_string()
+        String::from_utf8_lossy(self.connection.peer_ip()).into_owned()
     }
 
     /// Whether the answer is a gateway response that the API has left as it is.

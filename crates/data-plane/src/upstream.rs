@@ -1,6 +1,7 @@
 //! Where requests are forwarded to: the address of an HTTP backend, parsed at deployment. The connections to it are
 //! in [`crate::forward`].
 
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub enum Scheme {
 }
 
 /// A backend: everything about its URL that is known at deployment.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// How to speak to it.
     pub scheme: Scheme,
@@ -47,6 +48,13 @@ pub enum CertificateCheck {
     Issuer,
     /// Not at all (`tlsConfig.insecureSkipVerification`).
     None,
+}
+
+/// The address tells nearly all backends apart, and this is done for each request.
+impl Hash for Upstream {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.address().hash(state);
+    }
 }
 
 /// A host and a port.

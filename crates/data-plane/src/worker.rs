@@ -2,7 +2,7 @@
 //!
 //! A request never leaves the worker that accepted it, so nothing here needs a lock or is `Send`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -29,6 +29,7 @@ use crate::phases::authorization::iam::Principals;
 use crate::phases::authorization::jwt::Claims;
 use crate::phases::authorization::remembered::Remembered;
 use crate::published::{Current, View};
+use crate::timers::Timers;
 use crate::websocket::WebSockets;
 use crate::xray::Tracer;
 
@@ -125,6 +126,7 @@ pub struct Worker {
     /// Tokens that were verified.
     pub tokens: Remembered<Claims>,
     pub(crate) pool: Pool,
+    pub(crate) timers: Timers,
     pub(crate) logs: LogBuffer,
     pub(crate) tracer: Tracer,
     /// Which of the workers it is, from 0.
@@ -151,6 +153,7 @@ impl Worker {
             grants: Remembered::default(),
             tokens: Remembered::default(),
             pool: Pool::default(),
+            timers: Timers::default(),
             logs,
             tracer,
             number,
@@ -235,6 +238,28 @@ pub struct ConnectionInfo {
     pub tls: Option<TlsConnection>,
     /// The VPC endpoint that it came through.
     pub vpc_endpoint: Option<Arc<VpcEndpoint>>,
+    peer_ip: OnceCell<Bytes>,
+    local_ip: OnceCell<Bytes>,
+}
+
+impl ConnectionInfo {
+    /// A connection without encryption.
+    #[must_use]
+    pub fn new(peer: SocketAddr, local: SocketAddr, vpc_endpoint: Option<Arc<VpcEndpoint>>) -> Self {
+        Self { peer, local, tls: None, vpc_endpoint, peer_ip: OnceCell::new(), local_ip: OnceCell::new() }
+    }
+
+    /// The client's address as text, without its port. It is written once for all of a connection's requests.
+    #[must_use]
+    pub fn peer_ip(&self) -> &Bytes {
+        self.peer_ip.get_or_init(|| self.peer.ip().to_canonical().to_string().into())
+    }
+
+    /// The listener's address as text, without its port.
+    #[must_use]
+    pub fn local_ip(&self) -> &Bytes {
+        self.local_ip.get_or_init(|| self.local.ip().to_canonical().to_string().into())
+    }
 }
 
 /// The client's certificate if it is trusted, or why it is not.

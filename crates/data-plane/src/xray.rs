@@ -75,7 +75,7 @@ impl Trace {
             fields.find(|(found, _)| *found == name).map(|(_, value)| value)
         };
         let second = received_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let new = || ids::trace_id(second).trim_start_matches("Root=").to_owned();
+        let new = || String::from_utf8_lossy(&ids::trace_id(second)).trim_start_matches("Root=").to_owned();
         Self {
             root: field("Root").filter(|root| is_trace_id(root)).map_or_else(new, str::to_owned),
             parent: field("Parent").filter(|parent| is_segment_id(parent)).map(str::to_owned),

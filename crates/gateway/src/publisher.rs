@@ -9,6 +9,7 @@ use stagedoor_control_plane::deployed::{DeployedApi, DeployedStage, DeployedStag
 use stagedoor_control_plane::store::Revision;
 use stagedoor_control_plane::{ApiError, ControlPlane};
 use stagedoor_data_plane::clients::{Clients, ClientsBuilder, CurrentClients};
+use stagedoor_data_plane::fast_map::FastMap;
 use stagedoor_data_plane::plan::{self, CompileSettings, Plan, PlanError};
 use stagedoor_data_plane::published::{Current, Published, PublishedApi};
 use stagedoor_data_plane::server_tls::Identity;
@@ -244,7 +245,7 @@ impl Publisher {
         let deployed_stages: Vec<_> = rest.chain(others).collect();
         let is_deployed = |stage: &String| deployed_stages.iter().any(|(name, ..)| name == stage);
         self.compiled.retain(|(api, stage), _| api != id || is_deployed(stage));
-        let mut stages = HashMap::with_capacity(deployed_stages.len());
+        let mut stages = FastMap::default();
         for (name, revision, deployed) in deployed_stages {
             let old = before.and_then(|api| api.stages.get(&name));
             let key = (id.to_owned(), name.clone());

@@ -92,6 +92,7 @@ pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), 
     let config = Arc::new(config);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_start(give_way)
         .build()
         .map_err(|error| Failure::Other(format!("the event loop could not start: {error}")))?;
     let handle = runtime.handle().clone();
@@ -99,6 +100,15 @@ pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), 
     // Blocking work that is still running belongs to nobody any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// Lowers the calling thread's priority: calls that change definitions, and the compiling of plans, give way to traffic
+/// where both want the same core.
+fn give_way() {
+    const NICE: i32 = 10;
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+        tracing::debug!(%error, "a thread of the control plane keeps the priority of traffic");
+    }
 }
 
 async fn serve(

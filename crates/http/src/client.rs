@@ -58,10 +58,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientConnection<S> {
         Self { transport: Transport::new(io), out: BytesMut::new() }
     }
 
-    /// Whether an idle connection is still open and silent, as far as is known without waiting.
-    pub fn is_usable(&mut self) -> bool {
+    /// Whether an idle connection is still open and silent, as far as is known without waiting. `may_have_news` is the
+    /// cheap question, whether it is worth while to look.
+    pub fn is_usable(&mut self, may_have_news: impl FnOnce(&S) -> bool) -> bool {
+        if !self.transport.buffer.is_empty() {
+            return false;
+        }
         let mut context = Context::from_waker(std::task::Waker::noop());
-        self.transport.buffer.is_empty() && self.transport.poll_fill(&mut context, 0).is_pending()
+        !may_have_news(&self.transport.io) || self.transport.poll_fill(&mut context, 0).is_pending()
     }
 
     /// The stream under the connection.

@@ -138,7 +138,7 @@ pub fn parse_request(bytes: &Bytes) -> Result<ParsedRequest, HeadError> {
         if field.name.eq_ignore_ascii_case("host") {
             hosts += 1;
         }
-        headers.append(bytes.slice_ref(field.name.as_bytes()), slice_value(bytes, field.value));
+        headers.append(header_name(bytes, field.name), slice_value(bytes, field.value));
     }
     if hosts > 1 {
         return Err(HeadError::Malformed("more than one Host"));
@@ -193,7 +193,7 @@ pub fn parse_response(bytes: &Bytes, method: &Method) -> Result<ParsedResponse, 
     let mut headers = Headers::with_capacity(response.headers.len() + 4);
     for field in response.headers.iter() {
         connection.see(field)?;
-        headers.append(bytes.slice_ref(field.name.as_bytes()), slice_value(bytes, field.value));
+        headers.append(header_name(bytes, field.name), slice_value(bytes, field.value));
     }
     if connection.chunked && connection.length.is_some() {
         return Err(HeadError::Malformed("both Content-Length and Transfer-Encoding"));
@@ -224,6 +224,30 @@ fn refusal(error: httparse::Error) -> HeadError {
         httparse::Error::HeaderValue => HeadError::Malformed("a header value"),
         httparse::Error::Status => HeadError::Malformed("the status line"),
         httparse::Error::NewLine | httparse::Error::Token => HeadError::Malformed("the start line"),
+    }
+}
+
+/// A field's name as it stands in the buffer. Names that are in nearly every message, in their usual spellings, need no
+/// share of the buffer's reference count, which is most of what taking a field costs.
+fn header_name(bytes: &Bytes, name: &str) -> Bytes {
+    let usual: &[&'static str] = match name.len() {
+        3 => &["Via", "via"],
+        4 => &["Host", "Date", "Etag", "ETag", "Vary", "host", "date", "etag", "vary"],
+        6 => &["Accept", "Server", "Cookie", "Origin", "accept", "server", "cookie", "origin"],
+        7 => &["Referer", "referer"],
+        10 => &["User-Agent", "Connection", "Keep-Alive", "user-agent", "connection"],
+        12 => &["Content-Type", "content-type", "X-Powered-By"],
+        13 => &["Authorization", "Cache-Control", "Last-Modified", "authorization", "cache-control"],
+        14 => &["Content-Length", "content-length"],
+        15 => {
+            &["Accept-Encoding", "Accept-Language", "accept-encoding", "accept-language", "X-Forwarded-For"]
+        }
+        17 => &["Transfer-Encoding", "transfer-encoding"],
+        _ => &[],
+    };
+    match usual.iter().find(|usual| **usual == name) {
+        Some(usual) => Bytes::from_static(usual.as_bytes()),
+        None => bytes.slice_ref(name.as_bytes()),
     }
 }
 
@@ -259,8 +283,15 @@ fn origin_form(method: &Method, target: &str, bytes: &Bytes) -> Result<(Bytes, O
     Ok((target, Some(bytes.slice_ref(authority.as_bytes()))))
 }
 
+/// Whether these bytes may stand as a host and port (RFC 3986 §3.2.2).
 fn is_valid_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(byte))
+    host.iter().all(|&byte| {
+        matches!(
+            byte,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'('
+                | b')' | b'*' | b'+' | b',' | b';' | b'=' | b'%' | b':' | b'[' | b']'
+        )
+    })
 }
 
 /// The fields that speak of the connection and of the body's framing.
@@ -294,6 +325,11 @@ impl ConnectionFields {
                 self.chunked = true;
             }
             10 if field.name.eq_ignore_ascii_case("connection") => {
+                // What nearly everybody sends.
+                if field.value == b"keep-alive" {
+                    self.keep_alive = true;
+                    return Ok(());
+                }
                 for option in field.value.split(|&byte| byte == b',') {
                     let option = option.trim_ascii();
                     self.close |= option.eq_ignore_ascii_case(b"close");

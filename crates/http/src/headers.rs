@@ -80,6 +80,15 @@ impl Headers {
         self.0.push(Header { name: name.into(), value: value.into() });
     }
 
+    /// Puts fields before all others, in the order given.
+    pub fn prepend<const N: usize>(&mut self, fields: [(&'static str, Bytes); N]) {
+        let field = |(name, value): (&'static str, Bytes)| Header {
+            name: Bytes::from_static(name.as_bytes()),
+            value,
+        };
+        self.0.splice(0..0, fields.map(field));
+    }
+
     /// Replaces every field of this name by one; adds it at the end if there was none.
     /// The spelling of the name becomes the new one.
     pub fn set(&mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
@@ -108,6 +117,11 @@ impl Headers {
     /// Keeps the fields for which `keep` holds.
     pub fn retain(&mut self, keep: impl FnMut(&Header) -> bool) {
         self.0.retain(keep);
+    }
+
+    /// Keeps the fields for which `keep` holds, which may change them.
+    pub fn retain_mut(&mut self, keep: impl FnMut(&mut Header) -> bool) {
+        self.0.retain_mut(keep);
     }
 
     /// The fields in order.

@@ -56,9 +56,9 @@ impl RequestHead {
     }
 
     fn split_target(&self) -> (&str, Option<&str>) {
-        let target = std::str::from_utf8(&self.target).unwrap_or("/");
-        match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let Ok(target) = std::str::from_utf8(&self.target) else { return ("/", None) };
+        match memchr::memchr(b'?', &self.target) {
+            Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
             None => (target, None),
         }
     }

@@ -77,6 +77,17 @@ pub fn is_remapped(name: &[u8]) -> bool {
 /// The name under which a client sees a header of its own name that API Gateway writes itself.
 #[must_use]
 pub fn remapped_name(name: &[u8]) -> Bytes {
+    // What nearly every backend sends.
+    for (usual, remapped) in [
+        ("Date", "x-amzn-Remapped-Date"),
+        ("Server", "x-amzn-Remapped-Server"),
+        ("Connection", "x-amzn-Remapped-Connection"),
+        ("Content-Length", "x-amzn-Remapped-Content-Length"),
+    ] {
+        if name == usual.as_bytes() {
+            return Bytes::from_static(remapped.as_bytes());
+        }
+    }
     [b"x-amzn-Remapped-", name].concat().into()
 }
 
@@ -145,10 +156,11 @@ pub fn for_integration(exchange: &Exchange<'_>) -> Headers {
     if exchange.plan.endpoint_type == EndpointType::Edge {
         headers = canonicalize(headers);
     }
-    let peer = exchange.connection.peer.ip().to_canonical().to_string();
+    let peer = String::from_utf8_lossy(exchange.connection.peer_ip());
     let forwarded: Vec<_> =
         headers.get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value)).collect();
-    let forwarded = if forwarded.is_empty() { peer } else { format!("{}, {peer}", forwarded.join(", ")) };
+    let forwarded =
+        if forwarded.is_empty() { peer.into_owned() } else { format!("{}, {peer}", forwarded.join(", ")) };
     headers.set("X-Amzn-Trace-Id", exchange.trace_id().clone());
     headers.set("X-Forwarded-For", forwarded);
     headers.set("X-Forwarded-Port", forwarded_port(exchange));

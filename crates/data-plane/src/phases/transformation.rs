@@ -3,6 +3,7 @@
 //! Proxy integrations do without both.
 
 use bytes::Bytes;
+use http::StatusCode;
 use stagedoor_http::{Headers, ResponseHead, is_valid_name, is_valid_value};
 
 use super::content_handling;
@@ -34,12 +35,32 @@ pub struct IntegrationRequest {
 /// What came back from an integration that is not a proxy.
 #[derive(Debug, Default)]
 pub struct IntegrationAnswer {
-    /// What selection patterns are compared with: the status, or a function's error message.
-    pub selector: Option<String>,
+    /// What selection patterns are compared with.
+    pub selector: Option<Selector>,
     /// The headers.
     pub headers: Headers,
     /// The body.
     pub body: Bytes,
+}
+
+/// What selection patterns are compared with.
+#[derive(Debug)]
+pub enum Selector {
+    /// The status.
+    Status(StatusCode),
+    /// A function's error message.
+    ErrorMessage(String),
+}
+
+impl Selector {
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Status(status) => status.as_str(),
+            Self::ErrorMessage(message) => message,
+        }
+    }
 }
 
 /// Makes the integration request.
@@ -101,7 +122,11 @@ pub async fn request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
 /// 500 if no integration response fits, or a template or conversion fails.
 pub fn response(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let Some(transformation) = response_of(exchange) else { return Ok(()) };
-    let selector = exchange.integration_answer.as_ref().and_then(|answer| answer.selector.as_deref());
+    let selector = exchange
+        .integration_answer
+        .as_ref()
+        .and_then(|answer| answer.selector.as_ref())
+        .map(Selector::as_str);
     let Some(choice) = transformation.choose(selector) else {
         let status = match (selector, exchange.record.integration.status) {
             // A function's error message is no status.

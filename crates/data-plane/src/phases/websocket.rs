@@ -9,6 +9,7 @@ use super::headers::for_integration;
 use super::transformation::{IntegrationRequest, append_valid};
 use crate::exchange::{Exchange, RequestBody};
 use crate::gateway_response::Fault;
+use crate::phases::transformation::Selector;
 use crate::plan::final_status;
 use crate::plan::integration::Passthrough;
 use crate::plan::websocket::SocketMethod;
@@ -153,7 +154,11 @@ pub fn response(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
 
 /// The status of the integration's answer. A function that failed has none of its own: 500.
 fn answered_status(exchange: &Exchange<'_>) -> StatusCode {
-    let selector = exchange.integration_answer.as_ref().and_then(|answer| answer.selector.as_deref());
+    let selector = exchange
+        .integration_answer
+        .as_ref()
+        .and_then(|answer| answer.selector.as_ref())
+        .map(Selector::as_str);
     match (selector, exchange.record.integration.status) {
         (Some(selector), _) => final_status(selector).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         (None, Some(status)) => final_status(&status.to_string()).unwrap_or(StatusCode::BAD_GATEWAY),

@@ -5,11 +5,12 @@
 //! `/{proxy+}` if `/test` has no OPTIONS (recorded; some sources say otherwise). [`Router::find`] is the only place
 //! that decides this.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
+
+use crate::fast_map::FastMap;
 
 /// Where the path parameters stand in the path, in the order of their names in the resource's path.
 pub type Captures = SmallVec<[Range<usize>; 4]>;
@@ -23,14 +24,14 @@ pub struct Router<R> {
 #[derive(Debug)]
 struct Node<R> {
     resource: Option<R>,
-    literal: HashMap<Box<str>, Node<R>>,
+    literal: FastMap<Box<str>, Node<R>>,
     variable: Option<Box<Node<R>>>,
     greedy: Option<R>,
 }
 
 impl<R> Default for Node<R> {
     fn default() -> Self {
-        Self { resource: None, literal: HashMap::new(), variable: None, greedy: None }
+        Self { resource: None, literal: FastMap::default(), variable: None, greedy: None }
     }
 }
 

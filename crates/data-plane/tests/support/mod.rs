@@ -1,6 +1,5 @@
 //! A served API, an HTTP backend and a client, for tests that go through real sockets.
 
-use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use stagedoor_data_plane::clients::Clients;
+use stagedoor_data_plane::fast_map::FastMap;
 use stagedoor_data_plane::forward::UpstreamTls;
 use stagedoor_data_plane::lambda::{LambdaAnswer, LambdaCall, LambdaError, LambdaFuture, LambdaInvoker};
 use stagedoor_data_plane::listener::{self, Listener, Workers};
@@ -101,11 +101,11 @@ impl Api {
         function: impl Fn(&[u8]) -> Result<Bytes, Bytes> + Send + Sync + 'static,
     ) -> Self {
         let plan = compile(definition, stage).unwrap_or_else(|errors| panic!("{errors:#?}"));
-        let stages = HashMap::from([("dev".to_owned(), Arc::new(plan))]);
+        let stages = FastMap::from_iter([("dev".to_owned(), Arc::new(plan))]);
         let api = PublishedApi { stages, ..PublishedApi::default() };
         let current = nothing_published();
         current.store(Arc::new(Published {
-            apis: HashMap::from([("abc".to_owned(), api)]),
+            apis: FastMap::from_iter([("abc".to_owned(), api)]),
             ..Published::default()
         }));
         let lambda = Arc::new(Functions(Box::new(function)));

@@ -9,7 +9,7 @@ use super::aws_service::{ServiceRequest, call};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::headers::is_dropped_from_mapped_requests;
-use crate::phases::transformation::{IntegrationAnswer, encode_query};
+use crate::phases::transformation::{IntegrationAnswer, Selector, encode_query};
 use crate::plan::aws_uri::{AwsIntegration, S3};
 
 /// S3 signs a path as its own clients encode it, whatever the request line says.
@@ -23,7 +23,7 @@ const OBJECT_NAME: &AsciiSet =
 pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &AwsIntegration) -> Result<(), Fault> {
     let request = request(exchange, integration);
     let (head, body) = call(exchange, &integration.service, request, integration.timeout).await?;
-    let selector = Some(head.status.as_str().to_owned());
+    let selector = Some(Selector::Status(head.status));
     exchange.integration_answer = Some(IntegrationAnswer { selector, headers: head.headers, body });
     Ok(())
 }

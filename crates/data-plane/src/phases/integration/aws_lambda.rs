@@ -6,7 +6,7 @@ use stagedoor_http::Headers;
 use super::call_function;
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
-use crate::phases::transformation::IntegrationAnswer;
+use crate::phases::transformation::{IntegrationAnswer, Selector};
 use crate::plan::integration::LambdaIntegration;
 
 /// Calls the function.
@@ -25,7 +25,11 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &LambdaIntegra
     let invocation_type = exchange.integration_request.headers.get_str("x-amz-invocation-type");
     let asynchronous = invocation_type.is_some_and(|value| value.eq_ignore_ascii_case("Event"));
     let answer = call_function(exchange, &integration.function, payload, asynchronous).await?;
-    let selector = answer.function_error.as_ref().and_then(|_| error_message(&answer.payload));
+    let selector = answer
+        .function_error
+        .as_ref()
+        .and_then(|_| error_message(&answer.payload))
+        .map(Selector::ErrorMessage);
     let mut headers = Headers::new();
     headers.append("Content-Type", "application/json");
     exchange.integration_answer = Some(IntegrationAnswer { selector, headers, body: answer.payload });

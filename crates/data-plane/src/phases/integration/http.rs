@@ -7,7 +7,7 @@ use super::{call_backend, whole_answer};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::headers::is_dropped_from_mapped_requests;
-use crate::phases::transformation::{IntegrationAnswer, encode_query};
+use crate::phases::transformation::{IntegrationAnswer, Selector, encode_query};
 use crate::plan::integration::HttpIntegration;
 
 /// Calls the backend and reads its whole answer.
@@ -48,7 +48,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
     exchange.integration_request = outgoing;
     let (head, body) = call_backend(exchange, endpoint, head, body.into(), endpoint.timeout).await?;
     let body = whole_answer(exchange, &head, body, endpoint.timeout).await?;
-    let selector = Some(head.status.as_str().to_owned());
+    let selector = Some(Selector::Status(head.status));
     exchange.integration_answer = Some(IntegrationAnswer { selector, headers: head.headers, body });
     Ok(())
 }

@@ -3,6 +3,9 @@
 //! Where a request came from is told in the standard `Forwarded` header, which takes in what older proxies said in
 //! `X-Forwarded-*`.
 
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
+
 use bytes::Bytes;
 use stagedoor_http::{Headers, RequestHead, Version};
 
@@ -88,42 +91,57 @@ fn request_headers(exchange: &mut Exchange<'_>, backend: &BackendIntegration) ->
 }
 
 /// `by=…;for=…;host=…;proto=…`, after what came with the request.
-fn forwarded(exchange: &Exchange<'_>) -> String {
-    let headers = &exchange.head.headers;
-    let text = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
-    let mut elements: Vec<String> = headers.get_all("forwarded").map(text).collect();
-    let clients = headers.get_all("x-forwarded-for").map(text).collect::<Vec<_>>().join(",");
-    let mut suffix = String::new();
-    for (name, member) in [("x-forwarded-host", "host"), ("x-forwarded-proto", "proto")] {
-        if let Some(value) = headers.get(name) {
-            suffix = format!("{suffix};{member}={}", quoted(&text(value)));
+fn forwarded(exchange: &Exchange<'_>) -> Bytes {
+    let mut elements = Vec::with_capacity(128);
+    earlier_elements(&mut elements, &exchange.head.headers);
+    let proto: &[u8] = if exchange.connection.tls.is_some() { b"https" } else { b"http" };
+    let host = exchange.original_host.as_deref().unwrap_or_default();
+    for (name, value) in [
+        (&b"by="[..], &**exchange.connection.local_ip()),
+        (b";for=", exchange.connection.peer_ip()),
+        (b";host=", host),
+        (b";proto=", proto),
+    ] {
+        elements.extend_from_slice(name);
+        elements.extend_from_slice(&quoted(value));
+    }
+    elements.into()
+}
+
+/// What a request says of the way it came before: as it is, and what older proxies wrote in the standard form.
+fn earlier_elements(elements: &mut Vec<u8>, headers: &Headers) {
+    for value in headers.get_all("forwarded") {
+        elements.extend_from_slice(value);
+        elements.extend_from_slice(b", ");
+    }
+    for clients in headers.get_all("x-forwarded-for") {
+        let clients = clients.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        for client in clients.filter(|client| !client.is_empty()) {
+            elements.extend_from_slice(b"for=");
+            elements.extend_from_slice(&quoted(client));
+            for (name, member) in [("x-forwarded-host", &b";host="[..]), ("x-forwarded-proto", b";proto=")] {
+                if let Some(value) = headers.get(name) {
+                    elements.extend_from_slice(member);
+                    elements.extend_from_slice(&quoted(value));
+                }
+            }
+            elements.extend_from_slice(b", ");
         }
     }
-    for client in clients.split(',').map(str::trim).filter(|client| !client.is_empty()) {
-        elements.push(format!("for={}{suffix}", quoted(client)));
-    }
-    let by = exchange.connection.local.ip().to_canonical().to_string();
-    let host = exchange.original_host.as_ref().map(text).unwrap_or_default();
-    let proto = if exchange.connection.tls.is_some() { "https" } else { "http" };
-    elements.push(format!(
-        "by={};for={};host={};proto={proto}",
-        quoted(&by),
-        quoted(&exchange.source_ip()),
-        quoted(&host)
-    ));
-    elements.join(", ")
 }
 
 /// A value as RFC 7239 wants it: quoted if it is more than a token, addresses of version 6 in brackets.
-fn quoted(value: &str) -> String {
-    if value.contains(':') && value.parse::<std::net::Ipv6Addr>().is_ok() {
-        return format!("\"[{value}]\"");
+fn quoted(value: &[u8]) -> Cow<'_, [u8]> {
+    let is_ipv6 = || std::str::from_utf8(value).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
+    if value.contains(&b':') && is_ipv6() {
+        return [b"\"[", value, b"]\""].concat().into();
     }
     // AWS leaves ports and hosts as they are; what would end the value is not let through.
-    match value.contains(['"', ';', ',', ' ', '\\']) {
-        true => format!("\"{}\"", value.replace(['"', '\\'], "")),
-        false => value.to_owned(),
+    if !value.iter().any(|byte| b"\";, \\".contains(byte)) {
+        return Cow::Borrowed(value);
     }
+    let inside = value.iter().copied().filter(|byte| !b"\"\\".contains(byte));
+    std::iter::once(b'"').chain(inside).chain([b'"']).collect()
 }
 
 /// Whether the gateway writes this header itself, or tells its content in another.
@@ -152,7 +170,7 @@ mod tests {
 
     #[test]
     fn values_of_forwarded() {
-        let check = |value: &str, expected: &str| assert_eq!(quoted(value), expected);
+        let check = |value: &str, expected: &str| assert_eq!(&*quoted(value.as_bytes()), expected.as_bytes());
         check("1.2.3.4", "1.2.3.4");
         check("::1", "\"[::1]\"");
         check("a.test:8080", "a.test:8080");

@@ -1,7 +1,6 @@
 //! `HTTP_PROXY`: the client's request goes to the backend and the backend's answer to the client, both as they
 //! arrive. This is the hottest path there is: headers are filtered in place and bodies are never touched.
 
-use std::io::Write as _;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -37,8 +36,6 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
     let target = target(exchange, proxy);
     let mapped = mapped_headers(exchange, proxy);
     let body = begin(exchange.take_body()).await?;
-    // The coding has been undone when the request came in.
-    exchange.head.headers.remove("content-encoding");
     let body = limit(body);
     let head = RequestHead {
         method: endpoint.method.clone().unwrap_or_else(|| exchange.head.method.clone()),
@@ -91,20 +88,21 @@ fn mapped_headers(exchange: &Exchange<'_>, proxy: &HttpProxyIntegration) -> Head
 
 fn request_headers(exchange: &mut Exchange<'_>, endpoint: &HttpEndpoint, mapped: Headers) -> Headers {
     let trace_id = exchange.trace_id().clone();
-    let peer = exchange.connection.peer.ip().to_canonical();
     let port = forwarded_port(exchange);
     // Backends are told where a request came from. What was recorded of them came through a backend that hides these
     // three headers, and tells nothing about it.
-    let mut forwarded_for = Vec::with_capacity(64);
-    for value in exchange.head.headers.get_all("x-forwarded-for") {
-        forwarded_for.extend_from_slice(value);
-        forwarded_for.extend_from_slice(b", ");
+    let mut forwarded_for = exchange.connection.peer_ip().clone();
+    for value in exchange.head.headers.get_all("x-forwarded-for").rev() {
+        forwarded_for = [value, &b", "[..], &forwarded_for].concat().into();
     }
-    // Writing to memory does not fail.
-    let _ = write!(forwarded_for, "{peer}");
 
     let mut headers = exchange.take_headers();
-    headers.retain(|header| !is_dropped_from_requests(&header.name) && !is_replaced(&header.name));
+    // A coding has been undone when the request came in.
+    headers.retain(|header| {
+        !is_dropped_from_requests(&header.name)
+            && !is_replaced(&header.name)
+            && !header.is("content-encoding")
+    });
     if exchange.plan.endpoint_type == EndpointType::Edge {
         headers = canonicalize(headers);
     }
@@ -156,20 +154,17 @@ pub(super) async fn begin(body: Body) -> Result<Body, Fault> {
 }
 
 fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {
-    let answered = std::mem::take(&mut head.headers);
-    let mut headers = Headers::with_capacity(answered.len() + 2);
-    headers.append("x-amzn-RequestId", exchange.request_id.clone());
-    headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
-    headers.extend(answered.into_iter().filter_map(|mut header| {
-        if is_dropped_from_responses(&header.name) {
-            return None;
-        }
+    head.headers.retain_mut(|header| {
         if is_remapped_by_proxy(&header.name) {
             header.name = remapped_name(&header.name);
+            return true;
         }
-        Some(header)
-    }));
-    head.headers = headers;
+        !is_dropped_from_responses(&header.name)
+    });
+    head.headers.prepend([
+        ("x-amzn-RequestId", exchange.request_id.clone()),
+        ("x-amz-apigw-id", exchange.extended_request_id.clone()),
+    ]);
 }
 
 fn is_dropped_from_responses(name: &[u8]) -> bool {

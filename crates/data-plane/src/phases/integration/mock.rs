@@ -1,8 +1,10 @@
 //! `MOCK`: the request's template says which status to pretend, and the response's templates do the rest.
 
+use http::StatusCode;
+
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
-use crate::phases::transformation::IntegrationAnswer;
+use crate::phases::transformation::{IntegrationAnswer, Selector};
 use crate::plan::integration::MockIntegration;
 
 /// Reads the status out of what the request's template made.
@@ -14,7 +16,7 @@ pub(super) fn run(exchange: &mut Exchange<'_>, _mock: &MockIntegration) -> Resul
     let status = status_code(&body).ok_or_else(|| Fault::configuration("Unable to parse statusCode"))?;
     // Templates of the response see the request's body as it came.
     exchange.integration_answer = Some(IntegrationAnswer {
-        selector: Some(status.to_string()),
+        selector: Some(Selector::Status(status)),
         body: exchange.read_body(),
         ..IntegrationAnswer::default()
     });
@@ -22,7 +24,14 @@ pub(super) fn run(exchange: &mut Exchange<'_>, _mock: &MockIntegration) -> Resul
 }
 
 /// The `statusCode` of an object that need not be strict JSON: AWS takes names without quotes and a comma too many.
-fn status_code(body: &[u8]) -> Option<u16> {
+fn status_code(body: &[u8]) -> Option<StatusCode> {
+    // The way it is nearly always written.
+    let usual = body.strip_prefix(br#"{"statusCode": "#).and_then(|rest| rest.strip_suffix(b"}"));
+    if let Some(digits @ [_, _, _]) = usual
+        && let Ok(status) = StatusCode::from_bytes(digits)
+    {
+        return Some(status);
+    }
     let text = std::str::from_utf8(body).ok()?;
     let inside = text.trim().strip_prefix('{')?;
     let mut rest = inside;
@@ -33,7 +42,7 @@ fn status_code(body: &[u8]) -> Option<u16> {
         let Some(value) = value.strip_prefix(':') else { continue };
         let value = value.trim_start().trim_start_matches(['"', '\'']);
         let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
-        return value.get(..end)?.parse().ok().filter(|status| (100..1000).contains(status));
+        return StatusCode::from_u16(value.get(..end)?.parse().ok()?).ok();
     }
 }
 
@@ -44,7 +53,7 @@ mod tests {
     #[test]
     fn status_codes() {
         let check = |body: &str, expected: Option<u16>| {
-            assert_eq!(status_code(body.as_bytes()), expected, "{body}");
+            assert_eq!(status_code(body.as_bytes()).map(|status| status.as_u16()), expected, "{body}");
         };
         check(r#"{"statusCode": 200}"#, Some(200));
         check("\n{\n  \"statusCode\": 201\n}\n", Some(201));

@@ -4,12 +4,12 @@
 //! one for `ANY`. A path that has no route for the method is no match. Other than in REST APIs a slash at the end counts:
 //! `/pets/` is not `/pets`.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use crate::fast_map::FastMap;
 use crate::plan::router::Captures;
 
 /// The routes of an API; each is a number.
@@ -23,7 +23,7 @@ pub struct Router {
 struct Node {
     here: Choice,
     greedy: Choice,
-    literal: HashMap<Box<str>, Node>,
+    literal: FastMap<Box<str>, Node>,
     variable: Option<Box<Node>>,
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use crate::context::ContextVariable;
 use crate::exchange::Exchange;
+use crate::phases::transformation::Selector;
 use crate::vtl::JsonPath;
 
 /// The key of what is taken where nothing else fits.
@@ -99,10 +100,12 @@ impl Part {
             Self::Header(name) => exchange.header(name),
             Self::Query(name) => exchange.query_parameter(name).map(Cow::Borrowed),
             Self::Context(variable) => variable.value(exchange),
-            Self::ResponseStatus => match answer.and_then(|answer| answer.selector.as_deref()) {
-                Some(selector) => Some(Cow::Borrowed(selector)),
-                None => exchange.record.integration.status.map(|status| Cow::Owned(status.to_string())),
-            },
+            Self::ResponseStatus => {
+                match answer.and_then(|answer| answer.selector.as_ref()).map(Selector::as_str) {
+                    Some(selector) => Some(Cow::Borrowed(selector)),
+                    None => exchange.record.integration.status.map(|status| Cow::Owned(status.to_string())),
+                }
+            }
             Self::ResponseHeader(name) => {
                 let header = answer?.headers.iter().rfind(|header| header.is(name))?;
                 Some(header.value_str())
