@@ -75,8 +75,12 @@ pub fn server_config(
         // A resumed session would bring a certificate along that was looked at long ago.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-    } else if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
-        config.ticketer = ticketer;
+    } else {
+        // One is what a client takes that comes back; each further one would cost every handshake.
+        config.send_tls13_tickets = 1;
+        if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
+            config.ticketer = ticketer;
+        }
     }
     Ok(Arc::new(config))
 }

@@ -27,7 +27,7 @@ use crate::logs::{LogBuffer, LogWriter};
 use crate::phases::authorization::grant::Grant;
 use crate::phases::authorization::iam::Principals;
 use crate::phases::authorization::jwt::Claims;
-use crate::phases::authorization::remembered::Remembered;
+use crate::phases::authorization::remembered::{ByEnd, Remembered};
 use crate::published::{Current, View};
 use crate::timers::Timers;
 use crate::websocket::WebSockets;
@@ -124,7 +124,7 @@ pub struct Worker {
     /// What authorizer functions decided about callers.
     pub grants: Remembered<Arc<Grant>>,
     /// Tokens that were verified.
-    pub tokens: Remembered<Claims>,
+    pub tokens: Remembered<Claims, ByEnd>,
     pub(crate) pool: Pool,
     pub(crate) timers: Timers,
     pub(crate) logs: LogBuffer,
