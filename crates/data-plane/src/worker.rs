@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::acme::Challenges;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
@@ -60,6 +61,8 @@ pub struct Services {
     pub xray_daemon: Option<SocketAddr>,
     /// The connections of WebSocket APIs, and what they may do.
     pub websockets: WebSockets,
+    /// What certificate authorities are shown that ask whether a name is served here.
+    pub challenges: Challenges,
 }
 
 /// How fast all of an account's APIs may be called together.

@@ -209,9 +209,7 @@ mod tests {
         builder.set_plan(&plan("p1", serde_json::json!([{"apiId": "a", "stage": "dev"}])));
         let clients = builder.finish();
         let found = |clients: &Clients, value: &str, stage: &str| {
-            clients
-                .find(value, "a", stage)
-                .map(|client| (client.id().to_owned(), client.plan.id.to_string()))
+            clients.find(value, "a", stage).map(|client| (client.id().to_owned(), client.plan.id.to_string()))
         };
         let expected = Some(("k1".to_owned(), "p1".to_owned()));
         assert_eq!(found(&clients, "value-1", "dev"), expected);

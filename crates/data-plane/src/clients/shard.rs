@@ -46,13 +46,7 @@ impl<'s> Record<'s> {
     }
 
     /// Appends a key; nothing if a part of it is longer than it can be.
-    fn write(
-        records: &mut Vec<u8>,
-        id: &str,
-        value: &str,
-        enabled: bool,
-        plans: &[u32],
-    ) -> Option<u32> {
+    fn write(records: &mut Vec<u8>, id: &str, value: &str, enabled: bool, plans: &[u32]) -> Option<u32> {
         let at = u32::try_from(records.len()).ok()?;
         let length = |length| u8::try_from(length).ok();
         let head = [u8::from(enabled), length(value.len())?, length(id.len())?, length(plans.len())?];
@@ -83,7 +77,8 @@ impl Shard {
     pub(super) fn find(&self, hash: u32, value: &str) -> Option<(usize, Record<'_>)> {
         let first = place(&self.entries, hash);
         let same = self.entries.iter().enumerate().skip(first).take_while(|(_, (known, _))| *known == hash);
-        let mut records = same.filter_map(|(at, (_, begin))| Some((at, Record::read(&self.records, *begin)?)));
+        let mut records =
+            same.filter_map(|(at, (_, begin))| Some((at, Record::read(&self.records, *begin)?)));
         records.find(|(_, record)| record.value == value)
     }
 
