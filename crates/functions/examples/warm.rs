@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         functions.put(FunctionConfig::new("echo", runtime.parse()?, "app.handler", code.path()))?;
         let call = || {
             let payload = Bytes::from_static(EVENT.as_bytes());
-            functions.invoke(Invocation { function: "echo".to_owned(), payload, ..Invocation::default() })
+            functions.call(Invocation { function: "echo".to_owned(), payload, ..Invocation::default() })
         };
         // The first start of a runtime also looks for its interpreter; a second function shows the usual cold start.
         let start = Instant::now();
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 while start.elapsed() < Duration::from_secs(3) {
                     let payload = Bytes::from_static(EVENT.as_bytes());
                     let call = Invocation { function: "echo".to_owned(), payload, ..Invocation::default() };
-                    done += u32::from(functions.invoke(call).await.is_ok());
+                    done += u32::from(functions.call(call).await.is_ok());
                 }
                 done
             });

@@ -29,6 +29,13 @@ pub enum Runtime {
 const RUNTIMES: &str = "nodejs18.x, nodejs20.x, nodejs22.x, nodejs24.x, python3.9 to python3.14, provided, \
                         provided.al2, provided.al2023";
 
+impl Runtime {
+    /// Whether the function is an executable that speaks the Runtime API, and not run by a bootstrap of ours.
+    pub(crate) fn is_foreign(self) -> bool {
+        matches!(self, Self::Provided(_))
+    }
+}
+
 impl FromStr for Runtime {
     type Err = ConfigError;
 

@@ -373,6 +373,8 @@ impl Functions {
 
     /// Invokes a function. It is on its way when this returns; the future only waits, on any runtime, and dropping it
     /// gives up waiting. What a function gets wrong is part of the output.
+    ///
+    /// A caller that waits on the same thread anyway does better with [`Functions::call`].
     pub fn invoke(
         &self,
         invocation: Invocation,
@@ -382,6 +384,30 @@ impl Functions {
             match submitted? {
                 Submitted::Waiting(answer) => answer.await.unwrap_or(Err(InvokeError::ShuttingDown)),
                 Submitted::Accepted(output) => Ok(output),
+            }
+        }
+    }
+
+    /// Invokes a function while its future is waited for, on the thread that waits: nothing is handed to other threads.
+    /// Dropping the future gives up waiting.
+    pub fn call(
+        &self,
+        invocation: Invocation,
+    ) -> impl Future<Output = Result<InvocationOutput, InvokeError>> + Send + use<> {
+        enum Way<H, S> {
+            Here(H),
+            Spawned(S),
+        }
+        let way = match invocation.invocation_type {
+            InvocationType::RequestResponse => {
+                Way::Here(self.prepare(invocation).and_then(|(call, _)| call.run_here()))
+            }
+            _ => Way::Spawned(self.invoke(invocation)),
+        };
+        async move {
+            match way {
+                Way::Here(call) => call?.await,
+                Way::Spawned(accepted) => accepted.await,
             }
         }
     }
@@ -486,7 +512,7 @@ impl QueuedCall {
     }
 
     fn send(&self, reply: Reply) -> Result<(), InvokeError> {
-        self.pool.dispatch(Job {
+        let job = Job {
             request_id: self.request_id.clone(),
             payload: self.invocation.payload.clone(),
             invoked_arn: self.invoked_arn.clone(),
@@ -497,8 +523,26 @@ impl QueuedCall {
             attempts: 0,
             reply,
             permit: self.pool.permit()?,
-        });
+        };
+        self.pool.shared.handle.spawn(Arc::clone(&self.pool).run(job));
         Ok(())
+    }
+
+    /// Runs it on the thread that waits.
+    fn run_here(self) -> Result<impl Future<Output = Result<InvocationOutput, InvokeError>> + Send + use<>, InvokeError> {
+        let job = Job {
+            request_id: self.request_id,
+            payload: self.invocation.payload,
+            invoked_arn: self.invoked_arn,
+            client_context: self.invocation.client_context,
+            trace_id: self.invocation.trace_id,
+            log_tail: self.invocation.log_tail,
+            queued: Instant::now(),
+            attempts: 0,
+            reply: Reply::Later,
+            permit: self.pool.permit()?,
+        };
+        Ok(self.pool.call(job))
     }
 
     /// Tries an asynchronous event until it is placed, too old, or has failed too often. An event that finds no place in

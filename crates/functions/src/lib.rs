@@ -6,13 +6,15 @@
 //!
 //! - [`Functions`] registers and invokes; [`FunctionConfig`] says what a function is.
 //! - [`LambdaApi`] answers AWS's own API for them.
-//! - `pool` decides which process runs what and when code changes hands; `process` drives one process; `runtime_api` reads
-//!   what it says; `guardian` leaves none behind.
+//! - `pool` decides which process runs what and when code changes hands; `turn` is one invocation, on the thread of whoever
+//!   invokes; `process` starts and watches one process; `link` talks to our own bootstraps and `runtime_api` to foreign
+//!   executables; `guardian` leaves no process behind.
 //!
 //! Unix only: processes are handled by group.
 
 mod api;
 mod config;
+mod contention;
 mod dead_letter;
 mod environment;
 mod error;
@@ -20,6 +22,7 @@ mod fingerprint;
 mod functions;
 mod guardian;
 mod interpreter;
+mod link;
 mod logs;
 mod outcome;
 mod permission;
@@ -27,6 +30,8 @@ mod pool;
 mod process;
 mod reply;
 mod runtime_api;
+mod seat;
+mod turn;
 mod watch;
 
 pub use api::{ApiBody, ApiSettings, LambdaApi};

@@ -1,13 +1,15 @@
 //! What a function prints: line by line to `tracing` (target `function`), and the last 4 KB for callers that ask.
 //!
-//! Output and errors share one pipe, which keeps their order. The pipe belongs to the task that drives the process, which
-//! empties it before it hands over a result: what was printed before the result is in the log before it. Memory and log
-//! volume are bounded however much a function prints.
+//! Output and errors share one pipe, which keeps their order. Whoever hands over a result empties it before: what was
+//! printed before the result is in the log before it. In between the task of the process does ([`Output`]). Memory and
+//! log volume are bounded however much a function prints.
 
 use std::collections::VecDeque;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +23,7 @@ const LINE_BYTES_MAX: usize = 256 * 1024;
 const INVOCATION_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 pub(crate) struct Logs {
-    pipe: Receiver,
+    pipe: Arc<File>,
     function: String,
     request_id: String,
     chunk: Box<[u8]>,
@@ -29,6 +31,7 @@ pub(crate) struct Logs {
     tail: VecDeque<u8>,
     logged: usize,
     dropped: usize,
+    reported: bool,
 }
 
 /// The other end of the pipe.
@@ -37,12 +40,40 @@ pub(crate) struct Outputs {
     pub(crate) stderr: Stdio,
 }
 
+/// Tells when there is output.
+pub(crate) struct Output(Receiver);
+
+impl Output {
+    /// Waits until there is output. Ends with an error when there will be none again.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.0.readable().await
+    }
+
+    /// Has `logs` take what is there, at most `bytes_max`.
+    pub(crate) fn drain_into(&self, logs: &mut Logs, bytes_max: usize) -> Drained {
+        logs.drain_from(|chunk| self.0.try_read(chunk), bytes_max)
+    }
+}
+
+/// How far a pipe has been emptied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// There may be more.
+    Partly,
+    Empty,
+    /// The other end is closed.
+    Closed,
+}
+
 impl Logs {
-    pub(crate) fn new(function: &str) -> io::Result<(Self, Outputs)> {
+    pub(crate) fn new(function: &str) -> io::Result<(Self, Output, Outputs)> {
         let (reader, writer) = io::pipe()?;
+        let pipe = OwnedFd::from(reader);
+        // Which also has both read without blocking.
+        let output = Output(Receiver::from_owned_fd(pipe.try_clone()?)?);
         let outputs = Outputs { stdout: writer.try_clone()?.into(), stderr: writer.into() };
         let logs = Self {
-            pipe: Receiver::from_owned_fd(OwnedFd::from(reader))?,
+            pipe: Arc::new(File::from(pipe)),
             function: function.to_owned(),
             request_id: String::new(),
             chunk: vec![0; 16 * 1024].into_boxed_slice(),
@@ -50,17 +81,27 @@ impl Logs {
             tail: VecDeque::new(),
             logged: 0,
             dropped: 0,
+            reported: false,
         };
-        Ok((logs, outputs))
+        Ok((logs, output, outputs))
     }
 
-    /// Begins the log of an invocation.
-    pub(crate) fn begin(&mut self, request_id: &str, version: &str) {
+    /// Begins the log of an invocation. Lambda's own lines are written only if somebody will see them: `reported` says
+    /// whether a caller will.
+    pub(crate) fn begin(&mut self, request_id: &str, version: &str, reported: bool) {
         self.request_id.clear();
         self.request_id.push_str(request_id);
         self.tail.clear();
         self.logged = 0;
-        self.platform(format_args!("START RequestId: {request_id} Version: {version}"));
+        self.reported = reported || tracing::enabled!(target: "function", tracing::Level::DEBUG);
+        if self.reported {
+            self.platform(format_args!("START RequestId: {request_id} Version: {version}"));
+        }
+    }
+
+    /// Whether somebody sees Lambda's own lines of this invocation.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported
     }
 
     /// A line of Lambda's own, which goes to the debug log and to the tail.
@@ -70,19 +111,19 @@ impl Logs {
         self.keep(text.as_bytes());
     }
 
-    /// Waits until there is output. Ends with an error when there will be none again.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.pipe.readable().await
+    /// Reads what is there, at most `bytes_max`.
+    pub(crate) fn drain(&mut self, bytes_max: usize) -> Drained {
+        let pipe = Arc::clone(&self.pipe);
+        self.drain_from(|chunk| (&*pipe).read(chunk), bytes_max)
     }
 
-    /// Reads what is there, at most `bytes_max`. False at the end of the output.
-    pub(crate) fn drain(&mut self, bytes_max: usize) -> bool {
+    fn drain_from(&mut self, read: impl Fn(&mut [u8]) -> io::Result<usize>, bytes_max: usize) -> Drained {
         let mut taken = 0;
         while taken < bytes_max {
-            match self.pipe.try_read(&mut self.chunk) {
+            match read(&mut self.chunk) {
                 Ok(0) => {
                     self.end_line();
-                    return false;
+                    return Drained::Closed;
                 }
                 Ok(size) => {
                     taken += size;
@@ -90,11 +131,12 @@ impl Logs {
                     self.split(chunk.get(..size).unwrap_or_default());
                     self.chunk = chunk;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(_) => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Drained::Empty,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Drained::Closed,
             }
         }
-        true
+        Drained::Partly
     }
 
     /// Ends the log of an invocation: an unfinished line counts.

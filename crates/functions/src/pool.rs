@@ -1,10 +1,11 @@
 //! The processes of one function and the invocations that wait for them.
 //!
-//! Callers on any thread hand an invocation straight to an idle process (the one used last, so that the others can age and
-//! go), under a lock that is held for a few instructions. Without an idle one they queue, and a further process is
-//! started once waiting has lasted longer than [`PATIENCE`] and the queue moves too slowly to be gone within
-//! [`QUEUE_TICKS`] of it: with fast handlers a few processes serve many callers, with slow ones there is soon one for
-//! each, as on Lambda. More processes than that would only take turns on the same cores.
+//! Callers on any thread take the [`Seat`] of an idle process (the one used last, so that the others can age and go), under
+//! a lock that is held for a few instructions, and put it back when they are done. Without an idle one they queue, and a
+//! further process is started once waiting has lasted longer than [`PATIENCE`] and the queue moves too slowly to be gone
+//! within [`QUEUE_TICKS`] of it: with fast handlers a few processes serve many callers, with slow ones there is soon one
+//! for each, as on Lambda. Where processes only take turns on the same cores (`contention`), no more are added, and only
+//! some of those that are there are used: the same work costs less then, because less has to be fetched into caches.
 //!
 //! **Reload.** Every process belongs to a generation of the code. When the files change, a candidate is started beside the
 //! processes that serve; once it is ready and the files have not changed again, the pool moves to its generation in one
@@ -20,12 +21,15 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::config::FunctionConfig;
+use crate::contention::Contention;
 use crate::error::InvokeError;
 use crate::fingerprint::{self, Fingerprint};
 use crate::functions::Shared;
 use crate::outcome::{InitFailure, InvocationOutput};
 use crate::process::{self, Role};
 use crate::reply::Reply;
+use crate::seat::Seat;
+use crate::turn::{Outcome, Turn};
 
 /// How long an invocation waits for a busy process before another is started.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -74,8 +78,12 @@ impl Drop for Permit {
 
 /// What a process is told.
 pub(crate) enum Command {
-    /// Run this.
+    /// Run this: to one that keeps its connections to itself.
     Work(Box<Job>),
+    /// An invocation has begun: see to its limits.
+    Watch,
+    /// Its connection is closed, so it has ended or has to.
+    Closed,
     /// A candidate is accepted.
     Serve,
     /// End, unless busy.
@@ -84,24 +92,40 @@ pub(crate) enum Command {
     Die,
 }
 
-/// What a process does next.
-pub(crate) enum Turn {
-    Work(Box<Job>),
-    Idle,
-    Leave,
-}
+/// Both ends of what a process is told.
+pub(crate) type Orders = (mpsc::UnboundedSender<Command>, mpsc::UnboundedReceiver<Command>);
 
 struct Live {
     orders: mpsc::UnboundedSender<Command>,
     generation: u64,
     ready: bool,
+    /// Known once it has started.
+    pid: Option<u32>,
+}
+
+/// Somebody who waits for a process.
+struct Waiter {
+    seat: oneshot::Sender<Result<Seat, Refused>>,
+    since: Instant,
+}
+
+/// Why there is no process.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// None gets ready.
+    Start(Arc<InitFailure>),
+    ShuttingDown,
 }
 
 #[derive(Default)]
 struct State {
     live: HashMap<u64, Live>,
-    idle: Vec<u64>,
-    waiting: VecDeque<Job>,
+    /// The one used last is the last.
+    idle: Vec<Seat>,
+    /// How many seats are neither idle nor with a process that is not ready.
+    in_use: usize,
+    contention: Contention,
+    waiting: VecDeque<Waiter>,
     next_id: u64,
     generation: u64,
     /// The files of the generation; none if they are not watched.
@@ -114,6 +138,7 @@ struct State {
     growth_paused: Option<Instant>,
     looked: Option<Instant>,
     retired: bool,
+    closed: bool,
 }
 
 pub(crate) struct Pool {
@@ -158,31 +183,166 @@ impl Pool {
         if before >= self.config.concurrency { Err(InvokeError::TooManyRequests) } else { Ok(permit) }
     }
 
-    /// Hands an invocation to a process, or has it wait for one.
-    pub(crate) fn dispatch(self: &Arc<Self>, job: Job) {
-        let mut state = self.lock();
-        if self.config.watch && state.looked.is_none_or(|at| job.queued - at > LOOK_INTERVAL) {
-            state.looked = Some(job.queued);
-            self.changed.notify_one();
+    /// Runs an invocation and tells its caller.
+    pub(crate) async fn run(self: Arc<Self>, job: Job) {
+        if let Some((job, result)) = self.attend(job).await {
+            job.finish(result);
         }
+    }
+
+    /// Runs an invocation and gives its result. Dropping this gives up waiting: the function goes on.
+    pub(crate) async fn call(self: Arc<Self>, mut job: Job) -> Result<InvocationOutput, InvokeError> {
+        if !self.config.runtime.is_foreign() {
+            let attended = self.attend(job).await;
+            return attended.map_or(Err(InvokeError::ShuttingDown), |(_, result)| result);
+        }
+        let (reply, answer) = oneshot::channel();
+        job.reply = Reply::Whole(reply);
+        self.run(job).await;
+        answer.await.unwrap_or(Err(InvokeError::ShuttingDown))
+    }
+
+    /// Takes an invocation to its result; none where the task of a process answers it.
+    async fn attend(
+        self: &Arc<Self>,
+        job: Job,
+    ) -> Option<(Box<Job>, Result<InvocationOutput, InvokeError>)> {
         let mut job = Box::new(job);
-        while let Some(id) = state.idle.pop() {
-            let Some(process) = state.live.get(&id) else { continue };
-            match process.orders.send(Command::Work(job)) {
-                Ok(()) => return,
-                Err(mpsc::error::SendError(Command::Work(back))) => job = back,
-                Err(_) => return,
+        loop {
+            let mut seat = match self.seat(&job).await {
+                Ok(seat) => seat,
+                Err(refused) => {
+                    let result = self.refuse(&job, &refused);
+                    return Some((job, result));
+                }
+            };
+            // A caller who gave up while he waited needs no invocation.
+            if job.reply.is_closed() {
+                self.give_back(seat);
+                return None;
+            }
+            let Some(link) = seat.link.take() else {
+                match seat.desk.orders.send(Command::Work(job)) {
+                    Err(mpsc::error::SendError(Command::Work(back))) => job = back,
+                    _ => return None,
+                }
+                self.lose();
+                continue;
+            };
+            match link.move_here() {
+                Ok(link) => seat.link = Some(link),
+                Err(_) => {
+                    let _ = seat.desk.orders.send(Command::Closed);
+                    self.lose();
+                    continue;
+                }
+            }
+            match Turn::new(self, seat, job).run().await? {
+                Outcome::Finished(job, result) => return Some((job, result)),
+                Outcome::Again(back) => job = back,
             }
         }
-        state.waiting.push_back(*job);
-        self.grow(&mut state);
+    }
+
+    /// Takes a process that is idle, or waits for one.
+    async fn seat(self: &Arc<Self>, job: &Job) -> Result<Seat, Refused> {
+        let waiting = {
+            let mut state = self.lock();
+            if state.closed {
+                return Err(Refused::ShuttingDown);
+            }
+            if self.config.watch && state.looked.is_none_or(|at| job.queued - at > LOOK_INTERVAL) {
+                state.looked = Some(job.queued);
+                self.changed.notify_one();
+            }
+            if state.waiting.is_empty()
+                && state.in_use < state.contention.in_use_max
+                && let Some(seat) = take_idle(&mut state.idle)
+            {
+                state.in_use += 1;
+                return Ok(seat);
+            }
+            let (seat, given) = oneshot::channel();
+            let waiter = Waiter { seat, since: job.queued };
+            // What another process has lost has waited before.
+            if job.attempts > 0 {
+                state.waiting.push_front(waiter);
+            } else {
+                state.waiting.push_back(waiter);
+            }
+            self.grow(&mut state);
+            Waiting { given, pool: self }
+        };
+        waiting.until_given().await
+    }
+
+    /// Puts a process back that can take its next invocation, or hands it to who waits for one.
+    pub(crate) fn give_back(&self, seat: Seat) {
+        let mut state = self.lock();
+        state.in_use = state.in_use.saturating_sub(1);
+        self.place(&mut state, seat);
+    }
+
+    /// The seat of a process has gone with it.
+    pub(crate) fn lose(&self) {
+        let mut state = self.lock();
+        state.in_use = state.in_use.saturating_sub(1);
+        if !state.waiting.is_empty() && let Some(seat) = take_idle(&mut state.idle) {
+            self.place(&mut state, seat);
+        }
+    }
+
+    /// Adds a process that can take its first invocation.
+    pub(crate) fn give(&self, seat: Seat) {
+        self.place(&mut self.lock(), seat);
+    }
+
+    fn place(&self, state: &mut State, mut seat: Seat) {
+        let current = state.generation;
+        let wanted = state.live.get(&seat.desk.id).is_some_and(|process| process.generation == current);
+        while wanted
+            && state.in_use < state.contention.in_use_max
+            && let Some(waiter) = state.waiting.pop_front()
+        {
+            match waiter.seat.send(Ok(seat)) {
+                Ok(()) => {
+                    state.taken += 1;
+                    state.in_use += 1;
+                    return;
+                }
+                Err(Ok(back)) => seat = back,
+                // What is sent is what comes back.
+                Err(Err(_)) => return,
+            }
+        }
+        if wanted && (!state.retired || !state.waiting.is_empty()) {
+            state.idle.push(seat);
+        } else {
+            let _ = seat.desk.orders.send(Command::Leave);
+        }
     }
 
     /// Takes back an invocation that did not reach its process.
     pub(crate) fn take_back(self: &Arc<Self>, job: Job) {
-        let mut state = self.lock();
-        state.waiting.push_front(job);
-        self.grow(&mut state);
+        self.shared.handle.spawn(Arc::clone(self).run(job));
+    }
+
+    /// The result where there is no process.
+    fn refuse(&self, job: &Job, refused: &Refused) -> Result<InvocationOutput, InvokeError> {
+        match refused {
+            Refused::ShuttingDown => Err(InvokeError::ShuttingDown),
+            Refused::Start(failure) => match &**failure {
+                InitFailure::NotStarted(reason) => {
+                    Err(InvokeError::Start { function: self.config.name.clone(), reason: reason.clone() })
+                }
+                reported => Ok(InvocationOutput {
+                    payload: reported.payload(&job.request_id),
+                    function_error: Some("Unhandled".to_owned()),
+                    executed_version: self.config.version.clone(),
+                    log_tail: job.log_tail.then(String::new),
+                }),
+            },
+        }
     }
 
     /// Starts a process if there is none at all.
@@ -208,18 +368,30 @@ impl Pool {
             tokio::time::sleep(PATIENCE).await;
             let mut state = self.lock();
             // Callers who gave up need no process.
-            state.waiting.retain(|job| !job.reply.is_closed());
-            let Some(waited) = state.waiting.front().map(|first| first.queued.elapsed()) else {
+            state.waiting.retain(|waiter| !waiter.seat.is_closed());
+            let Some(waited) = state.waiting.front().map(|first| first.since.elapsed()) else {
                 state.growing = false;
                 return;
             };
+            if state.contention.is_due() {
+                let pids: Vec<_> = state.live.values().filter_map(|process| process.pid).collect();
+                let in_use = state.in_use;
+                state.contention.look(&pids, in_use);
+                // There may be room for more now.
+                while state.in_use < state.contention.in_use_max
+                    && !state.waiting.is_empty()
+                    && let Some(seat) = take_idle(&mut state.idle)
+                {
+                    self.place(&mut state, seat);
+                }
+            }
             let taken = std::mem::take(&mut state.taken);
             let starting = state.live.values().filter(|process| !process.ready).count();
             let paused = state.growth_paused.is_some_and(|until| Instant::now() < until);
             if waited >= PATIENCE
                 && taken * QUEUE_TICKS < state.waiting.len()
                 && !paused
-                && state.live.len() < self.shared.settings.processes_max
+                && state.live.len() < self.shared.settings.processes_max.min(state.contention.in_use_max)
                 && starting < state.waiting.len()
                 && starting < self.shared.starts_max
             {
@@ -228,12 +400,12 @@ impl Pool {
         }
     }
 
-    fn enlist(state: &mut State, generation: u64) -> (u64, mpsc::UnboundedReceiver<Command>) {
+    fn enlist(state: &mut State, generation: u64) -> (u64, Orders) {
         let (orders, received) = mpsc::unbounded_channel();
         let id = state.next_id;
         state.next_id += 1;
-        state.live.insert(id, Live { orders, generation, ready: false });
-        (id, received)
+        state.live.insert(id, Live { orders: orders.clone(), generation, ready: false, pid: None });
+        (id, (orders, received))
     }
 
     fn start_one(self: &Arc<Self>, state: &mut State) {
@@ -287,30 +459,11 @@ impl Pool {
     }
 
     /// A process is ready for its first invocation.
-    pub(crate) fn ready(&self, id: u64) {
+    pub(crate) fn ready(&self, id: u64, pid: u32) {
         if let Some(process) = self.lock().live.get_mut(&id) {
             process.ready = true;
+            process.pid = Some(pid);
         }
-    }
-
-    /// What a process that is free does next.
-    pub(crate) fn next(&self, id: u64) -> Turn {
-        let mut state = self.lock();
-        let current = state.generation;
-        if state.live.get(&id).is_none_or(|process| process.generation != current) {
-            return Turn::Leave;
-        }
-        while let Some(job) = state.waiting.pop_front() {
-            if !job.reply.is_closed() {
-                state.taken += 1;
-                return Turn::Work(Box::new(job));
-            }
-        }
-        if state.retired {
-            return Turn::Leave;
-        }
-        state.idle.push(id);
-        Turn::Idle
     }
 
     /// Whether a process that has been idle for long may go.
@@ -321,7 +474,7 @@ impl Pool {
             return false;
         }
         let before = state.idle.len();
-        state.idle.retain(|other| *other != id);
+        state.idle.retain(|seat| seat.desk.id != id);
         // An invocation may be on its way to it.
         state.idle.len() < before
     }
@@ -330,7 +483,7 @@ impl Pool {
     pub(crate) fn gone(&self, id: u64) {
         let mut state = self.lock();
         state.live.remove(&id);
-        state.idle.retain(|other| *other != id);
+        state.idle.retain(|seat| seat.desk.id != id);
     }
 
     /// Starts a process for invocations that wait while none is left.
@@ -343,7 +496,7 @@ impl Pool {
 
     /// A process did not get ready. While others serve, that is a line in the log; else it is the answer to all who waited
     /// for it.
-    pub(crate) fn start_failed(self: &Arc<Self>, failure: &InitFailure) {
+    pub(crate) fn start_failed(self: &Arc<Self>, failure: InitFailure) {
         tracing::error!(target: "function", function = self.config.name, "cannot start: {}", failure.summary());
         let mut state = self.lock();
         if !state.live.is_empty() {
@@ -361,19 +514,9 @@ impl Pool {
         }
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        for job in waiting {
-            let result = match failure {
-                InitFailure::NotStarted(reason) => {
-                    Err(InvokeError::Start { function: self.config.name.clone(), reason: reason.clone() })
-                }
-                reported => Ok(InvocationOutput {
-                    payload: reported.payload(&job.request_id),
-                    function_error: Some("Unhandled".to_owned()),
-                    executed_version: self.config.version.clone(),
-                    log_tail: job.log_tail.then(String::new),
-                }),
-            };
-            job.finish(result);
+        let failure = Arc::new(failure);
+        for waiter in waiting {
+            drop(waiter.seat.send(Err(Refused::Start(Arc::clone(&failure)))));
         }
     }
 
@@ -381,10 +524,8 @@ impl Pool {
     pub(crate) fn retire(&self) {
         let mut state = self.lock();
         state.retired = true;
-        for id in std::mem::take(&mut state.idle) {
-            if let Some(process) = state.live.get(&id) {
-                let _ = process.orders.send(Command::Leave);
-            }
+        for seat in std::mem::take(&mut state.idle) {
+            let _ = seat.desk.orders.send(Command::Leave);
         }
         drop(state);
         self.shared.watcher.forget(&self.changed);
@@ -395,11 +536,12 @@ impl Pool {
     pub(crate) fn close(&self) {
         self.retire();
         let mut state = self.lock();
+        state.closed = true;
         for process in state.live.values() {
             let _ = process.orders.send(Command::Die);
         }
-        for job in std::mem::take(&mut state.waiting) {
-            job.finish(Err(InvokeError::ShuttingDown));
+        for waiter in std::mem::take(&mut state.waiting) {
+            drop(waiter.seat.send(Err(Refused::ShuttingDown)));
         }
     }
 
@@ -483,14 +625,40 @@ impl Pool {
         state.fingerprint = Some(fingerprint);
         state.broken = None;
         state.growth_paused = None;
-        for other in std::mem::take(&mut state.idle) {
-            if let Some(process) = state.live.get(&other) {
-                let _ = process.orders.send(Command::Leave);
-            }
+        for seat in std::mem::take(&mut state.idle) {
+            let _ = seat.desk.orders.send(Command::Leave);
         }
         if let Some(process) = state.live.get_mut(&id) {
             process.ready = true;
             let _ = process.orders.send(Command::Serve);
+        }
+    }
+}
+
+/// The idle process that this thread's event loop watches and that was used last, or else any.
+fn take_idle(idle: &mut Vec<Seat>) -> Option<Seat> {
+    let at_home = |seat: &Seat| seat.link.as_ref().is_none_or(crate::link::Link::is_at_home);
+    let place = idle.iter().rposition(at_home).or_else(|| idle.len().checked_sub(1))?;
+    Some(idle.remove(place))
+}
+
+/// A place in the queue. A process that is given to one who no longer waits is given to another.
+struct Waiting<'p> {
+    given: oneshot::Receiver<Result<Seat, Refused>>,
+    pool: &'p Arc<Pool>,
+}
+
+impl Waiting<'_> {
+    async fn until_given(mut self) -> Result<Seat, Refused> {
+        (&mut self.given).await.unwrap_or(Err(Refused::ShuttingDown))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.given.close();
+        if let Ok(Ok(seat)) = self.given.try_recv() {
+            self.pool.give_back(seat);
         }
     }
 }

@@ -1,8 +1,10 @@
-//! One process of a function: started, driven through the Runtime API, watched, and killed with its children.
+//! One process of a function: started, watched, and killed with its children.
 //!
-//! A process has one owner, the task in [`run`]. It is either starting, idle, busy with one invocation, or finishing (the
-//! result is out, and the runtime has yet to ask for the next event). Every way out of that task ends in the same place:
-//! the group is killed, and an invocation that is still open is answered.
+//! A process has one owner, the task in [`run`]. With our own bootstraps it only sees to the start and to the limits, while
+//! invocations talk to the process themselves (`turn`). A foreign executable is driven here through the Runtime API: it is
+//! either starting, idle, busy with one invocation, or finishing (the result is out, and the runtime has yet to ask for
+//! the next event). Every way out of that task ends in the same place: the group is killed, and an invocation that is
+//! still open is answered.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -10,10 +12,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
@@ -22,23 +24,25 @@ use crate::config::{FunctionConfig, Runtime};
 use crate::environment::{Instance, environment};
 use crate::guardian::{self, Group};
 use crate::interpreter::command_line;
-use crate::logs::Logs;
-use crate::outcome::{self, InitFailure, InvocationOutput};
-use crate::pool::{Command as Order, Job, Pool, Turn};
+use crate::link::{Frame, Link};
+use crate::logs::{Drained, Logs, Output};
+use crate::outcome::{self, InitFailure};
+use crate::pool::{Command as Order, Job, Orders, Pool};
 use crate::runtime_api::{self, Answer, Call, CallKind};
+use crate::seat::{Desk, Seat};
+use crate::turn::{self, ATTEMPTS_MAX, DRAIN_BYTES};
 
 /// How long the initialisation may take on top of the function's timeout. Lambda gives it 10 s, and then the
 /// invocation's own time for a second try.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
 /// How often the memory of a busy process is looked at.
 const MEMORY_CHECK: Duration = Duration::from_millis(100);
+/// How long a process that has closed its connection has to end by itself. Python closes it early in its own end.
+const CLOSING: Duration = Duration::from_secs(2);
 /// How long the end of a process's output and connection is waited for once it has exited: its children may hold both.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// How much output is taken in before a result is handed over, in bytes.
-const DRAIN_BYTES: usize = 1024 * 1024;
-
-/// How many processes may end before they have read an event until that is its answer.
-const ATTEMPTS_MAX: u8 = 3;
+/// After how many looks at the memory of a process that is not busy then its memory is checked as well.
+const LOOKS_MAX: u32 = 10;
 
 /// What a starting process is to do once it is ready.
 pub(crate) enum Role {
@@ -49,7 +53,8 @@ pub(crate) enum Role {
 }
 
 /// How a process came to its end.
-enum End {
+#[derive(Clone, Debug)]
+pub(crate) enum End {
     /// Not wanted any more.
     Retired,
     Exited(ExitStatus),
@@ -62,10 +67,20 @@ enum End {
 enum State {
     Starting(Option<Role>),
     /// Ready, and waiting for acceptance.
-    Parked(oneshot::Sender<Answer>),
+    Parked(Line),
+    /// Invocations talk to it themselves.
+    Seated,
     Idle(oneshot::Sender<Answer>),
     Busy(Box<Job>),
     Finishing,
+}
+
+/// How a process that is ready is talked to.
+enum Line {
+    /// One of our own bootstraps.
+    Own(Link),
+    /// What the Runtime API answers to `next`.
+    Foreign(oneshot::Sender<Answer>),
 }
 
 struct Process {
@@ -75,7 +90,10 @@ struct Process {
     pid: u32,
     log_stream: String,
     group: Group,
-    logs: Logs,
+    desk: Arc<Desk>,
+    output: Output,
+    /// Until the process is ready.
+    link: Option<Link>,
     calls: mpsc::Receiver<Call>,
     orders: mpsc::UnboundedReceiver<Order>,
     state: State,
@@ -84,7 +102,9 @@ struct Process {
     deadline: Instant,
     invoked: Instant,
     memory_checked: Instant,
-    init_time: Option<Duration>,
+    /// When the limits of an invocation on the process's own line are looked at next; none while there is none.
+    look: Option<Instant>,
+    looks: u32,
     /// The process closed its connection before it had read the event.
     event_unread: bool,
     /// Starting takes a core; only so many processes do it at a time.
@@ -96,7 +116,7 @@ pub(crate) async fn run(
     id: u64,
     pool: Arc<Pool>,
     role: Role,
-    orders: mpsc::UnboundedReceiver<Order>,
+    orders: Orders,
     start_permit: Option<OwnedSemaphorePermit>,
 ) {
     match start(id, &pool, orders).await {
@@ -111,17 +131,18 @@ pub(crate) async fn run(
             let failure = InitFailure::NotStarted(error.to_string());
             tracing::error!(target: "function", function = pool.config.name, "cannot start: {error}");
             match role {
-                Role::Serve => pool.start_failed(&failure),
+                Role::Serve => pool.start_failed(failure),
                 Role::Candidate(told) => drop(told.send(Err(failure))),
             }
         }
     }
 }
 
-async fn start(id: u64, pool: &Arc<Pool>, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<Process> {
+async fn start(id: u64, pool: &Arc<Pool>, (told, orders): Orders) -> io::Result<Process> {
     let (config, shared) = (&pool.config, &pool.shared);
-    let (logs, outputs) = Logs::new(&config.name)?;
+    let (logs, output, outputs) = Logs::new(&config.name)?;
     let (calls_in, calls) = mpsc::channel(4);
+    let mut link = None;
     // The connection of our own bootstraps is inherited; any other executable is told a port.
     let (inherited, runtime_api) = match config.runtime {
         Runtime::Provided(_) => {
@@ -132,9 +153,7 @@ async fn start(id: u64, pool: &Arc<Pool>, orders: mpsc::UnboundedReceiver<Order>
         }
         Runtime::Node(_) | Runtime::Python(_) => {
             let (ours, theirs) = StdUnixStream::pair()?;
-            ours.set_nonblocking(true)?;
-            let stream = UnixStream::from_std(ours)?;
-            tokio::spawn(runtime_api::serve(stream, calls_in));
+            link = Some(Link::new(ours)?);
             // Lambda's own value, which only tells libraries that they run there.
             (Stdio::from(OwnedFd::from(theirs)), "127.0.0.1:9001".to_owned())
         }
@@ -171,7 +190,9 @@ async fn start(id: u64, pool: &Arc<Pool>, orders: mpsc::UnboundedReceiver<Order>
         pid,
         log_stream,
         group,
-        logs,
+        desk: Desk::new(id, pid, told, logs),
+        output,
+        link,
         calls,
         orders,
         state: State::Finishing,
@@ -179,7 +200,8 @@ async fn start(id: u64, pool: &Arc<Pool>, orders: mpsc::UnboundedReceiver<Order>
         deadline: now + INIT_LIMIT + config.timeout,
         invoked: now,
         memory_checked: now,
-        init_time: None,
+        look: None,
+        looks: 0,
         event_unread: false,
         start_permit: None,
     })
@@ -225,9 +247,14 @@ impl Process {
             let ended = tokio::select! {
                 biased;
                 Some(call) = self.calls.recv() => self.on_call(call),
-                Some(order) = self.orders.recv() => self.on_order(order),
-                _ = self.logs.readable(), if output_open => {
-                    output_open = self.logs.drain(64 * 1024);
+                said = first_words(&mut self.link), if self.link.is_some() => self.on_first_words(said),
+                Some(order) = self.orders.recv() => match order {
+                    Order::Closed => Some(self.last_words().await),
+                    order => self.on_order(order),
+                },
+                _ = self.output.readable(), if output_open => {
+                    let drained = self.output.drain_into(&mut self.desk.logs(), 64 * 1024);
+                    output_open = drained != Drained::Closed;
                     None
                 }
                 status = self.child.wait() => Some(match status {
@@ -246,31 +273,90 @@ impl Process {
         }
     }
 
+    /// What a process has told with its exit that has closed its connection. It may only have closed the connection, but
+    /// then it is of no use.
+    async fn last_words(&mut self) -> End {
+        let status = match tokio::time::timeout(CLOSING, self.child.wait()).await {
+            Ok(status) => status,
+            Err(_) => {
+                self.group.kill();
+                self.child.wait().await
+            }
+        };
+        status.map_or(End::Retired, End::Exited)
+    }
+
+    fn on_first_words(&mut self, said: io::Result<Frame>) -> Option<End> {
+        let link = self.link.take();
+        match said {
+            Ok(Frame::Ready) => self.on_ready(Line::Own(link?)),
+            Ok(Frame::InitError(body)) => Some(End::InitError(body)),
+            // It is about to end, or talks nonsense.
+            Ok(_) | Err(_) => {
+                let _ = self.desk.orders.send(Order::Closed);
+                None
+            }
+        }
+    }
+
     fn next_look(&self) -> Instant {
         match self.state {
             State::Busy(_) => self.deadline.min(self.memory_checked.max(self.invoked) + MEMORY_CHECK),
+            State::Seated => self.look.unwrap_or(self.deadline),
             _ => self.deadline,
         }
     }
 
     fn on_time(&mut self) -> Option<End> {
         let now = Instant::now();
+        if matches!(self.state, State::Seated) {
+            return self.on_look(now);
+        }
         if now >= self.deadline {
             return match self.state {
                 State::Starting(_) | State::Busy(_) => Some(End::TimedOut),
-                State::Finishing | State::Parked(_) => Some(End::Retired),
-                State::Idle(_) if self.pool.reap(self.id) => Some(End::Retired),
-                State::Idle(_) => {
-                    self.deadline = now + self.pool.shared.settings.idle_timeout;
-                    None
-                }
+                State::Finishing | State::Parked(_) | State::Seated => Some(End::Retired),
+                State::Idle(_) => self.reap(now),
             };
         }
         self.look_at_memory(now)
     }
 
+    fn reap(&mut self, now: Instant) -> Option<End> {
+        self.deadline = now + self.pool.shared.settings.idle_timeout;
+        self.pool.reap(self.id).then_some(End::Retired)
+    }
+
+    /// Sees to the limits of what runs, without having been told when it began and ended.
+    fn on_look(&mut self, now: Instant) -> Option<End> {
+        let (busy, used) = {
+            let mut clock = self.desk.clock();
+            let used = std::mem::take(&mut clock.used);
+            clock.watched = clock.busy.is_some() || used;
+            (clock.busy, used)
+        };
+        if used {
+            self.deadline = now + self.pool.shared.settings.idle_timeout;
+        }
+        let Some(began) = busy else {
+            self.look = used.then(|| now + MEMORY_CHECK);
+            self.looks += 1;
+            if used && self.looks >= LOOKS_MAX {
+                return self.look_at_memory(now);
+            }
+            return if now >= self.deadline { self.reap(now) } else { None };
+        };
+        let deadline = began + self.pool.config.timeout;
+        if now >= deadline {
+            return Some(End::TimedOut);
+        }
+        self.look = Some(deadline.min(now + MEMORY_CHECK));
+        self.look_at_memory(now)
+    }
+
     fn look_at_memory(&mut self, now: Instant) -> Option<End> {
         self.memory_checked = now;
+        self.looks = 0;
         let resident = memory_kib(self.pid, "VmRSS:")?;
         (resident > u64::from(self.pool.config.memory_mb) * 1024).then_some(End::OutOfMemory)
     }
@@ -341,26 +427,16 @@ impl Process {
 
     fn on_next(&mut self, answer: oneshot::Sender<Answer>) -> Option<End> {
         match std::mem::replace(&mut self.state, State::Finishing) {
-            State::Starting(role) => {
-                let took = self.started.elapsed();
-                self.init_time = Some(took);
-                self.start_permit = None;
-                self.logs.drain(DRAIN_BYTES);
-                self.logs.finish();
-                tracing::debug!(target: "function", function = self.pool.config.name, "ready after {took:?}");
-                if let Some(Role::Candidate(told)) = role {
-                    self.state = State::Parked(answer);
-                    self.deadline = Instant::now() + INIT_LIMIT;
-                    return told.send(Ok(())).is_err().then_some(End::Retired);
-                }
-                self.pool.ready(self.id);
+            starting @ State::Starting(_) => {
+                self.state = starting;
+                return self.on_ready(Line::Foreign(answer));
             }
             State::Busy(job) => {
                 let payload = outcome::no_response(&job.request_id);
                 self.answer(*job, payload, true);
             }
             State::Parked(_) => {
-                self.state = State::Parked(answer);
+                self.state = State::Parked(Line::Foreign(answer));
                 return None;
             }
             // A runtime may come back on a new connection.
@@ -368,21 +444,48 @@ impl Process {
                 self.state = State::Idle(answer);
                 return None;
             }
-            State::Finishing => {}
+            State::Finishing | State::Seated => {}
         }
-        self.serve_next(answer)
+        self.serve(Line::Foreign(answer));
+        None
     }
 
-    fn serve_next(&mut self, answer: oneshot::Sender<Answer>) -> Option<End> {
-        match self.pool.next(self.id) {
-            Turn::Work(job) => self.begin(*job, answer),
-            Turn::Idle => {
-                self.deadline = Instant::now() + self.pool.shared.settings.idle_timeout;
+    fn on_ready(&mut self, line: Line) -> Option<End> {
+        let State::Starting(role) = std::mem::replace(&mut self.state, State::Finishing) else { return None };
+        let took = self.started.elapsed();
+        self.desk.clock().init_time = Some(took);
+        self.start_permit = None;
+        {
+            let mut logs = self.desk.logs();
+            logs.drain(DRAIN_BYTES);
+            logs.finish();
+        }
+        tracing::debug!(target: "function", function = self.pool.config.name, "ready after {took:?}");
+        if let Some(Role::Candidate(told)) = role {
+            self.state = State::Parked(line);
+            self.deadline = Instant::now() + INIT_LIMIT;
+            return told.send(Ok(())).is_err().then_some(End::Retired);
+        }
+        self.pool.ready(self.id, self.desk.pid);
+        self.serve(line);
+        None
+    }
+
+    /// Lets invocations have the process.
+    fn serve(&mut self, line: Line) {
+        self.deadline = Instant::now() + self.pool.shared.settings.idle_timeout;
+        let link = match line {
+            Line::Own(link) => {
+                self.state = State::Seated;
+                self.look = None;
+                Some(link)
+            }
+            Line::Foreign(answer) => {
                 self.state = State::Idle(answer);
                 None
             }
-            Turn::Leave => Some(End::Retired),
-        }
+        };
+        self.pool.give(Seat { desk: Arc::clone(&self.desk), link });
     }
 
     fn on_order(&mut self, order: Order) -> Option<End> {
@@ -402,18 +505,22 @@ impl Process {
                     }
                 }
             }
-            Order::Serve => match std::mem::replace(&mut self.state, State::Finishing) {
-                State::Parked(answer) => self.serve_next(answer),
-                other => {
-                    self.state = other;
-                    None
+            Order::Watch => {
+                self.look = Some(Instant::now() + MEMORY_CHECK.min(self.pool.config.timeout));
+                None
+            }
+            Order::Serve => {
+                match std::mem::replace(&mut self.state, State::Finishing) {
+                    State::Parked(line) => self.serve(line),
+                    other => self.state = other,
                 }
-            },
+                None
+            }
             Order::Leave => match self.state {
                 State::Busy(_) | State::Finishing => None,
                 _ => Some(End::Retired),
             },
-            Order::Die => Some(End::Retired),
+            Order::Die | Order::Closed => Some(End::Retired),
         }
     }
 
@@ -422,9 +529,12 @@ impl Process {
         let timeout = self.pool.config.timeout;
         self.invoked = now;
         self.deadline = now + timeout;
-        self.logs.drain(DRAIN_BYTES);
-        self.logs.finish();
-        self.logs.begin(&job.request_id, &self.pool.config.version);
+        {
+            let mut logs = self.desk.logs();
+            logs.drain(DRAIN_BYTES);
+            logs.finish();
+            logs.begin(&job.request_id, &self.pool.config.version, job.log_tail);
+        }
         let head = event_head(&job, timeout, &self.pool.config);
         let payload = job.payload.clone();
         // The connection may have closed in this moment: the process is about to end, and the job is not lost.
@@ -451,29 +561,7 @@ impl Process {
 
     /// Answers the caller, with the log of the invocation complete.
     fn answer(&mut self, job: Job, payload: Bytes, failed: bool) {
-        self.logs.drain(DRAIN_BYTES);
-        self.logs.finish();
-        let id = &job.request_id;
-        if job.log_tail || tracing::enabled!(target: "function", tracing::Level::DEBUG) {
-            let duration = self.invoked.elapsed().as_secs_f64() * 1000.0;
-            let used = memory_kib(self.pid, "VmHWM:").unwrap_or_default().div_ceil(1024);
-            let init = self.init_time.take().map_or_else(String::new, |time| {
-                format!("Init Duration: {:.2} ms\t", time.as_secs_f64() * 1000.0)
-            });
-            self.logs.platform(format_args!("END RequestId: {id}"));
-            self.logs.platform(format_args!(
-                "REPORT RequestId: {id}\tDuration: {duration:.2} ms\tBilled Duration: {:.0} ms\t\
-                 Memory Size: {} MB\tMax Memory Used: {used} MB\t{init}",
-                duration.ceil(),
-                self.pool.config.memory_mb,
-            ));
-        }
-        let output = InvocationOutput {
-            payload,
-            function_error: failed.then(|| "Unhandled".to_owned()),
-            executed_version: self.pool.config.version.clone(),
-            log_tail: job.log_tail.then(|| self.logs.tail()),
-        };
+        let output = turn::output(&self.desk, &self.pool.config, &job, payload, failed, self.invoked);
         job.finish(Ok(output));
     }
 
@@ -508,10 +596,20 @@ impl Process {
             if let Ok(Some(reported)) = last.await {
                 end = reported;
             }
+            if self.link.is_some()
+                && let Ok(Ok(Frame::InitError(body))) =
+                    tokio::time::timeout(LAST_WORDS, first_words(&mut self.link)).await
+            {
+                end = End::InitError(body);
+            }
         }
-        self.logs.drain(DRAIN_BYTES);
-        self.logs.finish();
+        {
+            let mut logs = self.desk.logs();
+            logs.drain(DRAIN_BYTES);
+            logs.finish();
+        }
         let pool = Arc::clone(&self.pool);
+        self.desk.set_end(end.clone());
         match std::mem::replace(&mut self.state, State::Finishing) {
             // Nobody has seen the event, so another process may have it.
             State::Busy(mut job)
@@ -532,7 +630,7 @@ impl Process {
                 };
                 match role {
                     Some(Role::Candidate(told)) => drop(told.send(Err(failure))),
-                    _ => pool.start_failed(&failure),
+                    _ => pool.start_failed(failure),
                 }
             }
             _ => {}
@@ -541,26 +639,28 @@ impl Process {
     }
 
     fn fail(&mut self, job: Job, end: &End) {
-        let id = job.request_id.clone();
-        let payload = match end {
-            End::TimedOut => {
-                let seconds = self.pool.config.timeout.as_secs_f64();
-                self.logs.platform(format_args!("{id} Task timed out after {seconds:.2} seconds"));
-                outcome::timed_out(&id, self.pool.config.timeout)
-            }
-            End::OutOfMemory => outcome::out_of_memory(&id),
-            End::Exited(status) => outcome::exited(&id, *status),
-            End::Retired | End::InitError(_) => {
-                job.finish(Err(crate::InvokeError::ShuttingDown));
-                return;
-            }
-        };
-        tracing::error!(
-            target: "function", function = self.pool.config.name, request_id = id,
-            "{}", String::from_utf8_lossy(&payload)
-        );
-        self.logs.platform(format_args!("{}", String::from_utf8_lossy(&payload)));
-        self.answer(job, payload, true);
+        match turn::failure(&self.desk, &self.pool.config, &job.request_id, end) {
+            Some(payload) => self.answer(job, payload, true),
+            None => job.finish(Err(crate::InvokeError::ShuttingDown)),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Whoever still talks to the process waits for this.
+        self.desk.set_end(End::Retired);
+    }
+}
+
+/// The first thing that one of our own bootstraps says.
+async fn first_words(link: &mut Option<Link>) -> io::Result<Frame> {
+    let Some(link) = link else { return std::future::pending().await };
+    loop {
+        if let Some(frame) = link.frame()? {
+            return Ok(frame);
+        }
+        link.read().await?;
     }
 }
 
@@ -573,12 +673,11 @@ fn unknown_invocation() -> Answer {
 }
 
 fn event_head(job: &Job, timeout: Duration, config: &FunctionConfig) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: {}\r\n\
          Lambda-Runtime-Deadline-Ms: {}\r\nLambda-Runtime-Invoked-Function-Arn: {}\r\nContent-Length: {}\r\n",
         job.request_id,
-        (now + timeout).as_millis(),
+        turn::deadline_ms(timeout),
         job.invoked_arn.as_deref().unwrap_or(&config.arn),
         job.payload.len(),
     );
@@ -598,7 +697,7 @@ fn event_head(job: &Job, timeout: Duration, config: &FunctionConfig) -> String {
 }
 
 /// A field of `/proc/<pid>/status` in KiB; none where there is no such file.
-fn memory_kib(pid: u32, field: &str) -> Option<u64> {
+pub(crate) fn memory_kib(pid: u32, field: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse().ok()

@@ -81,6 +81,8 @@ fn lost() -> StreamEnd {
 /// Who waits for an invocation.
 #[derive(Debug)]
 pub(crate) enum Reply {
+    /// Nobody: not known yet, or told already.
+    Later,
     /// For the whole result.
     Whole(oneshot::Sender<Result<InvocationOutput, InvokeError>>),
     /// For pieces.
@@ -93,6 +95,7 @@ impl Reply {
     /// Whether nobody waits any more.
     pub(crate) fn is_closed(&self) -> bool {
         match self {
+            Self::Later => false,
             Self::Whole(reply) => reply.is_closed(),
             Self::Stream(reply) => reply.is_closed(),
             Self::Streaming(reply) => reply.is_closed(),
@@ -125,6 +128,7 @@ impl Reply {
     /// Tells the outcome.
     pub(crate) fn send(self, result: Result<InvocationOutput, InvokeError>) {
         match self {
+            Self::Later => {}
             Self::Whole(reply) => drop(reply.send(result)),
             Self::Stream(reply) => drop(reply.send(result.map(StreamedOutput::Whole))),
             Self::Streaming(end) => {

@@ -372,6 +372,53 @@ async fn what_cannot_be_invoked_is_refused() {
 }
 
 #[tokio::test]
+async fn what_a_handler_stores_for_one_request_does_not_reach_the_next() {
+    const STORES: &str = r#"
+const { AsyncLocalStorage } = require('node:async_hooks');
+const store = new AsyncLocalStorage();
+exports.handler = async (event) => { const before = store.getStore() ?? null; store.enterWith(event); await null; return before; };
+"#;
+    let bench = Bench::new(&[("app.js", STORES)]);
+    bench.put("stores", "nodejs20.x", "app.handler");
+    // At once, and in a burst, where one process takes one event after the other.
+    let calls: Vec<_> =
+        (0..200).map(|number| bench.functions.invoke(invocation("stores", &json!(number)))).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().payload, "null");
+    }
+}
+
+#[tokio::test]
+async fn work_that_a_handler_leaves_behind_goes_on_with_later_events() {
+    const LEAVES: &str = r#"
+let fired = 0;
+exports.handler = async () => { setTimeout(() => { fired += 1; }, 20); return fired; };
+"#;
+    let settings = Settings { processes_max: 1, ..Settings::default() };
+    let bench = Bench::with(settings, &[("app.js", LEAVES)]);
+    bench.put("leaves", "nodejs20.x", "app.handler");
+    bench.call("leaves", json!({})).await;
+    let start = Instant::now();
+    while bench.call("leaves", json!({})).await == 0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "the timer never fires");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_gives_up_leaves_the_process_to_finish() {
+    let settings = Settings { processes_max: 1, ..Settings::default() };
+    let bench = Bench::with(settings, &[("app.mjs", NODE)]);
+    bench.put("pid", "nodejs20.x", "app.pid");
+    let pid = bench.call("pid", json!({})).await;
+    let slow = bench.functions.call(invocation("pid", &json!({"wait": 200})));
+    assert!(tokio::time::timeout(Duration::from_millis(50), slow).await.is_err());
+    // Whoever waits in the queue and gives up gets no process that others then lack.
+    let queued = bench.functions.call(invocation("pid", &json!({})));
+    assert!(tokio::time::timeout(Duration::from_millis(20), queued).await.is_err());
+    assert_eq!(bench.functions.call(invocation("pid", &json!({}))).await.unwrap().payload, pid.to_string());
+}
+
+#[tokio::test]
 async fn an_asynchronous_call_returns_at_once_and_runs() {
     let bench = node().await;
     let dir = tempfile::tempdir().unwrap();

@@ -92,7 +92,7 @@ impl LambdaInvoker for Invoker {
             return Box::pin(answer);
         }
         let (arn, size) = (Arc::clone(&call.function_arn), call.payload.len());
-        let answer = self.functions.invoke(invocation(call));
+        let answer = self.functions.call(invocation(call));
         Box::pin(async move { answer.await.map(whole).map_err(|error| failure(error, arn, size)) })
     }
 

@@ -1,24 +1,23 @@
-// Runs a Node handler. It speaks the Lambda Runtime API (2018-06-01) over file descriptor 3, a socket that the
-// gateway inherited to this process. Two properties follow from that: nobody else can reach the API, and when the
-// gateway ends in whatever way, the socket closes and this process ends with it.
+// Runs a Node handler. It talks to the gateway over file descriptor 3, a socket that it inherited, in messages that
+// `link.rs` describes. Nobody else can reach it, and when the gateway ends in whatever way, the socket closes and this
+// process ends with it.
 //
-// A result and the request for the next event leave in one write, so a warm call costs one read and one write.
+// A warm call costs one read and one write: between two invocations the process waits in a blocking read, without turns
+// of its event loop, much as Lambda freezes it then. A handler that streams gets its events through the event loop
+// instead, so that a slow reader of what it writes holds up nothing else.
 'use strict';
 
 const fs = require('node:fs');
-const net = require('node:net');
 const path = require('node:path');
 const util = require('node:util');
 const { Writable } = require('node:stream');
 const { pathToFileURL } = require('node:url');
 const { createRequire } = require('node:module');
+const { AsyncResource } = require('node:async_hooks');
 
 const env = process.env;
 const taskRoot = env.LAMBDA_TASK_ROOT;
-const api = '/2018-06-01/runtime';
-const nextRequest = `GET ${api}/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n`;
-
-const socket = new net.Socket({ fd: 3, readable: true, writable: true });
+const link = 3; // the file descriptor
 let current; // the invocation being worked on
 let handler;
 
@@ -172,44 +171,24 @@ class ResponseStream extends Writable {
 
   // What has to leave before the first piece.
   begin() {
-    if (this.begun) return '';
+    if (this.begun) return [];
     this.begun = true;
-    const type = this.contentType.replace(/[^\x20-\x7e]/g, '?');
-    const head = `POST ${api}/invocation/${this.invocation.id}/response HTTP/1.1\r\nHost: runtime\r\n`
-      + `Content-Type: ${type}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n`
-      + 'Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n';
-    if (this.prelude === undefined) return head;
-    const prelude = Buffer.concat([Buffer.from(this.prelude), Buffer.alloc(8)]);
-    return Buffer.concat([Buffer.from(`${head}${prelude.length.toString(16)}\r\n`), prelude, Buffer.from('\r\n')]);
+    const begun = [message('C', this.contentType)];
+    if (this.prelude !== undefined) begun.push(message('P', Buffer.concat([Buffer.from(this.prelude), Buffer.alloc(8)])));
+    return begun;
   }
 
   _write(chunk, encoding, done) {
-    socket.cork();
-    socket.write(this.begin());
-    if (chunk.length > 0) {
-      socket.write(`${chunk.length.toString(16)}\r\n`);
-      socket.write(chunk);
-      socket.write('\r\n', done);
-    } else {
-      done();
-    }
-    socket.uncork();
+    socket.write(Buffer.concat([...this.begin(), message('P', chunk)]), done);
   }
 
   _final(done) {
-    socket.cork();
-    socket.write(this.begin());
-    socket.write('0\r\n\r\n', done);
-    socket.uncork();
+    socket.write(Buffer.concat([...this.begin(), message('F', '')]), done);
   }
 
   // Ends a result that has begun, and tells why.
-  abort(described) {
-    const body = Buffer.from(JSON.stringify(described)).toString('base64');
-    const type = String(described.errorType).replace(/[^\x20-\x7e]/g, '?');
-    socket.write(
-      `0\r\nLambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${body}\r\n\r\n`,
-    );
+  abort(described, then) {
+    socket.write(message('X', JSON.stringify(described)), then);
   }
 }
 
@@ -233,9 +212,8 @@ async function invokeStreaming(invocation, event, context) {
   const highWaterMark = handler[Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark')];
   const stream = new ResponseStream(invocation, highWaterMark === undefined ? undefined : { highWaterMark });
   invocation.stream = stream;
-  // The next event is not asked for before the result is whole and the handler is done.
+  // The process is not ready for its next event before the result is whole and the handler is done.
   const whole = new Promise((resolve) => stream.once('finish', resolve));
-  socket.ref();
   try {
     await handler(event, stream, context);
     await whole;
@@ -250,7 +228,7 @@ async function invokeStreaming(invocation, event, context) {
   }
   if (current !== invocation) return;
   current = undefined;
-  socket.write(nextRequest);
+  socket.write(message('R', ''));
 }
 
 function failStream(invocation, error) {
@@ -262,22 +240,17 @@ function failStream(invocation, error) {
   writeLog('ERROR', `Invoke Error \t${JSON.stringify(toLog(error))}`);
   current = undefined;
   stream.abort(describe(error));
-  socket.write(nextRequest);
 }
 
 // ---- one invocation ----
 
-function post(pathname, body, type, then) {
-  const kind = type ? `Lambda-Runtime-Function-Error-Type: ${type.replace(/[^\x20-\x7e]/g, '?')}\r\n` : '';
-  const head = `POST ${api}${pathname} HTTP/1.1\r\nHost: runtime\r\n${kind}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
-  socket.write(head + body + (then ? '' : nextRequest), then);
-}
-
-function finish(invocation, body) {
+function finish(invocation, letter, body) {
   if (current !== invocation) return;
   current = undefined;
-  socket.ref();
-  post(`/invocation/${invocation.id}/response`, body);
+  send(letter, body);
+  // What ends because the event loop is empty needs one that is not; anything else may go on at once.
+  if (invocation.emptied) setImmediate(next);
+  else queueMicrotask(next);
 }
 
 function succeed(invocation, result) {
@@ -289,16 +262,13 @@ function succeed(invocation, result) {
     fail(invocation, new RuntimeError('MarshalError', `Unable to stringify response body: ${error.message}`));
     return;
   }
-  finish(invocation, body);
+  finish(invocation, 'S', body);
 }
 
 function fail(invocation, error) {
   if (current !== invocation) return;
   writeLog('ERROR', `Invoke Error \t${JSON.stringify(toLog(error))}`);
-  const described = describe(error);
-  current = undefined;
-  socket.ref();
-  post(`/invocation/${invocation.id}/error`, JSON.stringify(described), described.errorType);
+  finish(invocation, 'E', JSON.stringify(describe(error)));
 }
 
 function settle(invocation, error, result) {
@@ -308,7 +278,7 @@ function settle(invocation, error, result) {
 }
 
 function parse(text) {
-  return text === undefined ? undefined : JSON.parse(text);
+  return text ? JSON.parse(text) : undefined;
 }
 
 // Reading the environment costs more than all of the rest of a context.
@@ -320,7 +290,7 @@ const constants = {
   logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
 };
 
-function contextOf(invocation, headers) {
+function contextOf(invocation, [, , functionArn, , clientContext]) {
   const settleNow = (error, result) => {
     invocation.waitForEmptyEventLoop = false;
     settle(invocation, error, result);
@@ -340,29 +310,27 @@ function contextOf(invocation, headers) {
     memoryLimitInMB: constants.memoryLimitInMB,
     logGroupName: constants.logGroupName,
     logStreamName: constants.logStreamName,
-    clientContext: parse(headers['lambda-runtime-client-context']),
-    identity: parse(headers['lambda-runtime-cognito-identity']),
-    invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
+    clientContext: parse(clientContext),
+    identity: undefined,
+    invokedFunctionArn: functionArn,
     awsRequestId: invocation.id,
     getRemainingTimeInMillis: () => Math.max(0, invocation.deadline - Date.now()),
   };
 }
 
-function invoke(headers, body) {
+function invoke(head, body) {
   const invocation = {
-    id: headers['lambda-runtime-aws-request-id'],
-    deadline: Number(headers['lambda-runtime-deadline-ms']),
+    id: head[0],
+    deadline: Number(head[1]),
     waitForEmptyEventLoop: true,
+    emptied: false,
     settled: undefined,
   };
   current = invocation;
-  const traceId = headers['lambda-runtime-trace-id'];
-  if (traceId === undefined) delete env._X_AMZN_TRACE_ID;
-  else env._X_AMZN_TRACE_ID = traceId;
-  // From here on only the handler's own work keeps the event loop alive, so that `beforeExit` tells when it is empty.
-  socket.unref();
+  if (head[3]) env._X_AMZN_TRACE_ID = head[3];
+  else delete env._X_AMZN_TRACE_ID;
   try {
-    const context = contextOf(invocation, headers);
+    const context = contextOf(invocation, head);
     const event = JSON.parse(body);
     learn(event);
     if (handler[streaming] === 'response') {
@@ -378,21 +346,23 @@ function invoke(headers, body) {
   }
 }
 
+// Nothing but the handler's own work keeps the event loop alive, so this tells when it is empty.
 process.on('beforeExit', () => {
-  if (current) (current.settled || (() => succeed(current, null)))();
+  if (!current) return;
+  current.emptied = true;
+  (current.settled || (() => succeed(current, null)))();
 });
 
 function crash(label, error, status) {
   writeLog('ERROR', `${label}\t${JSON.stringify(toLog(error))}`);
   const described = describe(error);
   if (current && current.stream && current.stream.begun) {
-    current.stream.abort(described);
-    socket.end(() => process.exit(status));
+    current.stream.abort(described, () => process.exit(status));
     return;
   }
-  const where = handler ? current && `/invocation/${current.id}/error` : '/init/error';
-  if (!where) process.exit(status);
-  post(where, JSON.stringify(described), described.errorType, () => process.exit(status));
+  if (!handler) send('I', JSON.stringify(described));
+  else if (current) send('E', JSON.stringify(described));
+  process.exit(status);
 }
 
 process.on('uncaughtException', (error) => crash('Uncaught Exception ', error, 129));
@@ -422,58 +392,142 @@ function learn(event) {
 }
 
 function redirect() {
+  const net = require('node:net');
   const { Agent } = require('node:https');
   const { createConnection } = Agent.prototype;
   Agent.prototype.createConnection = function redirected(options, ...rest) {
     const isThere = options && hosts.has(options.host) && Number(options.port || 443) === 443;
     if (!isThere) return createConnection.call(this, options, ...rest);
-    const link = net.connect(Number(gateway[2]), gateway[1]);
-    link.setNoDelay(true);
-    return link;
+    const way = net.connect(Number(gateway[2]), gateway[1]);
+    way.setNoDelay(true);
+    return way;
   };
 }
 
 // ---- the connection ----
 
-let chunks = [];
-let received = 0;
-let wanted = 1; // bytes without which looking at what came is useless
+let received = Buffer.allocUnsafeSlow(64 * 1024);
+let from = 0; // where what has been received and not used begins
+let to = 0; // and ends
+const prepared = Buffer.allocUnsafeSlow(64 * 1024);
 
-socket.on('data', (chunk) => {
-  chunks.push(chunk);
-  received += chunk.length;
-  while (received >= wanted) {
-    const bytes = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, received);
-    chunks = [bytes];
-    const end = bytes.indexOf('\r\n\r\n');
-    if (end < 0) {
-      wanted = received + 1;
-      return;
+// Makes room for so many bytes in all.
+function reserve(size) {
+  if (received.length - from >= size) return;
+  const larger = received.length < size ? Buffer.allocUnsafeSlow(size) : received;
+  received.copy(larger, 0, from, to);
+  received = larger;
+  to -= from;
+  from = 0;
+}
+
+// Waits until there are so many bytes.
+function receive(size) {
+  reserve(size);
+  while (to - from < size) {
+    let count = 0;
+    try {
+      count = fs.readSync(link, received, to, received.length - to, null);
+    } catch {
+      // As at the end.
     }
-    const lines = bytes.latin1Slice(0, end).split('\r\n');
-    const headers = {};
-    for (let i = 1; i < lines.length; i += 1) {
-      const colon = lines[i].indexOf(':');
-      headers[lines[i].slice(0, colon).toLowerCase()] = lines[i].slice(colon + 1).trim();
-    }
-    const total = end + 4 + Number(headers['content-length'] || 0);
-    if (received < total) {
-      wanted = total;
-      return;
-    }
-    chunks = received === total ? [] : [bytes.subarray(total)];
-    received -= total;
-    wanted = 1;
-    if (headers['lambda-runtime-aws-request-id'] !== undefined) invoke(headers, bytes.utf8Slice(end + 4, total));
+    if (count === 0) process.exit(0);
+    to += count;
   }
-});
-socket.on('end', () => process.exit(0));
-socket.on('error', () => process.exit(0));
+}
+
+function message(letter, content) {
+  const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+  const head = Buffer.allocUnsafe(5);
+  head[0] = letter.charCodeAt(0);
+  head.writeUInt32LE(bytes.length, 1);
+  return Buffer.concat([head, bytes]);
+}
+
+function send(letter, text) {
+  if (socket) {
+    socket.write(message(letter, text));
+    return;
+  }
+  let bytes = prepared;
+  let size = 5;
+  // A UTF-16 unit takes up to three bytes.
+  if (text.length * 3 + 5 <= prepared.length) {
+    const written = prepared.utf8Write(text, 5);
+    prepared[0] = letter.charCodeAt(0);
+    prepared.writeUInt32LE(written, 1);
+    size += written;
+  } else {
+    bytes = message(letter, text);
+    size = bytes.length;
+  }
+  try {
+    for (let sent = 0; sent < size;) sent += fs.writeSync(link, bytes, sent, size - sent);
+  } catch {
+    process.exit(0);
+  }
+}
+
+// The context of no invocation: what a handler stores in an AsyncLocalStorage must not reach the next.
+const outside = new AsyncResource('stagedoor');
+const inside = (head, body) => new AsyncResource('stagedoor').runInAsyncScope(invoke, null, head, body);
+
+let turned = 0; // when the event loop last had a turn, in ms
+
+// Waits for the next event. The event loop has a turn before it after a while, so that timers and connections of the
+// function's own are not forgotten: what came in while it waited is seen before the handler runs.
+function next() {
+  if (socket) return;
+  receive(8);
+  receive(eventSize());
+  const [head, body] = takeEvent();
+  if (performance.now() - turned < 1) {
+    outside.runInAsyncScope(inside, null, head, body);
+    return;
+  }
+  setImmediate(() => {
+    turned = performance.now();
+    outside.runInAsyncScope(inside, null, head, body);
+  });
+}
+
+const eventSize = () => 8 + received.readUInt32LE(from) + received.readUInt32LE(from + 4);
+
+function takeEvent() {
+  const end = from + eventSize();
+  const bodyAt = from + 8 + received.readUInt32LE(from);
+  const head = received.utf8Slice(from + 8, bodyAt).split('\n');
+  const body = received.utf8Slice(bodyAt, end);
+  from = end;
+  if (from === to) {
+    from = 0;
+    to = 0;
+    if (received.length > 1024 * 1024) received = Buffer.allocUnsafeSlow(64 * 1024);
+  }
+  return [head, body];
+}
+
+// The connection of a handler that streams.
+let socket;
+
+function listen() {
+  const net = require('node:net');
+  socket = new net.Socket({ fd: link, readable: true, writable: true });
+  socket.on('data', (chunk) => {
+    reserve(to - from + chunk.length);
+    to += chunk.copy(received, to);
+    if (to - from >= 8 && to - from >= eventSize()) inside(...takeEvent());
+  });
+  socket.on('end', () => process.exit(0));
+  socket.on('error', () => process.exit(0));
+}
 
 loadHandler().then(
   (loaded) => {
     handler = loaded;
-    socket.write(nextRequest);
+    if (handler[streaming] === 'response') listen();
+    send('R', '');
+    next();
   },
   (error) => crash('Uncaught Exception ', error, 1),
 );

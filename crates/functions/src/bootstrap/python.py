@@ -1,8 +1,7 @@
 """Runs a Python handler.
 
-It speaks the Lambda Runtime API (2018-06-01) over file descriptor 3, a socket that the gateway inherited to this
-process: nobody else can reach it, and it closes when the gateway ends. A result and the request for the next event
-leave in one write.
+It talks to the gateway over file descriptor 3, a socket that it inherited, in messages that `link.rs` describes: nobody
+else can reach it, and it closes when the gateway ends.
 """
 
 import importlib
@@ -12,14 +11,13 @@ import json
 import logging
 import os
 import socket
+import struct
 import sys
 import time
 import traceback
 import types
 
-API = "/2018-06-01/runtime"
 TASK_ROOT = os.environ["LAMBDA_TASK_ROOT"]
-NEXT = f"GET {API}/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n".encode()
 
 request_id = ""
 
@@ -113,22 +111,17 @@ class LogFormatter(logging.Formatter):
 class Context:
     """The second argument of a handler."""
 
-    def __init__(self, headers):
+    def __init__(self, head):
         environ = os.environ
-        self.aws_request_id = headers["lambda-runtime-aws-request-id"]
-        self.invoked_function_arn = headers["lambda-runtime-invoked-function-arn"]
+        self.aws_request_id, deadline, self.invoked_function_arn, _, client = head
         self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
         self.function_version = environ.get("AWS_LAMBDA_FUNCTION_VERSION")
         self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
         self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
         self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
-        self.client_context = client_context(headers.get("lambda-runtime-client-context"))
-        who = json.loads(headers.get("lambda-runtime-cognito-identity") or "{}")
-        self.identity = types.SimpleNamespace(
-            cognito_identity_id=who.get("cognitoIdentityId"),
-            cognito_identity_pool_id=who.get("cognitoIdentityPoolId"),
-        )
-        self._deadline = int(headers["lambda-runtime-deadline-ms"])
+        self.client_context = client_context(client)
+        self.identity = types.SimpleNamespace(cognito_identity_id=None, cognito_identity_pool_id=None)
+        self._deadline = int(deadline)
 
     def get_remaining_time_in_millis(self):
         return max(0, self._deadline - int(time.time() * 1000))
@@ -176,55 +169,34 @@ def load_handler():
 
 
 class Connection:
-    """The Runtime API's side of the work, on the inherited socket."""
+    """The gateway's messages, and the answers to them, on the inherited socket."""
 
     def __init__(self):
         os.set_inheritable(3, False)
         self.socket = socket.socket(fileno=3)
         self.received = b""
 
-    def send(self, data):
-        self.socket.sendall(data)
+    def send(self, letter, body=b""):
+        self.socket.sendall(letter + struct.pack("<I", len(body)) + body)
 
-    def receive(self):
-        data = self.socket.recv(262144)
-        if not data:
-            os._exit(0)
-        return data
-
-    def answer(self):
-        """Reads one answer: its headers and its body."""
-        while True:
-            head, found, rest = self.received.partition(b"\r\n\r\n")
-            if found:
-                break
-            self.received += self.receive()
-        headers = {}
-        for line in head.decode("latin-1").split("\r\n")[1:]:
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
-        length = int(headers.get("content-length", 0))
-        parts = [rest]
-        have = len(rest)
-        while have < length:
-            part = self.receive()
+    def take(self, size):
+        parts = [self.received]
+        have = len(self.received)
+        while have < size:
+            part = self.socket.recv(max(65536, min(size - have, 1 << 20)))
+            if not part:
+                os._exit(0)
             parts.append(part)
             have += len(part)
-        body = b"".join(parts)
-        self.received = body[length:]
-        return headers, body[:length]
+        data = b"".join(parts)
+        self.received = data[size:]
+        return data[:size]
 
     def next_event(self):
-        while True:
-            headers, body = self.answer()
-            if "lambda-runtime-aws-request-id" in headers:
-                return headers, body
-
-    @staticmethod
-    def message(path, body, kind=None):
-        extra = f"Lambda-Runtime-Function-Error-Type: {kind}\r\n" if kind else ""
-        head = f"POST {API}{path} HTTP/1.1\r\nHost: runtime\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
-        return head.encode("latin-1", "replace") + body
+        """Request id, deadline in ms, ARN, trace id and client context; and the event as JSON."""
+        head_length, body_length = struct.unpack("<II", self.take(8))
+        data = self.take(head_length + body_length)
+        return data[:head_length].decode().split("\n")[:5], data[head_length:]
 
 
 class Gateway:
@@ -303,24 +275,23 @@ def to_json(value):
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def invoke(handler, gateway, headers, body):
-    """Calls the handler; gives the message that reports its result."""
-    path = f"/invocation/{request_id}"
+def invoke(handler, gateway, head, body):
+    """Calls the handler; gives the letter and the body of what reports its result."""
     try:
         try:
             event = json.loads(body)
         except ValueError as error:
             raise Fault("UnmarshalError", f"Unable to unmarshal input: {error}") from None
         gateway.learn(event)
-        result = handler(event, Context(headers))
+        result = handler(event, Context(head))
         try:
-            return Connection.message(f"{path}/response", to_json(result))
+            return b"S", to_json(result)
         except (TypeError, ValueError) as error:
             raise Fault("MarshalError", f"Unable to marshal response: {error}") from None
     except Exception as error:
         described = describe_exception(error)
         log_error(described)
-        return Connection.message(f"{path}/error", to_json(described), described["errorType"])
+        return b"E", to_json(described)
 
 
 def main():
@@ -340,22 +311,20 @@ def main():
         described = describe_exception(error)
         log_error(described)
         sys.stdout.flush()
-        connection.send(Connection.message("/init/error", to_json(described), described["errorType"]))
-        connection.answer()
+        connection.send(b"I", to_json(described))
         sys.exit(1)
-    message = b""
+    connection.send(b"R")
     gateway = Gateway()
     while True:
-        connection.send(message + NEXT)
-        headers, body = connection.next_event()
-        request_id = headers["lambda-runtime-aws-request-id"]
-        trace_id = headers.get("lambda-runtime-trace-id")
+        head, body = connection.next_event()
+        request_id, _, _, trace_id, _ = head
         if trace_id:
             os.environ["_X_AMZN_TRACE_ID"] = trace_id
         else:
             os.environ.pop("_X_AMZN_TRACE_ID", None)
-        message = invoke(handler, gateway, headers, body)
+        result = invoke(handler, gateway, head, body)
         sys.stdout.flush()
+        connection.send(*result)
 
 
 main()

@@ -1,0 +1,296 @@
+//! The connection of our own bootstraps: an inherited socket, and messages as short as can be.
+//!
+//! A process that has just answered waits for its next event in a blocking read, so a warm call costs it one read and
+//! one write, and no turn of an event loop. Foreign executables speak the Runtime API instead (`runtime_api`).
+//!
+//! An event: the lengths of its head and of its payload (32 bits each, little endian), the head (lines: request id,
+//! deadline in ms, function ARN, trace id, client context) and the payload. What a process says: one letter, the length
+//! of what follows (32 bits, little endian), and that. The letters stand in [`Link::frame`].
+//!
+//! A process is trusted no further than its own function: whatever it sends costs a bounded amount of memory.
+
+use std::io;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::thread::{self, ThreadId};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::outcome::RESULT_BYTES_MAX;
+
+/// The letter and the length.
+const FRAME_HEAD_BYTES: usize = 5;
+/// The longest `Content-Type` that is taken, in bytes.
+const CONTENT_TYPE_BYTES_MAX: usize = 8 * 1024;
+/// How much is read at a time, at least, in bytes.
+const READ_BYTES: usize = 8 * 1024;
+
+/// What a process says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// The handler is loaded, or done with an invocation whose streamed result has ended.
+    Ready,
+    /// The handler could not be loaded: JSON.
+    InitError(Bytes),
+    /// The result: JSON.
+    Result(Bytes),
+    /// A result, or an error, that is larger than it may be. It has been thrown away.
+    TooLarge,
+    /// The invocation failed: JSON.
+    Error(Bytes),
+    /// A streamed result begins; its `Content-Type`.
+    Begin(String),
+    /// A part of it.
+    Piece(Bytes),
+    /// It has ended.
+    End,
+    /// It has broken off: JSON.
+    Broken(Bytes),
+}
+
+/// Where in what a process says we are.
+#[derive(Clone, Copy)]
+enum Place {
+    Head,
+    Whole { letter: u8, length: usize },
+    Piece { left: usize },
+    Skipped { left: usize },
+}
+
+/// The gateway's end of a process's socket, and what has been read of it too early.
+pub(crate) struct Link {
+    stream: UnixStream,
+    /// The thread whose event loop watches it.
+    home: ThreadId,
+    place: Place,
+    buffer: BytesMut,
+}
+
+impl Link {
+    /// Watches a socket in the event loop of this thread.
+    pub(crate) fn new(socket: StdUnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            stream: UnixStream::from_std(socket)?,
+            home: thread::current().id(),
+            place: Place::Head,
+            buffer: BytesMut::new(),
+        })
+    }
+
+    /// Whether this thread's event loop watches it.
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.home == thread::current().id()
+    }
+
+    /// Has this thread's event loop watch it from now on: what arrives need not cross threads then.
+    pub(crate) fn move_here(self) -> io::Result<Self> {
+        if self.is_at_home() {
+            return Ok(self);
+        }
+        let stream = UnixStream::from_std(self.stream.into_std()?)?;
+        Ok(Self { stream, home: thread::current().id(), ..self })
+    }
+
+    /// Sends what is left of an event, and takes it off. May be dropped and called again.
+    pub(crate) async fn send(&mut self, head: &mut Bytes, payload: &mut Bytes) -> io::Result<()> {
+        while !head.is_empty() {
+            let parts = [io::IoSlice::new(head), io::IoSlice::new(payload)];
+            let sent = self.stream.write_vectored(&parts).await?;
+            let of_head = sent.min(head.len());
+            head.advance(of_head);
+            payload.advance(sent - of_head);
+        }
+        while !payload.is_empty() {
+            let sent = self.stream.write(payload).await?;
+            payload.advance(sent);
+        }
+        Ok(())
+    }
+
+    /// Waits for more, and keeps it; an error at the end.
+    pub(crate) async fn read(&mut self) -> io::Result<()> {
+        let wanted = match self.place {
+            Place::Whole { length, .. } => length.saturating_sub(self.buffer.len()),
+            _ => 0,
+        };
+        self.buffer.reserve(wanted.max(READ_BYTES));
+        let size = self.stream.read_buf(&mut self.buffer).await?;
+        if size == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+
+    /// Keeps what is there, without waiting. False if there is nothing.
+    pub(crate) fn read_now(&mut self) -> bool {
+        self.buffer.reserve(READ_BYTES);
+        matches!(self.stream.try_read_buf(&mut self.buffer), Ok(size) if size > 0)
+    }
+
+    /// The next message, if it has been read; pieces of a stream as far as they have been.
+    pub(crate) fn frame(&mut self) -> io::Result<Option<Frame>> {
+        parse(&mut self.place, &mut self.buffer)
+    }
+}
+
+fn parse(place: &mut Place, buffer: &mut BytesMut) -> io::Result<Option<Frame>> {
+    loop {
+        match *place {
+            Place::Head => {
+                let Some((&[letter, a, b, c, d], _)) = buffer.split_first_chunk::<FRAME_HEAD_BYTES>() else {
+                    return Ok(None);
+                };
+                buffer.advance(FRAME_HEAD_BYTES);
+                let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+                *place = match letter {
+                    b'P' => Place::Piece { left: length },
+                    b'S' | b'E' | b'X' | b'I' if length > RESULT_BYTES_MAX => Place::Skipped { left: length },
+                    b'S' | b'E' | b'X' | b'I' => Place::Whole { letter, length },
+                    b'C' if length <= CONTENT_TYPE_BYTES_MAX => Place::Whole { letter, length },
+                    b'R' | b'F' if length == 0 => Place::Whole { letter, length },
+                    _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "no message of a bootstrap")),
+                };
+            }
+            Place::Whole { letter, length } => {
+                if buffer.len() < length {
+                    return Ok(None);
+                }
+                let content = buffer.split_to(length).freeze();
+                *place = Place::Head;
+                return Ok(Some(match letter {
+                    b'S' => Frame::Result(content),
+                    b'E' => Frame::Error(content),
+                    b'X' => Frame::Broken(content),
+                    b'I' => Frame::InitError(content),
+                    b'C' => Frame::Begin(String::from_utf8_lossy(&content).into_owned()),
+                    b'R' => Frame::Ready,
+                    _ => Frame::End,
+                }));
+            }
+            Place::Piece { left: 0 } => *place = Place::Head,
+            Place::Piece { left } => {
+                if buffer.is_empty() {
+                    return Ok(None);
+                }
+                let piece = buffer.split_to(left.min(buffer.len())).freeze();
+                *place = Place::Piece { left: left - piece.len() };
+                return Ok(Some(Frame::Piece(piece)));
+            }
+            Place::Skipped { left: 0 } => {
+                *place = Place::Head;
+                return Ok(Some(Frame::TooLarge));
+            }
+            Place::Skipped { left } => {
+                if buffer.is_empty() {
+                    return Ok(None);
+                }
+                let skipped = left.min(buffer.len());
+                buffer.advance(skipped);
+                *place = Place::Skipped { left: left - skipped };
+            }
+        }
+    }
+}
+
+/// What stands before an event's payload.
+pub(crate) fn event_head(lines: [&str; 5], payload_bytes: usize) -> Bytes {
+    let length = lines.iter().map(|line| line.len() + 1).sum::<usize>();
+    let mut head = Vec::with_capacity(8 + length);
+    head.extend_from_slice(&[0; 4]);
+    // Events are at most 6 MB.
+    head.extend_from_slice(&u32::try_from(payload_bytes).unwrap_or(u32::MAX).to_le_bytes());
+    for line in lines {
+        // A line break in a value would be a line of its own.
+        if line.bytes().any(|byte| byte.is_ascii_control()) {
+            head.extend(line.bytes().filter(|byte| !byte.is_ascii_control()));
+        } else {
+            head.extend_from_slice(line.as_bytes());
+        }
+        head.push(b'\n');
+    }
+    let size = u32::try_from(head.len() - 8).unwrap_or(u32::MAX).to_le_bytes();
+    if let Some(place) = head.first_chunk_mut::<4>() {
+        *place = size;
+    }
+    head.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Reads messages that arrive in parts of `step` bytes.
+    fn read(bytes: &[u8], step: usize) -> Result<Vec<Frame>, io::ErrorKind> {
+        let (mut place, mut buffer, mut found) = (Place::Head, BytesMut::new(), Vec::new());
+        for part in bytes.chunks(step) {
+            buffer.extend_from_slice(part);
+            while let Some(frame) = parse(&mut place, &mut buffer).map_err(|error| error.kind())? {
+                found.push(frame);
+            }
+        }
+        Ok(found)
+    }
+
+    fn message(letter: u8, content: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![letter];
+        bytes.extend_from_slice(&u32::try_from(content.len()).unwrap().to_le_bytes());
+        bytes.extend_from_slice(content);
+        bytes
+    }
+
+    #[test]
+    fn messages_are_read() {
+        let said = [
+            message(b'R', b""),
+            message(b'S', b"{}"),
+            message(b'E', b"no"),
+            message(b'C', b"a/b"),
+            message(b'P', b"xy"),
+            message(b'P', b""),
+            message(b'F', b""),
+            message(b'I', b"i"),
+            message(b'X', b"x"),
+        ]
+        .concat();
+        let expected = [
+            Frame::Ready,
+            Frame::Result("{}".into()),
+            Frame::Error("no".into()),
+            Frame::Begin("a/b".to_owned()),
+            Frame::Piece("xy".into()),
+            Frame::End,
+            Frame::InitError("i".into()),
+            Frame::Broken("x".into()),
+        ];
+        assert_eq!(read(&said, 1000).unwrap(), expected);
+        for strange in [message(b'Z', b""), message(b'R', b"x"), message(b'C', &[b'x'; 10_000])] {
+            assert_eq!(read(&strange, 1000), Err(io::ErrorKind::InvalidData));
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_thrown_away() {
+        let said = [message(b'S', &vec![b'x'; RESULT_BYTES_MAX + 1]), message(b'S', b"{}")].concat();
+        assert_eq!(read(&said, 4096).unwrap(), [Frame::TooLarge, Frame::Result("{}".into())]);
+    }
+
+    #[test]
+    fn the_head_of_an_event_is_lines() {
+        let head = event_head(["r-1", "17", "arn", "", "{\"a\":\n1}"], 3);
+        assert_eq!(&head[..], b"\x14\0\0\0\x03\0\0\0r-1\n17\narn\n\n{\"a\":1}\n".as_slice());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_parts_say_the_same(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'S'), Just(b'E'), Just(0), any::<u8>()], 0..200),
+            step in 1_usize..20,
+        ) {
+            let shown = |found: Result<Vec<Frame>, _>| found.map(|frames| {
+                let whole = frames.into_iter().filter(|frame| !matches!(frame, Frame::Piece(_)));
+                whole.collect::<Vec<_>>()
+            });
+            prop_assert_eq!(shown(read(&bytes, step)), shown(read(&bytes, 1000)));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A process's readiness for one invocation, and what whoever uses it shares with the task that watches the process.
+//!
+//! A [`Seat`] is either with the pool (idle) or with one invocation; a process without one is busy. Those of our own
+//! bootstraps hold the socket itself, so that whoever invokes talks to the process without another thread in between. A
+//! foreign executable keeps its connections to itself, and its task is told what to run.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use crate::link::Link;
+use crate::logs::Logs;
+use crate::pool::Command;
+use crate::process::End;
+
+/// Readiness for one invocation.
+pub(crate) struct Seat {
+    pub(crate) desk: Arc<Desk>,
+    /// None for an executable that speaks the Runtime API.
+    pub(crate) link: Option<Link>,
+}
+
+/// What concerns a process and its invocation alike.
+pub(crate) struct Desk {
+    pub(crate) id: u64,
+    pub(crate) pid: u32,
+    pub(crate) orders: mpsc::UnboundedSender<Command>,
+    logs: Mutex<Logs>,
+    clock: Mutex<Clock>,
+    end: OnceLock<End>,
+    ended: Notify,
+}
+
+/// When what began, for the task that enforces limits.
+#[derive(Default)]
+pub(crate) struct Clock {
+    /// Since when an invocation runs.
+    pub(crate) busy: Option<Instant>,
+    /// Whether one has begun since the task looked last.
+    pub(crate) used: bool,
+    /// Whether the task looks by itself, every now and then.
+    pub(crate) watched: bool,
+    /// How long the initialisation took, until it has been reported.
+    pub(crate) init_time: Option<Duration>,
+}
+
+impl Desk {
+    pub(crate) fn new(id: u64, pid: u32, orders: mpsc::UnboundedSender<Command>, logs: Logs) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            pid,
+            orders,
+            logs: Mutex::new(logs),
+            clock: Mutex::default(),
+            end: OnceLock::new(),
+            ended: Notify::new(),
+        })
+    }
+
+    pub(crate) fn logs(&self) -> MutexGuard<'_, Logs> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn clock(&self) -> MutexGuard<'_, Clock> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An invocation begins: from now on its time counts.
+    pub(crate) fn begin(&self, now: Instant) {
+        let watched = {
+            let mut clock = self.clock();
+            clock.busy = Some(now);
+            clock.used = true;
+            std::mem::replace(&mut clock.watched, true)
+        };
+        if !watched {
+            // It fails only if the process has ended, which the invocation will notice.
+            let _ = self.orders.send(Command::Watch);
+        }
+    }
+
+    /// Its result is there.
+    pub(crate) fn finish(&self) {
+        self.clock().busy = None;
+    }
+
+    /// How the process ended, if it has.
+    pub(crate) fn end(&self) -> Option<&End> {
+        self.end.get()
+    }
+
+    /// The process has ended; the first who says so is believed.
+    pub(crate) fn set_end(&self, end: End) {
+        let _ = self.end.set(end);
+        self.ended.notify_waiters();
+    }
+
+    /// Waits for the end of the process from the moment of the call on: ask [`Desk::end`] afterwards.
+    pub(crate) fn ends(&self) -> tokio::sync::futures::Notified<'_> {
+        self.ended.notified()
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn wait_for_end(&self) -> End {
+        loop {
+            let ends = self.ends();
+            if let Some(end) = self.end.get() {
+                return end.clone();
+            }
+            ends.await;
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! One invocation of one process, from its event to its result, on the thread that invokes.
+//!
+//! A turn that is given up half-way (its caller has gone) goes on by itself in the functions' own event loop, because the
+//! process goes on too: only then is it free again.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::config::FunctionConfig;
+use crate::error::InvokeError;
+use crate::link::{self, Frame};
+use crate::outcome::{self, InvocationOutput, RESULT_BYTES_MAX, STREAM_BYTES_MAX};
+use crate::pool::{Command, Job, Pool};
+use crate::process::{End, memory_kib};
+use crate::reply::Reply;
+use crate::seat::{Desk, Seat};
+
+/// How much output is taken in before a result is handed over, in bytes.
+pub(crate) const DRAIN_BYTES: usize = 1024 * 1024;
+/// How many processes may end before they have read an event until that is its answer.
+pub(crate) const ATTEMPTS_MAX: u8 = 3;
+
+/// What became of an invocation.
+pub(crate) enum Outcome {
+    /// It has a result.
+    Finished(Box<Job>, Result<InvocationOutput, InvokeError>),
+    /// The process ended before it had read the event: another may have it.
+    Again(Box<Job>),
+}
+
+/// An invocation at work.
+pub(crate) struct Turn {
+    pool: Arc<Pool>,
+    /// Both there until the turn has come to its end.
+    held: Option<(Seat, Box<Job>)>,
+    head: Bytes,
+    payload: Bytes,
+    began: Instant,
+    /// Where the pieces of a streamed result go; none for a caller who wants it whole.
+    sink: Option<mpsc::Sender<Bytes>>,
+    pieces: BytesMut,
+    streamed: u64,
+    /// What the caller gets once the handler is done; he has it already unless he waits for this turn itself.
+    ended: Option<InvocationOutput>,
+    /// Its caller has gone.
+    alone: bool,
+}
+
+impl Turn {
+    pub(crate) fn new(pool: &Arc<Pool>, seat: Seat, job: Box<Job>) -> Self {
+        let now = Instant::now();
+        let config = &pool.config;
+        seat.desk.begin(now);
+        seat.desk.logs().begin(&job.request_id, &config.version, job.log_tail);
+        let head = event_head(&job, config);
+        Self {
+            pool: Arc::clone(pool),
+            head,
+            payload: job.payload.clone(),
+            held: Some((seat, job)),
+            began: now,
+            sink: None,
+            pieces: BytesMut::new(),
+            streamed: 0,
+            ended: None,
+            alone: false,
+        }
+    }
+
+    /// Runs it to its end. None only if it has come to its end already.
+    pub(crate) async fn run(mut self) -> Option<Outcome> {
+        let (mut result, mut unread): (Option<InvocationOutput>, _) = (None, false);
+        if self.send().await.is_err() {
+            unread = true;
+        } else {
+            while result.is_none() {
+                match self.next().await {
+                    Ok(frame) => result = self.on_frame(frame).await,
+                    Err(error) => {
+                        // The kernel resets a connection that is closed with unread bytes, by which an event that was
+                        // never seen is told from one whose handler ended the process.
+                        unread = error.kind() == std::io::ErrorKind::ConnectionReset;
+                        break;
+                    }
+                }
+            }
+        }
+        match result {
+            Some(output) => {
+                let (seat, job) = self.held.take()?;
+                seat.desk.finish();
+                self.pool.give_back(seat);
+                Some(Outcome::Finished(job, Ok(output)))
+            }
+            None => {
+                let end = self.end().await?;
+                let (seat, job) = self.held.take()?;
+                self.pool.lose();
+                Some(self.lost(&seat.desk, job, &end, unread))
+            }
+        }
+    }
+
+    async fn send(&mut self) -> std::io::Result<()> {
+        let Some((Seat { desk, link: Some(link) }, _)) = &mut self.held else { return Err(ended()) };
+        let ends = desk.ends();
+        if desk.end().is_some() {
+            return Err(ended());
+        }
+        tokio::select! {
+            biased;
+            sent = link.send(&mut self.head, &mut self.payload) => sent,
+            () = ends => Err(ended()),
+        }
+    }
+
+    /// The next thing that the process says.
+    async fn next(&mut self) -> std::io::Result<Frame> {
+        let Some((Seat { desk, link: Some(link) }, _)) = &mut self.held else { return Err(ended()) };
+        loop {
+            if let Some(frame) = link.frame()? {
+                return Ok(frame);
+            }
+            let ends = desk.ends();
+            if desk.end().is_some() {
+                // What it said before it ended still counts.
+                if link.read_now() {
+                    continue;
+                }
+                return Err(ended());
+            }
+            tokio::select! {
+                biased;
+                read = link.read() => read?,
+                () = ends => {}
+            }
+        }
+    }
+
+    fn output(&self, payload: Bytes, failed: bool) -> Option<InvocationOutput> {
+        let (seat, job) = self.held.as_ref()?;
+        Some(output(&seat.desk, &self.pool.config, job, payload, failed, self.began))
+    }
+
+    /// The result if the process is done.
+    async fn on_frame(&mut self, frame: Frame) -> Option<InvocationOutput> {
+        match frame {
+            Frame::Result(body) => self.output(body, false),
+            Frame::Error(body) | Frame::Broken(body) => self.output(body, true),
+            Frame::TooLarge => self.output(outcome::result_too_large(), true),
+            Frame::Begin(content_type) => {
+                let (_, job) = self.held.as_mut()?;
+                self.sink = job.reply.begin_stream(&self.pool.config.version, Some(content_type));
+                None
+            }
+            Frame::Piece(piece) => {
+                self.streamed = self.streamed.saturating_add(piece.len() as u64);
+                match &self.sink {
+                    // A caller who has gone is no reason to disturb the function.
+                    Some(sink) if self.streamed <= STREAM_BYTES_MAX => drop(sink.send(piece).await),
+                    None if self.streamed <= RESULT_BYTES_MAX as u64 => self.pieces.extend_from_slice(&piece),
+                    None => self.pieces.clear(),
+                    Some(_) => {}
+                }
+                None
+            }
+            Frame::End => {
+                let limit = if self.sink.is_some() { STREAM_BYTES_MAX } else { RESULT_BYTES_MAX as u64 };
+                let (payload, failed) = match self.streamed > limit {
+                    true => (outcome::result_too_large(), true),
+                    false => (std::mem::take(&mut self.pieces).freeze(), false),
+                };
+                let output = self.output(payload, failed)?;
+                self.sink = None;
+                // The caller need not wait until the handler has tidied up.
+                let (_, job) = self.held.as_mut()?;
+                std::mem::replace(&mut job.reply, Reply::Later).send(Ok(output.clone()));
+                self.ended = Some(output);
+                None
+            }
+            Frame::Ready => self.ended.take(),
+            // Nothing that belongs here.
+            Frame::InitError(_) => None,
+        }
+    }
+
+    /// How the process ended; it does, because its connection has.
+    async fn end(&self) -> Option<End> {
+        let (seat, _) = self.held.as_ref()?;
+        let _ = seat.desk.orders.send(Command::Closed);
+        Some(seat.desk.wait_for_end().await)
+    }
+
+    /// The answer of a process that has ended on the way.
+    fn lost(&mut self, desk: &Desk, mut job: Box<Job>, end: &End, unread: bool) -> Outcome {
+        // The result was whole before.
+        if let Some(output) = self.ended.take() {
+            return Outcome::Finished(job, Ok(output));
+        }
+        let spared = matches!(end, End::Exited(_) | End::Retired);
+        if unread && spared && job.attempts < ATTEMPTS_MAX {
+            job.attempts += 1;
+            return Outcome::Again(job);
+        }
+        match failure(desk, &self.pool.config, &job.request_id, end) {
+            Some(payload) => {
+                let output = output(desk, &self.pool.config, &job, payload, true, self.began);
+                Outcome::Finished(job, Ok(output))
+            }
+            None => Outcome::Finished(job, Err(InvokeError::ShuttingDown)),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some((seat, job)) = self.held.take() else { return };
+        if self.alone {
+            return;
+        }
+        let pool = Arc::clone(&self.pool);
+        let rest = Self {
+            pool: Arc::clone(&pool),
+            held: Some((seat, job)),
+            head: std::mem::take(&mut self.head),
+            payload: std::mem::take(&mut self.payload),
+            began: self.began,
+            sink: self.sink.take(),
+            pieces: std::mem::take(&mut self.pieces),
+            streamed: self.streamed,
+            ended: self.ended.take(),
+            alone: true,
+        };
+        pool.shared.handle.spawn(async move {
+            // Nobody waits for it; an event that no process has read is not for another to read.
+            drop(rest.run().await);
+        });
+    }
+}
+
+fn ended() -> std::io::Error {
+    std::io::ErrorKind::BrokenPipe.into()
+}
+
+/// The payload for an invocation whose process came to its end; none if the gateway itself ended it.
+pub(crate) fn failure(desk: &Desk, config: &FunctionConfig, id: &str, end: &End) -> Option<Bytes> {
+    let mut logs = desk.logs();
+    let payload = match end {
+        End::TimedOut => {
+            let seconds = config.timeout.as_secs_f64();
+            logs.platform(format_args!("{id} Task timed out after {seconds:.2} seconds"));
+            outcome::timed_out(id, config.timeout)
+        }
+        End::OutOfMemory => outcome::out_of_memory(id),
+        End::Exited(status) => outcome::exited(id, *status),
+        End::Retired | End::InitError(_) => return None,
+    };
+    let text = String::from_utf8_lossy(&payload);
+    tracing::error!(target: "function", function = config.name, request_id = id, "{text}");
+    logs.platform(format_args!("{text}"));
+    drop(text);
+    Some(payload)
+}
+
+/// What the caller gets, with the log of the invocation complete.
+pub(crate) fn output(
+    desk: &Desk,
+    config: &FunctionConfig,
+    job: &Job,
+    payload: Bytes,
+    failed: bool,
+    began: Instant,
+) -> InvocationOutput {
+    let mut logs = desk.logs();
+    logs.drain(DRAIN_BYTES);
+    logs.finish();
+    if logs.is_reported() {
+        let id = &job.request_id;
+        let duration = began.elapsed().as_secs_f64() * 1000.0;
+        let used = memory_kib(desk.pid, "VmHWM:").unwrap_or_default().div_ceil(1024);
+        let init = desk.clock().init_time.take();
+        let init = init.map_or_else(String::new, |time| {
+            format!("Init Duration: {:.2} ms\t", time.as_secs_f64() * 1000.0)
+        });
+        logs.platform(format_args!("END RequestId: {id}"));
+        logs.platform(format_args!(
+            "REPORT RequestId: {id}\tDuration: {duration:.2} ms\tBilled Duration: {:.0} ms\t\
+             Memory Size: {} MB\tMax Memory Used: {used} MB\t{init}",
+            duration.ceil(),
+            config.memory_mb,
+        ));
+    }
+    InvocationOutput {
+        payload,
+        function_error: failed.then(|| "Unhandled".to_owned()),
+        executed_version: config.version.clone(),
+        log_tail: job.log_tail.then(|| logs.tail()),
+    }
+}
+
+fn event_head(job: &Job, config: &FunctionConfig) -> Bytes {
+    let deadline = deadline_ms(config.timeout).to_string();
+    let lines = [
+        job.request_id.as_str(),
+        &deadline,
+        job.invoked_arn.as_deref().unwrap_or(&config.arn),
+        job.trace_id.as_deref().unwrap_or_default(),
+        job.client_context.as_deref().unwrap_or_default(),
+    ];
+    link::event_head(lines, job.payload.len())
+}
+
+/// When an invocation that begins now has to be done, in ms since 1970.
+pub(crate) fn deadline_ms(timeout: Duration) -> u128 {
+    (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + timeout).as_millis()
+}
