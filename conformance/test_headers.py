@@ -85,3 +85,12 @@ def test_a_backend_in_parts_keeps_several_values(gateway, raw_origin):
     api.proxy("GET", "/", raw_origin(play).url)
     api.deploy()
     assert api.call("GET", "/").raw.headers.getlist("Set-Cookie") == ["a=1", "b=2"]
+
+
+@pytest.mark.parametrize("path, length", [("/bytes/1234", "1234"), ("/bytes/0", "0")])
+def test_an_answer_to_head_tells_the_length_of_the_body_that_is_not_there(gateway, echo, path, length):
+    api = gateway.rest_api()
+    api.proxy("HEAD", "/", f"{echo.url}{path}")
+    api.deploy()
+    headers = api.call("HEAD", "/").headers
+    assert (headers["Content-Length"], headers["x-amzn-Remapped-Content-Length"]) == (length, length)

@@ -109,3 +109,17 @@ def test_resources_as_aws_has_them(gateway):
             pathPart="more")  # fmt: skip
     paths["/more"] = paths["/p0"]
     refused(client, client.import_rest_api, "Resources", body=json.dumps(document).encode())
+
+
+def test_the_time_of_an_integration(new_gateway, tmp_path, echo):
+    config = tmp_path / "config.toml"
+    config.write_text("[quotas]\nintegration_timeout_ms = 60000\n")
+    gateway = new_gateway("--config", str(config)).start()
+    for types, longest in (["REGIONAL"], 60_000), (["EDGE"], 29_000):
+        api = gateway.rest_api(endpointConfiguration={"types": types})
+        api.proxy("GET", "/", echo.url, timeoutInMillis=longest)
+        api.deploy()
+        assert api.call("GET", "/").status_code == 200
+        with pytest.raises(api.client.exceptions.BadRequestException) as error:
+            api.proxy("GET", "/longer", echo.url, timeoutInMillis=longest + 1)
+        assert error.value.response["Error"]["Message"] == f"Timeout should be between 50 ms and {longest} ms"

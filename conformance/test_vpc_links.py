@@ -6,6 +6,7 @@ from harness import body_json
 from origin import EchoServer
 
 ARN = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/net/internal/50dc6c495c0c9188"
+ALB = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/internal/50dc6c495c0c9188"
 
 
 @pytest.fixture
@@ -69,6 +70,39 @@ def test_a_stage_variable_names_the_link(linked, targets):
     assert body_json(api.call("GET", "/"))["headers"]["host"] == "orders.internal"
     api.deploy("without")
     assert api.call("GET", "/", "without").status_code == 500
+
+
+@pytest.mark.parametrize("called", ["internal", ALB])
+def test_a_link_of_the_second_kind_leads_to_the_load_balancer_of_the_integration(linked, targets, called):
+    gateway = linked(called)
+    created = gateway.client("apigatewayv2").create_vpc_link(Name="internal", SubnetIds=["subnet-1"])["VpcLinkId"]
+    api = gateway.rest_api()
+    options = {"connectionType": "VPC_LINK", "connectionId": created, "integrationTarget": ALB}
+    api.proxy("GET", "/", "http://orders.internal:8000/base", **options)
+    api.deploy()
+    sent = [body_json(api.call("GET", "/")) for _ in range(2)]
+    assert [(one["path"], one["headers"]["host"]) for one in sent] == [("/base", "orders.internal:8000")] * 2
+    assert [len(server.seen) for server in targets] == [1, 1]
+    assert api.client.get_integration(
+        restApiId=api.id, resourceId=api.resource("/"), httpMethod="GET"
+    )["integrationTarget"] == ALB
+
+
+def test_load_balancers_that_cannot_be_are_refused(linked):
+    gateway = linked("internal")
+    second = gateway.client("apigatewayv2").create_vpc_link(Name="internal", SubnetIds=["subnet-1"])["VpcLinkId"]
+    first = link(gateway)
+    for options, message in (
+        ({"connectionType": "VPC_LINK", "connectionId": second}, "integrationTarget has to name a load balancer"),
+        ({"connectionType": "VPC_LINK", "connectionId": second, "integrationTarget": "orders"}, "has to be the ARN"),
+        ({"connectionType": "VPC_LINK", "connectionId": first, "integrationTarget": ALB}, "needs a VPC link V2"),
+        ({"integrationTarget": ALB}, "integrationTarget needs connectionType VPC_LINK"),
+    ):
+        api = gateway.rest_api()
+        api.proxy("GET", "/", "http://orders.internal/", **options)
+        with pytest.raises(ClientError) as error:
+            api.client.create_deployment(restApiId=api.id, stageName="test")
+        assert message in error.value.response["Error"]["Message"]
 
 
 def test_links_that_lead_nowhere_are_refused(linked):

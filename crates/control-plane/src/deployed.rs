@@ -108,12 +108,14 @@ impl ControlPlane {
             ..DeployedApi::default()
         };
         let links = vpc_links::all(&*view)?;
+        let link_names = link_names(&*view)?;
         for (key, entry) in view.scan(&keys::all(api, Kind::Stage), None, usize::MAX)? {
             let stage: Stage = decode(&key, &entry.value)?;
             let Some(deployment) = &stage.deployment_id else { continue };
             let key = keys::one(api, Kind::Snapshot, deployment);
             let Some((revision, mut snapshot)) = read::<RestApiSnapshot>(&*view, &key)? else { continue };
             snapshot.vpc_links.clone_from(&links);
+            snapshot.vpc_link_names.clone_from(&link_names);
             let name = stage.stage_name.clone().unwrap_or_default();
             let flushed = view.get(&keys::one(api, Kind::CacheFlush, &name))?;
             let cache_generation = flushed.map_or(0, |flushed| flushed.revision);
@@ -124,6 +126,7 @@ impl ControlPlane {
                 if let Some((frozen_at, mut snapshot)) = read::<RestApiSnapshot>(&*view, &key)? {
                     revision = revision.max(frozen_at);
                     snapshot.vpc_links.clone_from(&links);
+                    snapshot.vpc_link_names.clone_from(&link_names);
                     let percent = stage.canary_settings.as_ref().and_then(|canary| canary.percent_traffic);
                     let percent_traffic = percent.unwrap_or_default();
                     canary = Some(DeployedCanary { stage: seen, snapshot, percent_traffic });
@@ -137,6 +140,15 @@ impl ControlPlane {
     }
 }
 
+/// The names of the VPC links of the second kind, by id.
+fn link_names(view: &dyn Snapshot) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut links = Vec::new();
+    for (key, entry) in view.scan(v2::vpc_links::ALL, None, usize::MAX)? {
+        links.push(decode(&key, &entry.value)?);
+    }
+    Ok(v2::vpc_links::names(links.into_iter()))
+}
+
 fn deployed_v2(view: &dyn Snapshot, id: &str) -> Result<Option<DeployedApi>, ApiError> {
     let Some((_, api)) = read::<apigatewayv2::Api>(view, &v2::keys::api(id))? else { return Ok(None) };
     let mut deployed = DeployedApi {
@@ -145,11 +157,7 @@ fn deployed_v2(view: &dyn Snapshot, id: &str) -> Result<Option<DeployedApi>, Api
         is_websocket: api.protocol_type == Some(apigatewayv2::ProtocolType::Websocket),
         ..DeployedApi::default()
     };
-    let mut links = Vec::new();
-    for (key, entry) in view.scan(v2::vpc_links::ALL, None, usize::MAX)? {
-        links.push(decode(&key, &entry.value)?);
-    }
-    let mut link_names = v2::vpc_links::names(links.into_iter());
+    let mut link_names = link_names(view)?;
     link_names.extend(vpc_links::all(view)?.into_iter().filter_map(|(id, link)| Some((id, link.name?))));
     for (key, entry) in view.scan(&v2::keys::all(id, v2::keys::Kind::Stage), None, usize::MAX)? {
         let stage: apigatewayv2::Stage = decode(&key, &entry.value)?;

@@ -23,7 +23,7 @@ use crate::control_plane::{ControlPlane, required};
 use crate::rest_apis::{answer, answer_with_tags};
 use crate::tree::replace_api;
 use crate::tx::Tx;
-use crate::{ApiError, ids, quotas};
+use crate::{ApiError, ids, integrations, quotas};
 
 use apply::{Applied, Surroundings, apply, blank};
 pub use deploy::{Deployed, StageDefinition};
@@ -183,6 +183,12 @@ impl ControlPlane {
         let quotas = &self.settings.quotas;
         quotas.check_resources(applied.api.resources.len())?;
         quotas::check(applied.api.authorizers.len(), quotas.authorizers_per_api, "Authorizers", "API")?;
+        let resources = applied.api.resources.iter();
+        for method in resources.flat_map(|resource| resource.resource_methods.iter().flatten()) {
+            if let Some(integration) = &method.1.method_integration {
+                integrations::check_quota(integration, quotas, || Ok(applied.api.rest_api.clone()))?;
+            }
+        }
         replace_api(tx, id, &applied.api)?;
         if let Some(parts) = &applied.documentation {
             self.put_documentation(tx, id, parts, options.overwrite)?;

@@ -4,24 +4,25 @@ use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigateway::{
     ConnectionType, ContentHandlingStrategy, DeleteIntegrationRequest, GetIntegrationRequest, Integration,
-    IntegrationType, Method, Op, PutIntegrationRequest, ResponseTransferMode, TlsConfig,
+    IntegrationType, Method, Op, PutIntegrationRequest, ResponseTransferMode, RestApi, TlsConfig,
     UpdateIntegrationRequest,
 };
 
-use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, not_found, required};
 use crate::mapping;
 use crate::methods::{self, check_content_type};
 use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
-use crate::resources;
+use crate::quotas::{self, Quotas};
+use crate::tx::Tx;
+use crate::{ApiError, keys, resources};
 
 const NO_METHOD: &str = "Invalid Method identifier specified";
 const NO_INTEGRATION: &str = "Invalid Integration identifier specified";
 
 /// How long an integration may take, in milliseconds.
-const TIMEOUT_MILLIS: std::ops::RangeInclusive<i32> = 50..=29_000;
+const TIMEOUT_MILLIS_MIN: i32 = 50;
 /// How long one may take that streams its response.
-const STREAM_TIMEOUT_MILLIS: std::ops::RangeInclusive<i32> = 50..=900_000;
+const STREAM_TIMEOUT_MILLIS_MAX: i32 = 900_000;
 const TIMEOUT_MILLIS_DEFAULT: i32 = 29_000;
 
 const PASSTHROUGH_BEHAVIORS: [&str; 3] = ["WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER"];
@@ -75,7 +76,7 @@ impl ControlPlane {
     /// [`ApiError::NotFound`] for an unknown method, [`ApiError::BadRequest`] for what AWS refuses.
     pub fn put_integration(&self, input: PutIntegrationRequest) -> Result<Integration, ApiError> {
         let (api, resource, method) = (&input.rest_api_id, &input.resource_id, &input.http_method);
-        self.edit_method(api, resource, method, NO_METHOD, |_, method| {
+        self.edit_method(api, resource, method, NO_METHOD, |tx, method| {
             let given = Integration {
                 type_: input.type_,
                 http_method: input.integration_http_method.clone(),
@@ -96,9 +97,18 @@ impl ControlPlane {
                 integration_responses: None,
             };
             let integration = complete(given, required(resource), method)?;
+            self.check_quota(tx, required(api), &integration)?;
             method.method_integration = Some(integration.clone());
             Ok(integration)
         })
+    }
+
+    fn check_quota(&self, tx: &Tx, api: &str, integration: &Integration) -> Result<(), ApiError> {
+        let find = || match tx.get(&keys::api(api))? {
+            Some(api) => Ok(api),
+            None => not_found("Invalid API identifier specified"),
+        };
+        check_quota(integration, &self.settings.quotas, find)
     }
 
     /// `GetIntegration`.
@@ -119,12 +129,13 @@ impl ControlPlane {
     /// [`ApiError::NotFound`] if there is no such integration, [`ApiError::BadRequest`] for a patch that AWS refuses.
     pub fn update_integration(&self, input: UpdateIntegrationRequest) -> Result<Integration, ApiError> {
         let (api, resource, method) = (&input.rest_api_id, &input.resource_id, &input.http_method);
-        self.edit_method(api, resource, method, NO_METHOD, |_, method| {
+        self.edit_method(api, resource, method, NO_METHOD, |tx, method| {
             let mut integration = find(method)?.clone();
             for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
                 apply(&mut integration, &patch)?;
             }
             let integration = complete(integration, required(resource), method)?;
+            self.check_quota(tx, required(api), &integration)?;
             method.method_integration = Some(integration.clone());
             Ok(integration)
         })
@@ -201,15 +212,39 @@ fn check_passthrough(behavior: Option<&str>) -> Result<(), ApiError> {
     }
 }
 
+/// Whether a time is within AWS's bounds. The upper one of a response that does not stream depends on the API
+/// ([`check_quota`]).
 fn check_timeout(integration: &Integration) -> Result<(), ApiError> {
     let streams = integration.response_transfer_mode == Some(ResponseTransferMode::Stream);
-    let range = if streams { STREAM_TIMEOUT_MILLIS } else { TIMEOUT_MILLIS };
+    let (limit, max) = if streams {
+        (STREAM_TIMEOUT_MILLIS_MAX, STREAM_TIMEOUT_MILLIS_MAX)
+    } else {
+        (i32::MAX, TIMEOUT_MILLIS_DEFAULT)
+    };
     match integration.timeout_in_millis {
-        Some(timeout) if !range.contains(&timeout) => {
-            bad_request(format!("Timeout should be between {} ms and {} ms", range.start(), range.end()))
-        }
+        Some(timeout) if !(TIMEOUT_MILLIS_MIN..=limit).contains(&timeout) => bad_timeout(max),
         _ => Ok(()),
     }
+}
+
+/// Whether the account's quota lets an integration take so long. No quota raises the bound of an API whose endpoint is
+/// edge-optimized.
+pub(crate) fn check_quota(
+    integration: &Integration,
+    quotas: &Quotas,
+    api: impl FnOnce() -> Result<RestApi, ApiError>,
+) -> Result<(), ApiError> {
+    let streams = integration.response_transfer_mode == Some(ResponseTransferMode::Stream);
+    let timeout = integration.timeout_in_millis.unwrap_or_default();
+    if streams || timeout <= TIMEOUT_MILLIS_DEFAULT {
+        return Ok(());
+    }
+    let max = if quotas::is_edge(&api()?) { TIMEOUT_MILLIS_DEFAULT } else { quotas.integration_timeout_ms };
+    if timeout <= max { Ok(()) } else { bad_timeout(max) }
+}
+
+fn bad_timeout(max: i32) -> Result<(), ApiError> {
+    bad_request(format!("Timeout should be between {TIMEOUT_MILLIS_MIN} ms and {max} ms"))
 }
 
 fn check_target(integration: &mut Integration, kind: IntegrationType) -> Result<(), ApiError> {

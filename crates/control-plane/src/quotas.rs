@@ -44,6 +44,8 @@ pub struct Quotas {
     pub domain_name_access_associations: usize,
     /// Characters in a resource policy.
     pub policy_characters: usize,
+    /// The longest time of an integration of an API whose endpoint is regional or private, in milliseconds.
+    pub integration_timeout_ms: i32,
 }
 
 impl Default for Quotas {
@@ -64,6 +66,7 @@ impl Default for Quotas {
             private_domain_names: 50,
             domain_name_access_associations: 100,
             policy_characters: 8192,
+            integration_timeout_ms: 29_000,
         }
     }
 }
@@ -89,6 +92,16 @@ pub(crate) fn check(count: usize, max: usize, what: &str, of: &str) -> Result<()
     )))
 }
 
+fn type_of(api: &RestApi) -> EndpointType {
+    let types = api.endpoint_configuration.as_ref().and_then(|endpoints| endpoints.types.as_ref());
+    types.and_then(|types| types.first().copied()).unwrap_or(EndpointType::Edge)
+}
+
+/// Whether an API's endpoint is edge-optimized, which it is unless it says something else.
+pub(crate) fn is_edge(api: &RestApi) -> bool {
+    type_of(api) == EndpointType::Edge
+}
+
 impl Quotas {
     /// # Errors
     /// [`ApiError::LimitExceeded`] for too many resources.
@@ -99,10 +112,6 @@ impl Quotas {
     /// # Errors
     /// [`ApiError::LimitExceeded`] for one more API with endpoints of its type than there may be.
     pub(crate) fn check_apis(&self, tx: &Tx, api: &RestApi) -> Result<(), ApiError> {
-        let type_of = |api: &RestApi| {
-            let types = api.endpoint_configuration.as_ref().and_then(|endpoints| endpoints.types.as_ref());
-            types.and_then(|types| types.first().copied()).unwrap_or(EndpointType::Edge)
-        };
         let (max, what) = match type_of(api) {
             EndpointType::Regional => (self.regional_apis, "Regional APIs"),
             EndpointType::Edge => (self.edge_apis, "Edge-optimized APIs"),

@@ -29,6 +29,7 @@ impl ControlPlane {
             authorizers: load(tx, id, Kind::Authorizer)?,
             gateway_responses: load(tx, id, Kind::GatewayResponse)?,
             vpc_links: BTreeMap::new(),
+            vpc_link_names: BTreeMap::new(),
         })
     }
 }

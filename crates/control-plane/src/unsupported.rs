@@ -11,7 +11,8 @@ use std::borrow::Cow;
 
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request};
-use crate::vpc_links;
+use crate::tx::Tx;
+use crate::{v2, vpc_links};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 type Rule<T> = (fn(&T) -> bool, &'static str);
@@ -47,6 +48,8 @@ impl ControlPlane {
         let mut whole = Cow::Borrowed(snapshot);
         if vpc_links::are_used(snapshot) {
             whole.to_mut().vpc_links = self.read(vpc_links::by_id)?;
+            let links = |tx: &Tx| Ok(v2::vpc_links::names(tx.scan(v2::vpc_links::ALL)?.into_values()));
+            whole.to_mut().vpc_link_names = self.read(links)?;
         }
         let found = self.undeployable(&whole, stage);
         match found.is_empty() {

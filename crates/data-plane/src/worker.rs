@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::acme::Challenges;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
@@ -28,7 +27,7 @@ use crate::logs::{LogBuffer, LogWriter};
 use crate::phases::authorization::grant::Grant;
 use crate::phases::authorization::iam::Principals;
 use crate::phases::authorization::jwt::Claims;
-use crate::phases::authorization::remembered::{ByEnd, Remembered};
+use crate::phases::authorization::remembered::Remembered;
 use crate::published::{Current, View};
 use crate::timers::Timers;
 use crate::websocket::WebSockets;
@@ -61,8 +60,6 @@ pub struct Services {
     pub xray_daemon: Option<SocketAddr>,
     /// The connections of WebSocket APIs, and what they may do.
     pub websockets: WebSockets,
-    /// What certificate authorities are shown that ask whether a name is served here.
-    pub challenges: Challenges,
 }
 
 /// How fast all of an account's APIs may be called together.
@@ -127,7 +124,7 @@ pub struct Worker {
     /// What authorizer functions decided about callers.
     pub grants: Remembered<Arc<Grant>>,
     /// Tokens that were verified.
-    pub tokens: Remembered<Claims, ByEnd>,
+    pub tokens: Remembered<Claims>,
     pub(crate) pool: Pool,
     pub(crate) timers: Timers,
     pub(crate) logs: LogBuffer,

@@ -31,6 +31,9 @@ pub struct RestApiSnapshot {
     /// one by a stage variable.
     #[serde(skip)]
     pub vpc_links: BTreeMap<String, VpcLink>,
+    /// The names of the VPC links of the second kind, by id. As with the others, no part of what is frozen.
+    #[serde(skip)]
+    pub vpc_link_names: BTreeMap<String, String>,
 }
 
 /// An HTTP or WebSocket API as it was when it was deployed: everything that serving its traffic depends on, apart from

@@ -2,17 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use smallvec::SmallVec;
-
-use super::shard::OpenShard;
-use super::{Clients, Place, Slot, UsagePlan};
+use super::{ApiKey, Clients, Slot, UsagePlan, place, shard_of};
 
 /// An index being put together. Shards that nothing changes are shared with the index it began with.
 pub struct ClientsBuilder {
     clients: Clients,
-    changed: HashMap<usize, OpenShard>,
+    changed: HashMap<usize, Vec<(u64, Arc<ApiKey>)>>,
     slots: HashMap<Box<str>, u32>,
 }
 
@@ -38,15 +35,30 @@ impl ClientsBuilder {
         enabled: bool,
         plans: impl IntoIterator<Item = &'p str>,
     ) {
-        let plans: SmallVec<[u32; 4]> = plans.into_iter().map(|plan| self.slot(plan)).collect();
+        let Ok(value_length) = u8::try_from(value.len()) else {
+            // Longer than a value can be; nobody could send it.
+            return;
+        };
+        let plans = plans.into_iter().map(|plan| self.slot(plan)).collect();
+        let text = [value, id].concat().into_boxed_str();
+        let key = Arc::new(ApiKey { text, value_length, enabled, plans, members: OnceLock::new() });
         let (hash, shard) = self.shard(value);
-        shard.set(hash, id, value, enabled, &plans);
+        match position(shard, hash, value) {
+            Ok(at) => {
+                if let Some((_, known)) = shard.get_mut(at) {
+                    *known = key;
+                }
+            }
+            Err(at) => shard.insert(at, (hash, key)),
+        }
     }
 
     /// Removes the key with a value, if it is there.
     pub fn remove_key(&mut self, value: &str) {
         let (hash, shard) = self.shard(value);
-        shard.remove(hash, value);
+        if let Ok(at) = position(shard, hash, value) {
+            shard.remove(at);
+        }
     }
 
     /// Adds a plan or replaces it.
@@ -79,24 +91,33 @@ impl ClientsBuilder {
         slot
     }
 
-    fn shard(&mut self, value: &str) -> (u32, &mut OpenShard) {
-        let Place { shard, hash } = Place::of(self.clients.hasher.hash_one(value));
+    fn shard(&mut self, value: &str) -> (u64, &mut Vec<(u64, Arc<ApiKey>)>) {
+        let hash = self.clients.hasher.hash_one(value);
+        let number = shard_of(hash);
         let shards = &self.clients.shards;
-        let open = self.changed.entry(shard).or_insert_with(|| match shards.get(shard) {
-            Some(shard) => OpenShard::new(shard),
-            None => OpenShard::new(&Arc::default()),
-        });
-        (hash, open)
+        let own = self
+            .changed
+            .entry(number)
+            .or_insert_with(|| shards.get(number).map(|shard| shard.to_vec()).unwrap_or_default());
+        (hash, own)
     }
 
     /// The index.
     #[must_use]
     pub fn finish(mut self) -> Clients {
-        for (number, open) in self.changed {
+        for (number, keys) in self.changed {
             if let Some(shard) = self.clients.shards.get_mut(number) {
-                *shard = Arc::new(open.close());
+                *shard = Arc::from(keys);
             }
         }
         self.clients
     }
+}
+
+/// Where a key is, or where it would be.
+fn position(shard: &[(u64, Arc<ApiKey>)], hash: u64, value: &str) -> Result<usize, usize> {
+    let first = place(shard, hash);
+    let same = shard.iter().enumerate().skip(first).take_while(|(_, (known, _))| *known == hash);
+    let found = same.map(|(at, (_, key))| (at, key)).find(|(_, key)| key.value() == value);
+    found.map(|(at, _)| at).ok_or(first)
 }

@@ -23,6 +23,7 @@ use super::uri::{UriTemplate, lambda_function, replace_stage_variables};
 use super::validation::Validation;
 use super::{CompileSettings, PlanError, method_settings};
 use crate::backends::Backends;
+use crate::backends::group::Group;
 use crate::logs::Target;
 use crate::logs::execution::ExecutionLogSettings;
 use crate::metrics::{Labels, Series};
@@ -221,10 +222,6 @@ impl Scope<'_> {
         place: &str,
         errors: &mut Vec<PlanError>,
     ) {
-        if shape.integration_target.as_deref().is_some_and(|target| !target.is_empty()) {
-            let message = "integrationTarget is not supported yet; use a VPC link to a network load balancer";
-            errors.push(PlanError::new(place, message));
-        }
         let may_stream = matches!(kind, IntegrationType::HttpProxy | IntegrationType::AwsProxy);
         if streams(shape) && !may_stream {
             let message =
@@ -324,7 +321,14 @@ impl Scope<'_> {
         place: &str,
         errors: &mut Vec<PlanError>,
     ) -> Option<Result<Option<Backends>, &'static str>> {
+        let target = shape.integration_target.as_deref().filter(|target| !target.is_empty());
         if shape.connection_type != Some(ConnectionType::VpcLink) {
+            if target.is_some() {
+                let message =
+                    "integrationTarget needs connectionType VPC_LINK, and a VPC link V2 as connectionId";
+                errors.push(PlanError::new(place, message));
+                return None;
+            }
             return Some(Ok(None));
         }
         let id = shape.connection_id.as_deref().unwrap_or_default();
@@ -332,16 +336,15 @@ impl Scope<'_> {
         if missing {
             return Some(Err("the stage lacks a variable that the VPC link's id names"));
         }
-        let Some(link) = self.snapshot.vpc_links.get(&*id) else {
-            errors.push(PlanError::new(place, format!("there is no VPC link {id:?}")));
-            return None;
+        let (name, found) = match self.link(&id, target) {
+            Ok(link) => link,
+            Err(message) => {
+                errors.push(PlanError::new(place, message));
+                return None;
+            }
         };
-        let names = [Some(&*id), link.name.as_deref()].into_iter().flatten();
-        let names = names.chain(link.target_arns.iter().flatten().map(String::as_str));
-        let targets = names.filter_map(|name| self.settings.vpc_links.get(name)).next();
-        let backends = targets.map(|targets| Backends::new(upstream, targets));
+        let backends = found.map(|targets| Backends::new(upstream, targets));
         if backends.is_none() {
-            let name = link.name.as_deref().unwrap_or_default();
             let message = format!(
                 "nobody said where the VPC link {name:?} ({id}) leads. Put [[vpc_links]] with name = {name:?} and \
                  targets = [\"HOST:PORT\"] into the configuration file"
@@ -350,6 +353,28 @@ impl Scope<'_> {
             return None;
         }
         Some(Ok(backends))
+    }
+
+    /// The name of a VPC link, and the targets that the configuration gives it. A link of the second kind leads to the load
+    /// balancer that the integration names, one of the first kind to its own.
+    fn link(&self, id: &str, target: Option<&str>) -> Result<(&str, Option<&Arc<Group>>), String> {
+        let targets = |name: &str| self.settings.vpc_links.get(name);
+        if let Some(name) = self.snapshot.vpc_link_names.get(id) {
+            let target = target.ok_or_else(|| {
+                format!("integrationTarget has to name a load balancer, because {id} is a VPC link V2")
+            })?;
+            if !target.starts_with("arn:") || target.split(':').nth(2) != Some("elasticloadbalancing") {
+                return Err(format!("integrationTarget has to be the ARN of a load balancer: {target}"));
+            }
+            return Ok((name, [target, id, name].into_iter().find_map(targets)));
+        }
+        let link = self.snapshot.vpc_links.get(id).ok_or_else(|| format!("there is no VPC link {id:?}"))?;
+        if target.is_some() {
+            return Err(format!("integrationTarget needs a VPC link V2, and {id} is none"));
+        }
+        let name = link.name.as_deref().unwrap_or_default();
+        let arns = link.target_arns.iter().flatten().map(String::as_str);
+        Ok((name, [id, name].into_iter().chain(arns).find_map(targets)))
     }
 
     /// Whether an integration with AWS calls a Lambda function. One whose service only a stage variable names is

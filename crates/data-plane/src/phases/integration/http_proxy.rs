@@ -154,6 +154,9 @@ pub(super) async fn begin(body: Body) -> Result<Body, Fault> {
 }
 
 fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {
+    // An answer to HEAD tells the length of a body that is not there.
+    let is_head = exchange.head.method == http::Method::HEAD;
+    let length = is_head.then(|| head.headers.get("content-length").cloned()).flatten();
     head.headers.retain_mut(|header| {
         if is_remapped_by_proxy(&header.name) {
             header.name = remapped_name(&header.name);
@@ -165,6 +168,9 @@ fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {
         ("x-amzn-RequestId", exchange.request_id.clone()),
         ("x-amz-apigw-id", exchange.extended_request_id.clone()),
     ]);
+    if let Some(length) = length {
+        head.headers.append("Content-Length", length);
+    }
 }
 
 fn is_dropped_from_responses(name: &[u8]) -> bool {
