@@ -525,6 +525,40 @@ async fn failures_to_start_answer_the_first_call() {
 }
 
 #[tokio::test]
+async fn packages_beside_the_handler_are_found() {
+    let bench = Bench::new(&[
+        ("node_modules/common/index.js", "exports.word = 'common';\n"),
+        ("node_modules/modern/package.json", r#"{"type": "module", "exports": "./main.js"}"#),
+        ("node_modules/modern/main.js", "export const word = 'modern';\n"),
+        ("app.mjs", "import common from 'common';\nimport { word } from 'modern';\nexport const handler = async () => [common.word, word];\n"),
+        ("pack/__init__.py", "from .inner import WORD\n"),
+        ("pack/inner.py", "WORD = 'packed'\n"),
+        ("app.py", "import pack\ndef handler(event, context):\n    return pack.WORD\n"),
+    ]);
+    bench.put("n", "nodejs20.x", "app.handler");
+    bench.put("p", "python3.12", "app.handler");
+    assert_eq!(bench.call("n", json!({})).await, json!(["common", "modern"]));
+    assert_eq!(bench.call("p", json!({})).await, "packed");
+}
+
+#[tokio::test]
+async fn typescript_runs_where_node_runs_it_and_is_explained_elsewhere() {
+    let asked = std::process::Command::new("node").args(["-p", "process.features.typescript"]).output().unwrap();
+    let runs = String::from_utf8(asked.stdout).unwrap().trim() == "strip";
+    let source = "type Event = { n: number };\nexport const handler = async (event: Event): Promise<number> => event.n + 1;\n";
+    let bench = Bench::new(&[("app.mts", source)]);
+    bench.put("typed", "nodejs20.x", "app.handler");
+    if runs {
+        assert_eq!(bench.call("typed", json!({"n": 1})).await, 2);
+    } else {
+        let (error, _) = bench.failure("typed", json!({"n": 1})).await;
+        assert_eq!(error["errorType"], "Runtime.ImportModuleError");
+        let message = error["errorMessage"].as_str().unwrap();
+        assert!(message.contains("use Node 22.18 or newer, or compile it to .js"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_bootstrap_speaks_the_runtime_api() {
     const BOOTSTRAP: &str = r#"#!/usr/bin/env python3
 import http.client, json, os
