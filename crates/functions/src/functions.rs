@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -126,6 +126,8 @@ pub(crate) struct Shared {
     dead_letters: DeadLetters,
     /// Bytes of asynchronous events under way.
     async_bytes: AtomicUsize,
+    /// The functions' event loop is about to end.
+    ending: AtomicBool,
 }
 
 /// Permissions by qualifier; the empty one is the function itself.
@@ -213,6 +215,7 @@ impl Functions {
             interpreters: Interpreters::default(),
             dead_letters,
             async_bytes: AtomicUsize::new(0),
+            ending: AtomicBool::new(false),
         });
         Ok(Self {
             inner: Arc::new(Inner {
@@ -553,15 +556,22 @@ impl QueuedCall {
         let began = Instant::now();
         let (mut attempts, mut throttled) = (0_u8, THROTTLED_PAUSE);
         loop {
+            let mut left = Left { call: &self, shared: &held.shared, attempts, open: true };
             let (reply, answer) = oneshot::channel();
             let outcome = match self.send(Reply::Whole(reply)) {
                 Ok(()) => answer.await.unwrap_or(Err(InvokeError::ShuttingDown)),
                 Err(error) => Err(error),
             };
             let (problem, response, pause) = match outcome {
-                Ok(InvocationOutput { function_error: None, .. }) => return,
+                Ok(InvocationOutput { function_error: None, .. }) => {
+                    left.open = false;
+                    return;
+                }
+                // At once: no other thread will do it any more.
                 Err(InvokeError::ShuttingDown) => {
-                    (InvokeError::ShuttingDown.to_string(), None, Duration::MAX)
+                    left.open = false;
+                    self.write_letter(&held.shared, Condition::RetriesExhausted, attempts, None);
+                    return;
                 }
                 Err(error @ InvokeError::TooManyRequests) => {
                     let pause = throttled;
@@ -583,13 +593,33 @@ impl QueuedCall {
                 }
             };
             let ages = pause < Duration::MAX && began.elapsed() + pause > config.age_max;
+            left.attempts = attempts;
             if pause == Duration::MAX || ages {
                 let condition = if ages { Condition::EventAgeExceeded } else { Condition::RetriesExhausted };
+                left.open = false;
+                drop(left);
                 self.give_up(condition, attempts, &problem, response, held).await;
                 return;
             }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    fn write_letter(&self, shared: &Shared, condition: Condition, attempts: u8, response: Option<&[u8]>) {
+        let config = &self.pool.config;
+        let function_arn = match &self.invoked_arn {
+            Some(arn) => arn.clone(),
+            None => format!("{}:{}", config.arn, config.version),
+        };
+        shared.dead_letters.add(&Letter {
+            request_id: &self.request_id,
+            function_arn,
+            condition,
+            attempts: attempts.into(),
+            payload: &self.invocation.payload,
+            executed_version: &config.version,
+            response,
+        });
     }
 
     async fn give_up(
@@ -602,24 +632,26 @@ impl QueuedCall {
     ) {
         let (function, request_id) = (&self.pool.config.name, &self.request_id);
         tracing::error!(target: "function", function, request_id, "the event is given up: {problem}");
-        let write = move || {
-            let config = &self.pool.config;
-            let qualifier = match &self.invoked_arn {
-                Some(arn) => arn.clone(),
-                None => format!("{}:{}", config.arn, config.version),
-            };
-            held.shared.dead_letters.add(&Letter {
-                request_id: &self.request_id,
-                function_arn: qualifier,
-                condition,
-                attempts: attempts.into(),
-                payload: &self.invocation.payload,
-                executed_version: &config.version,
-                response: response.as_deref(),
-            });
-        };
+        let write = move || self.write_letter(&held.shared, condition, attempts, response.as_deref());
         // It fails only if the process ends, and then there is nothing to be done.
         let _ = tokio::task::spawn_blocking(write).await;
+    }
+}
+
+/// An event that is not placed yet. When the functions' event loop ends under it, it is written to the dead letters, for
+/// nobody will try it again.
+struct Left<'c> {
+    call: &'c QueuedCall,
+    shared: &'c Shared,
+    attempts: u8,
+    open: bool,
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if self.open && self.shared.ending.load(Ordering::Relaxed) {
+            self.call.write_letter(self.shared, Condition::RetriesExhausted, self.attempts, None);
+        }
     }
 }
 
@@ -657,6 +689,7 @@ fn start_thread(stopped: oneshot::Receiver<()>) -> io::Result<(Handle, thread::J
 
 impl Inner {
     fn stop(&self) {
+        self.shared.ending.store(true, Ordering::Relaxed);
         if let Some(stop) = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = stop.send(());
         }

@@ -525,12 +525,33 @@ async fn failures_to_start_answer_the_first_call() {
 }
 
 #[tokio::test]
+async fn events_that_wait_for_another_attempt_become_dead_letters_when_the_gateway_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let (letters, seen) = (dir.path().join("letters.jsonl"), dir.path().join("seen"));
+    let settings = Settings { dead_letters: Some(letters.clone()), ..Settings::default() };
+    let source = "exports.handler = async (event) => { require('fs').writeFileSync(event.file, ''); throw new Error('no'); };";
+    let bench = Bench::with(settings, &[("app.js", source)]);
+    bench.put("fails", "nodejs20.x", "app.handler");
+    let mut call = invocation("fails", &json!({"file": seen}));
+    call.invocation_type = InvocationType::Event;
+    bench.functions.invoke(call).await.unwrap();
+    until("it has been tried", || seen.exists()).await;
+    bench.functions.shutdown().await;
+    let letter: Value = serde_json::from_str(&std::fs::read_to_string(letters).unwrap()).unwrap();
+    assert_eq!(letter["requestPayload"]["file"], json!(seen));
+    assert_eq!(letter["requestContext"]["condition"], "RetriesExhausted");
+}
+
+#[tokio::test]
 async fn packages_beside_the_handler_are_found() {
     let bench = Bench::new(&[
         ("node_modules/common/index.js", "exports.word = 'common';\n"),
         ("node_modules/modern/package.json", r#"{"type": "module", "exports": "./main.js"}"#),
         ("node_modules/modern/main.js", "export const word = 'modern';\n"),
-        ("app.mjs", "import common from 'common';\nimport { word } from 'modern';\nexport const handler = async () => [common.word, word];\n"),
+        (
+            "app.mjs",
+            "import common from 'common';\nimport { word } from 'modern';\nexport const handler = async () => [common.word, word];\n",
+        ),
         ("pack/__init__.py", "from .inner import WORD\n"),
         ("pack/inner.py", "WORD = 'packed'\n"),
         ("app.py", "import pack\ndef handler(event, context):\n    return pack.WORD\n"),
@@ -543,7 +564,8 @@ async fn packages_beside_the_handler_are_found() {
 
 #[tokio::test]
 async fn typescript_runs_where_node_runs_it_and_is_explained_elsewhere() {
-    let asked = std::process::Command::new("node").args(["-p", "process.features.typescript"]).output().unwrap();
+    let asked =
+        std::process::Command::new("node").args(["-p", "process.features.typescript"]).output().unwrap();
     let runs = String::from_utf8(asked.stdout).unwrap().trim() == "strip";
     let source = "type Event = { n: number };\nexport const handler = async (event: Event): Promise<number> => event.n + 1;\n";
     let bench = Bench::new(&[("app.mts", source)]);
