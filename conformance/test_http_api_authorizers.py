@@ -280,7 +280,7 @@ class TestFunctions:
         (event,) = guarded.calls()
         api = guarded.api.id
         assert {name: event[name] for name in event if name not in ("headers", "requestContext")} == {
-            "version": "2.0", "type": "REQUEST", "identitySource": ["yes"], "routeKey": "GET /c/{id}", "rawPath": "/c/1%202",
+            "version": "2.0", "type": "REQUEST", "identitySource": ["yes"], "routeKey": "GET /c/{id}", "rawPath": "/c/1 2",
             "routeArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api}/$default/GET/c/1%202",
             "rawQueryString": "q=1&q=2&r=%20", "cookies": ["k=v", "l=w"], "queryStringParameters": {"q": "1,2", "r": " "},
             "pathParameters": {"id": "1 2"}, "stageVariables": {"color": "red"},

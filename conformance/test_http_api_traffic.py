@@ -183,7 +183,7 @@ class TestFunctions:
         assert event == {
             "version": "2.0",
             "routeKey": "POST /my/{parameter1}",
-            "rawPath": "/my/value%201",
+            "rawPath": "/my/value 1",
             "rawQueryString": "parameter1=value1&parameter1=value2&parameter2=value",
             "cookies": ["cookie1=a", "cookie2=b"],
             "queryStringParameters": {"parameter1": "value1,value2", "parameter2": "value"},
@@ -204,7 +204,7 @@ class TestFunctions:
             "apiId": api.id,
             "domainName": domain,
             "domainPrefix": api.id,
-            "http": {"method": "POST", "path": "/my/value%201", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1",
+            "http": {"method": "POST", "path": "/my/value 1", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1",
                      "userAgent": "agent"},
             "requestId": answer.headers["apigw-requestid"],
             "routeKey": "POST /my/{parameter1}",
@@ -218,6 +218,16 @@ class TestFunctions:
         assert set(event) == {"version", "routeKey", "rawPath", "rawQueryString", "headers", "requestContext", "isBase64Encoded"}
         assert (event["rawPath"], event["rawQueryString"], event["isBase64Encoded"]) == ("/dev/x", "", False)
         assert (event["requestContext"]["stage"], event["routeKey"]) == ("dev", "$default")
+
+    @pytest.mark.parametrize("version", ["1.0", "2.0"])
+    def test_paths_are_decoded(self, api, new_function, version):
+        """Where REST APIs show them as they came. A question mark that comes out ends them."""
+        code = "exports.handler = async (e) => ({statusCode: 200, body: JSON.stringify([e.rawPath, e.path, e.requestContext])})"
+        api.function("$default", new_function(code), version)
+        for sent, shown in ("/a%2Fb", "/a/b"), ("/%40id/b%23c%20d", "/@id/b#c d"), ("/a%3Fb/c?d=e", "/a"), ("/%C3%A9", "/é"):
+            raw, path, context = body_json(api.call("GET", sent))
+            seen = (path, context["path"]) if version == "1.0" else (raw, context["http"]["path"])
+            assert seen == (shown, shown), sent
 
     def test_format_1(self, gateway, new_function):
         api = HttpApi(gateway)

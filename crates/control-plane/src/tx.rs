@@ -98,12 +98,13 @@ impl Tx {
         Ok(found)
     }
 
-    /// Writes a value. What is there already is not written again, so that followers see real changes alone.
+    /// Writes a value. What is there already, even if this transaction has deleted it since, is not written again, so that
+    /// followers see real changes alone.
     pub(crate) fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), ApiError> {
         let bytes =
             serde_json::to_vec(value).map_err(|error| ApiError::Internal(format!("{key}: {error}")))?;
         let mut record = self.record.borrow_mut();
-        let unchanged = !record.writes.contains_key(key)
+        let unchanged = !matches!(record.writes.get(key), Some(Some(_)))
             && self.snapshot.get(key)?.is_some_and(|found| {
                 let same = found.value == bytes;
                 if same {
@@ -111,8 +112,9 @@ impl Tx {
                 }
                 same
             });
-        if !unchanged {
-            record.writes.insert(key.to_owned(), Some(bytes));
+        match unchanged {
+            true => drop(record.writes.remove(key)),
+            false => drop(record.writes.insert(key.to_owned(), Some(bytes))),
         }
         Ok(())
     }

@@ -4,7 +4,8 @@
 //! loop hears of a stream only once it has to be waited for; for clients that connect anew for each request this saves
 //! two system calls of six.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,8 +15,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The most that the first read takes. It is read into cleared memory, which should not cost more than it saves.
-const FIRST_READ_BYTES_MAX: usize = 8 * 1024;
+/// The most that the first read takes. What is read is copied once: that costs less than clearing the memory that it
+/// could be read into.
+const FIRST_READ_BYTES_MAX: usize = 4 * 1024;
 
 /// A socket that clients connect to.
 pub(crate) struct Acceptor(AsyncFd<StdListener>);
@@ -89,10 +91,15 @@ impl AsyncRead for ClientStream {
         let this = self.get_mut();
         if let Self::Unwatched { stream: Some(stream), has_read: has_read @ false } = this {
             *has_read = true;
-            let room = buffer.remaining().min(FIRST_READ_BYTES_MAX);
-            let read = (&*stream).read(buffer.initialize_unfilled_to(room));
-            if !would_block(&read) {
-                return Poll::Ready(read.map(|read| buffer.advance(read)));
+            let mut room = [const { MaybeUninit::uninit() }; FIRST_READ_BYTES_MAX];
+            let room = room.get_mut(..buffer.remaining().min(FIRST_READ_BYTES_MAX)).unwrap_or_default();
+            match rustix::io::read(&*stream, room) {
+                Ok((read, _)) => {
+                    buffer.put_slice(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
         this.watched()?.poll_read(context, buffer)
@@ -140,6 +147,8 @@ impl AsyncWrite for ClientStream {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

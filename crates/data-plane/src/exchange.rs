@@ -23,7 +23,7 @@ use crate::phases::caching::CacheTurn;
 use crate::phases::transformation::{IntegrationAnswer, IntegrationRequest};
 use crate::plan::{MAX_PAYLOAD_BYTES, MethodPlan, Plan, ResourcePlan, Route};
 use crate::record::{ClientCertRecord, Record};
-use crate::vtl::TemplateScope;
+use crate::vtl::{Parameters, TemplateScope};
 use crate::websocket::event::SocketEvent;
 use crate::worker::{ConnectionInfo, Worker};
 use crate::xray::Trace;
@@ -84,6 +84,8 @@ pub struct Exchange<'a> {
     pub additional_context: BTreeMap<String, String>,
     /// What mapping templates see and leave behind for each other.
     pub templates: Option<TemplateScope>,
+    /// What templates are told of the request's parameters, once one has asked.
+    pub(crate) template_parameters: Option<Rc<Parameters>>,
     /// What the request has to do with the stage's cache.
     pub cache_turn: Option<CacheTurn<'a>>,
     /// Whether it came by a custom domain name, so that its path has no stage before it.
@@ -164,6 +166,7 @@ impl<'a> Exchange<'a> {
             is_test: false,
             additional_context: BTreeMap::new(),
             templates: None,
+            template_parameters: None,
             cache_turn: None,
             by_domain: false,
             socket: None,

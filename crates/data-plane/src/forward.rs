@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -114,8 +114,9 @@ impl Worker {
         timeout: Duration,
         body_wait_max: Duration,
     ) -> Result<(ResponseHead, Body), UpstreamError> {
-        let answer = self.timers.within(timeout, self.exchange(upstream, head, body));
-        let (head, body) = answer.await.ok_or(UpstreamError::Timeout(timeout))??;
+        let answer = pin!(self.exchange(upstream, head, body));
+        let (head, body) =
+            self.timers.within(timeout, answer).await.ok_or(UpstreamError::Timeout(timeout))??;
         Ok((head, limit_waits(body, body_wait_max)))
     }
 
@@ -140,7 +141,8 @@ impl Worker {
                 (result, _) => return result.map_err(refusal),
             }
         }
-        let connection = self.connect(upstream).await?;
+        // It takes much room, and is seldom needed.
+        let connection = Box::pin(self.connect(upstream)).await?;
         connection.send(head, body, give_back()).await.map_err(refusal)
     }
 

@@ -44,6 +44,11 @@ async fn shake(
     info: &ConnectionInfo,
 ) -> std::io::Result<(Encrypted, TlsConnection)> {
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    if let Some(challenge) = worker.services.challenges.find(&start.client_hello()) {
+        let mut stream = start.into_stream(challenge).await?;
+        stream.shutdown().await?;
+        return Err(std::io::Error::other("a certificate authority was shown that the name is served here"));
+    }
     let config = {
         let hello = start.client_hello();
         let endpoint = info.vpc_endpoint.as_ref().map(|endpoint| endpoint.id.as_str());

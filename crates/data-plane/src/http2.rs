@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -45,7 +45,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let info = Rc::new(info);
     let service = service_fn(|request| {
         let (worker, listening, info) = (Rc::clone(&worker), Rc::clone(&listening), Rc::clone(&info));
-        async move { Ok::<_, Infallible>(answer(&worker, &listening, &info, request).await) }
+        // In a box: hyper and the executor move what they are handed several times, and a request's state is large.
+        Box::pin(async move { Ok::<_, Infallible>(answer(&worker, &listening, &info, request).await) })
     });
     let mut connection = pin!(
         hyper::server::conn::http2::Builder::new(OnThisThread)
@@ -81,18 +82,7 @@ async fn answer(
     request: http::Request<Incoming>,
 ) -> http::Response<Body> {
     let (parts, body) = request.into_parts();
-    let mut headers = Headers::with_capacity(parts.headers.len() + 1);
-    if let Some(authority) = parts.uri.authority() {
-        headers.append("Host", Bytes::copy_from_slice(authority.as_str().as_bytes()));
-    }
-    for (name, value) in &parts.headers {
-        if name != http::header::HOST || !headers.contains("host") {
-            headers.append(
-                Bytes::copy_from_slice(name.as_str().as_bytes()),
-                Bytes::copy_from_slice(value.as_bytes()),
-            );
-        }
-    }
+    let headers = fields(&parts);
     let target = parts.uri.path_and_query().map_or_else(|| "/".into(), |target| target.as_str().to_owned());
     let head = RequestHead { method: parts.method, target: target.into(), version: Version::Http2, headers };
     let unread = (!body.is_end_stream()).then(|| Rc::new(RefCell::new(body)));
@@ -110,18 +100,44 @@ async fn answer(
         drop_rest(unread.into_inner());
     }
     let mut response = http::Response::new(if is_head { Body::Empty } else { body });
+    response.headers_mut().reserve(head.headers.len());
     // An interim status would not be the answer; HTTP/1.1 has the same guard where it writes a head.
     *response.status_mut() =
         if head.status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { head.status };
     for header in &head.headers {
         let keep = !is_framing_field(header) || (is_head && header.is("content-length"));
-        if let (true, Ok(name), Ok(value)) =
-            (keep, HeaderName::from_bytes(&header.name), HeaderValue::from_bytes(&header.value))
-        {
+        if !keep {
+            continue;
+        }
+        let value = HeaderValue::from_maybe_shared(header.value.clone());
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&header.name), value) {
             response.headers_mut().append(name, value);
         }
     }
     response
+}
+
+/// The header fields of a request, with its authority as `Host`. They share one allocation.
+fn fields(parts: &http::request::Parts) -> Headers {
+    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = authority.or_else(|| parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes));
+    let all = || {
+        let others = parts.headers.iter().filter(|(name, _)| *name != http::header::HOST);
+        let others = others.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        host.map(|host| ("Host", host)).into_iter().chain(others)
+    };
+    let length = all().map(|(name, value)| name.len() + value.len()).sum();
+    let mut text = BytesMut::with_capacity(length);
+    for (name, value) in all() {
+        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(value);
+    }
+    let mut text = text.freeze();
+    let mut headers = Headers::with_capacity(parts.headers.len() + 1);
+    for (name, value) in all() {
+        headers.append(text.split_to(name.len()), text.split_to(value.len()));
+    }
+    headers
 }
 
 /// Reads and drops what the client still sends, for a while: a stream that is reset while its request is being sent

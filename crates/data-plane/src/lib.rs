@@ -5,6 +5,7 @@
 //! on the way of a request belongs to one thread: no lock, no store, no parsing of definitions.
 
 mod accept;
+pub mod acme;
 pub mod backends;
 pub mod cache;
 pub mod client_certificate;

@@ -4,6 +4,7 @@
 //! with the part of it that rustls speaks, which is stricter than AWS and never weaker.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -15,6 +16,7 @@ use rustls::{
     SupportedProtocolVersion, version,
 };
 use stagedoor_shapes::apigateway::SecurityPolicy;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// A certificate with its chain and its private key.
 #[derive(Debug)]
@@ -37,6 +39,20 @@ impl Identity {
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|error| format!("the private key cannot be read: {error}"))?;
         Ok(Self { chain, key })
+    }
+
+    /// From when and until when the certificate is good.
+    ///
+    /// # Errors
+    /// A sentence if it cannot be read.
+    pub fn validity(&self) -> Result<(SystemTime, SystemTime), String> {
+        let own = self.chain.first().ok_or("there is no certificate")?;
+        let (_, parsed) = X509Certificate::from_der(own).map_err(|error| error.to_string())?;
+        let time = |seconds: i64| {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+        };
+        let validity = parsed.validity();
+        Ok((time(validity.not_before.timestamp()), time(validity.not_after.timestamp())))
     }
 
     /// A new certificate for these names that nobody but its user trusts, for development.
@@ -75,8 +91,12 @@ pub fn server_config(
         // A resumed session would bring a certificate along that was looked at long ago.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-    } else if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
-        config.ticketer = ticketer;
+    } else {
+        // One is what a client takes that comes back; each further one would cost every handshake.
+        config.send_tls13_tickets = 1;
+        if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
+            config.ticketer = ticketer;
+        }
     }
     Ok(Arc::new(config))
 }

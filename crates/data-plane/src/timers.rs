@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,9 +20,13 @@ const KEPT_MAX: usize = 4096;
 pub(crate) struct Timers(RefCell<Vec<Pin<Box<Sleep>>>>);
 
 impl Timers {
-    /// What comes of a future, or nothing if it takes longer than `limit`. What is ready at once needs no timer.
-    pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
+    /// What comes of a future, or nothing if it takes longer than `limit`. What is ready at once needs no timer. The
+    /// future is pinned by the caller: moved in here it would take its room twice.
+    pub(crate) async fn within<F: Future>(
+        &self,
+        limit: Duration,
+        mut future: Pin<&mut F>,
+    ) -> Option<F::Output> {
         let mut timer: Option<Timer<'_>> = None;
         poll_fn(|context| {
             if let Poll::Ready(output) = future.as_mut().poll(context) {
@@ -80,6 +84,8 @@ impl Drop for Timer<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -87,7 +93,7 @@ mod tests {
         let timers = Timers::default();
         let begun = Instant::now();
         let check = async |limit: u64, takes: u64, expected: bool| {
-            let slow = tokio::time::sleep(Duration::from_millis(takes));
+            let slow = pin!(tokio::time::sleep(Duration::from_millis(takes)));
             let ended = timers.within(Duration::from_millis(limit), slow).await.is_some();
             assert_eq!(ended, expected, "{takes} ms within {limit} ms");
             assert_eq!(timers.0.borrow().len(), 1);
@@ -105,7 +111,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_ready_sets_no_timer() {
         let timers = Timers::default();
-        assert_eq!(timers.within(Duration::ZERO, async { 7 }).await, Some(7));
+        assert_eq!(timers.within(Duration::ZERO, pin!(async { 7 })).await, Some(7));
         assert!(timers.0.borrow().is_empty());
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::acme::Challenges;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
@@ -27,7 +28,7 @@ use crate::logs::{LogBuffer, LogWriter};
 use crate::phases::authorization::grant::Grant;
 use crate::phases::authorization::iam::Principals;
 use crate::phases::authorization::jwt::Claims;
-use crate::phases::authorization::remembered::Remembered;
+use crate::phases::authorization::remembered::{ByEnd, Remembered};
 use crate::published::{Current, View};
 use crate::timers::Timers;
 use crate::websocket::WebSockets;
@@ -60,6 +61,8 @@ pub struct Services {
     pub xray_daemon: Option<SocketAddr>,
     /// The connections of WebSocket APIs, and what they may do.
     pub websockets: WebSockets,
+    /// What certificate authorities are shown that ask whether a name is served here.
+    pub challenges: Challenges,
 }
 
 /// How fast all of an account's APIs may be called together.
@@ -124,7 +127,7 @@ pub struct Worker {
     /// What authorizer functions decided about callers.
     pub grants: Remembered<Arc<Grant>>,
     /// Tokens that were verified.
-    pub tokens: Remembered<Claims>,
+    pub tokens: Remembered<Claims, ByEnd>,
     pub(crate) pool: Pool,
     pub(crate) timers: Timers,
     pub(crate) logs: LogBuffer,

@@ -16,6 +16,7 @@ use stagedoor_data_plane::websocket::WebSocketLimits;
 use stagedoor_shared_state::Limit;
 use stagedoor_wire::Credential;
 
+use crate::acme::ConfiguredAcme;
 use crate::remote_lambda::{Endpoint, LambdaEndpoint};
 use crate::vpc_links::ConfiguredVpcLink;
 
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) https: Option<Https>,
     /// The certificates that custom domain names name by their ARNs.
     pub(crate) certificates: Vec<ConfiguredCertificate>,
+    /// The authority that gives certificates to custom domain names whose own are in no files.
+    pub(crate) acme: Option<ConfiguredAcme>,
     /// The truststores that custom domain names with mutual TLS name by their URIs.
     pub(crate) truststores: Vec<ConfiguredTruststore>,
     /// The VPC endpoints that private APIs are reached through.
@@ -217,6 +220,7 @@ impl Default for Config {
             account_throttle: None,
             https: None,
             certificates: Vec::new(),
+            acme: None,
             truststores: Vec::new(),
             vpc_endpoints: Vec::new(),
             websocket: ConfiguredWebSocket::default(),
@@ -244,7 +248,9 @@ impl Config {
         let truststores = self.truststores.iter_mut().map(|truststore| &mut truststore.file);
         let links =
             self.vpc_links.iter_mut().flat_map(|link| [&mut link.client_certificate, &mut link.client_key]);
-        for path in https.flatten().chain(certificates).chain(truststores).chain(links.flatten()) {
+        let root = self.acme.iter_mut().filter_map(|acme| acme.root.as_mut());
+        for path in https.flatten().chain(root).chain(certificates).chain(truststores).chain(links.flatten())
+        {
             *path = folder.join(&*path);
         }
     }
@@ -282,6 +288,21 @@ impl Config {
             && https.certificate.is_some() != https.key.is_some()
         {
             return Err("[https] needs both certificate and key, or neither".to_owned());
+        }
+        if let Some(acme) = &config.acme {
+            if config.https.is_none() {
+                return Err("[acme] needs [https]: the authority asks the HTTPS listener".to_owned());
+            }
+            if !acme.directory.starts_with("https://") {
+                return Err(format!(
+                    "[acme] directory has to begin with https://, unlike {:?}",
+                    acme.directory
+                ));
+            }
+            if !acme.terms_of_service_agreed {
+                return Err("[acme] needs terms_of_service_agreed = true: read the authority's terms first"
+                    .to_owned());
+            }
         }
         for truststore in &config.truststores {
             if !truststore.uri.starts_with("s3://") {
@@ -449,6 +470,11 @@ mod tests {
         check("[https]\nlisten = '127.0.0.1:8443'", Ok(0));
         check("[https]\nlisten = 'x'", Err("listen = 'x'"));
         check("[https]\nlisten = '127.0.0.1:8443'\nkey = 'a'", Err("both certificate and key"));
+        let acme = "[https]\nlisten = '127.0.0.1:8443'\n[acme]\ndirectory = 'https://a/directory'\n";
+        check(&format!("{acme}terms_of_service_agreed = true"), Ok(0));
+        check(acme, Err("terms_of_service_agreed = true"));
+        check(&acme.replace("https://", "http://"), Err("has to begin with https://"));
+        check("[acme]\ndirectory = 'https://a'", Err("[acme] needs [https]"));
         check("[[truststores]]\nuri = '/a'\nfile = 'b'", Err("such as s3://bucket/key"));
         check("[[vpc_endpoints]]\nid = 'vpce-1'\nsources = ['10.0.0.0/8']", Ok(0));
         check("[[vpc_endpoints]]\nid = 'vpce-1'\nsources = ['10.0.0.0/80']", Err("is no network"));

@@ -16,9 +16,10 @@ use stagedoor_data_plane::domains::{Domain, DomainPolicy, Domains, Glob, PathMap
 use stagedoor_data_plane::rustls::ServerConfig;
 use stagedoor_data_plane::server_tls::{Identity, server_config};
 use stagedoor_policy::{Kind, Policy};
-use stagedoor_shapes::apigateway::{EndpointAccessMode, SecurityPolicy};
+use stagedoor_shapes::apigateway::{DomainName, EndpointAccessMode, SecurityPolicy};
 use tokio::sync::Notify;
 
+use crate::acme::{Certificates, can_be_certified};
 use crate::config::{Config, PemFiles};
 
 /// How often the files are looked at.
@@ -33,6 +34,8 @@ const TRUSTSTORE_BYTES_MAX: usize = 1_000_000;
 /// Makes what is served of custom domain names.
 pub(crate) struct DomainBuilder {
     config: Arc<Config>,
+    /// Certificates of an authority, if one is configured.
+    acme: Option<Certificates>,
     /// TLS settings with what they were made of, by domain; the default ones by their policy, after [`DEFAULT`].
     tls: HashMap<String, (Source, Arc<ServerConfig>)>,
     /// Truststores with the bytes they were read from, by URI and version.
@@ -51,8 +54,8 @@ struct Source {
 }
 
 impl DomainBuilder {
-    pub(crate) fn new(config: Arc<Config>) -> Self {
-        Self { config, tls: HashMap::new(), truststores: HashMap::new() }
+    pub(crate) fn new(config: Arc<Config>, acme: Option<Certificates>) -> Self {
+        Self { config, acme, tls: HashMap::new(), truststores: HashMap::new() }
     }
 
     /// The index of these domains.
@@ -69,6 +72,14 @@ impl DomainBuilder {
         }
         let known: Vec<String> = served.iter().map(|served| served.identity.clone()).collect();
         self.tls.retain(|identity, _| identity.starts_with(DEFAULT) || known.contains(identity));
+        if let Some(acme) = &self.acme {
+            let lacks_files = |domain: &DomainName| {
+                let public = domain.domain_name_id.is_none();
+                let name = domain.domain_name.as_deref().filter(|name| public && can_be_certified(name));
+                name.filter(|_| self.named_files(domain).is_none()).map(str::to_owned)
+            };
+            acme.want(served.iter().filter_map(|served| lacks_files(&served.domain)).collect());
+        }
         for served in served {
             domains.insert(self.domain(served));
         }
@@ -84,8 +95,8 @@ impl DomainBuilder {
             self.truststore(&name, uri, mutual.truststore_version.clone())
         });
         let tls = if self.config.https.is_some() {
-            let arns = [&domain.regional_certificate_arn, &domain.certificate_arn];
-            let named = arns.into_iter().flatten().find_map(|arn| self.config.certificate(arn));
+            let certified = || self.acme.as_ref().filter(|_| domain.domain_name_id.is_none())?.files(&name);
+            let named = self.named_files(&domain).or_else(certified);
             self.settings(&identity, named, vec![name.clone()], policy, mutual_tls.is_some())
         } else {
             None
@@ -107,6 +118,12 @@ impl DomainBuilder {
                 })
                 .collect(),
         }
+    }
+
+    /// The files that the configuration has for a domain's certificate.
+    fn named_files(&self, domain: &DomainName) -> Option<PemFiles> {
+        let arns = [&domain.regional_certificate_arn, &domain.certificate_arn];
+        arns.into_iter().flatten().find_map(|arn| self.config.certificate(arn))
     }
 
     /// A private domain's policy; one that cannot be read lets nobody in.
@@ -152,7 +169,7 @@ impl DomainBuilder {
                     tracing::warn!(
                         domain = identity,
                         "no certificate is configured for it: it is served with a self-signed one. Map its certificate \
-                         ARN to files with [[certificates]]."
+                         ARN to files with [[certificates]], or name an authority with [acme]."
                     );
                 }
                 Identity::self_signed(names)

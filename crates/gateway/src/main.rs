@@ -3,6 +3,7 @@
 //! This crate is the wiring: it reads the command line and the configuration, opens the store, starts the control
 //! plane, the functions and the workers, and ends them in order. What they do is in their own crates.
 
+mod acme;
 mod check;
 mod cli;
 mod config;

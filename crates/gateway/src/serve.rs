@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stagedoor_control_plane::{ControlPlane, Settings};
+use stagedoor_data_plane::acme::Challenges;
 use stagedoor_data_plane::backends::health;
 use stagedoor_data_plane::clients::Clients;
 use stagedoor_data_plane::listener::{self, ListenError, Listener};
@@ -27,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::acme::{Acme, Certificates};
 use crate::check::CompileCheck;
 use crate::cli::ServeOptions;
 use crate::config::{AccountThrottle, Config};
@@ -165,6 +167,7 @@ async fn serve(
         takes_any_local_key: config.credentials.is_empty(),
         xray_daemon: Some(config.xray_daemon()),
         websockets: WebSockets::new(config.websocket.limits(), &*counters),
+        challenges: Challenges::default(),
     });
     let tester = Tester::start(Arc::clone(&services))
         .map_err(|error| Failure::Other(format!("the worker for tests could not start: {error}")))?;
@@ -213,11 +216,16 @@ async fn serve(
         services: Arc::clone(&services),
     };
     let files_changed = Arc::new(Notify::new());
-    let domains = DomainBuilder::new(Arc::clone(config));
+    let certificates = config.acme.as_ref().map(|_| Certificates::in_folder(&options.data));
+    let domains = DomainBuilder::new(Arc::clone(config), certificates.clone());
     let (publisher, mut follow) =
         Publisher::start(Arc::clone(&control_plane), target, compile, domains, Arc::clone(&files_changed))
             .map_err(|error| Failure::Store(error.to_string()))?;
     runtime.spawn(publisher.follow());
+    if let (Some(config), Some(certificates)) = (config.acme.clone(), certificates) {
+        let (challenges, changed) = (services.challenges.clone(), Arc::clone(&files_changed));
+        runtime.spawn(Acme { config, certificates, challenges, changed }.run());
+    }
     runtime.spawn(domains::watch_files(Arc::clone(config), files_changed));
 
     let wire = Wire::new(

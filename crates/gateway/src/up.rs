@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use notify::{RecursiveMode, Watcher};
 use stagedoor_control_plane::ControlPlane;
 use stagedoor_functions::Functions;
-use stagedoor_templates::{ApiType, Applied, FunctionSpec, Problem, Project as Definitions};
+use stagedoor_templates::{ApiType, Applied, FunctionSpec, Problem, Project as Definitions, Surroundings};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
@@ -46,7 +46,9 @@ pub(crate) fn load(
             .is_some_and(|project| project.definitions.functions().iter().any(|spec| spec.name == name));
         !ours && functions.get(name).is_some()
     };
-    let definitions = Definitions::load_with(path, &is_known)?;
+    let surroundings =
+        Surroundings { is_known: &is_known, account_id: &config.account_id, region: &config.region };
+    let definitions = Definitions::load_with(path, &surroundings)?;
     for warning in definitions.warnings() {
         tracing::warn!("{warning}");
     }
@@ -101,6 +103,15 @@ pub(crate) fn print(applied: &Applied, traffic: SocketAddr) {
                 println!("    {bold}{:<7}{plain} {base}{}{dim}{summary}{plain}", method.method, method.path);
                 println!("            {}", method.curl(&base));
             }
+        }
+    }
+    for api in &applied.websockets {
+        println!("\n{bold}{}{plain}", api.name);
+        for stage in &api.stages {
+            let url = format!("ws://{}.execute-api.localhost:{}/{stage}", api.id, traffic.port());
+            println!("\n  {bold}{stage}{plain}\n    {bold}{:<7}{plain} {url}", "CONNECT");
+            println!("            {dim}routes: {}{plain}", api.routes.join(", "));
+            println!("            npx wscat -c '{url}'");
         }
     }
     println!();
@@ -189,16 +200,20 @@ fn remove_functions(before: &Project, now: &Project, functions: &Functions) {
 
 /// An API whose document is gone may hold what others made in it, so it is not deleted behind their backs.
 fn name_apis_that_stay(before: &Project, now: &Project) {
-    let kept = now.definitions.apis();
-    for gone in before.definitions.apis().iter().filter(|old| kept.iter().all(|new| new.id != old.id)) {
-        let command = match gone.api_type {
-            ApiType::Rest => "apigateway delete-rest-api --rest-api-id",
-            ApiType::Http => "apigatewayv2 delete-api --api-id",
-        };
-        tracing::warn!(
-            "the document of the API {0} is gone, the API is still served; to delete it: aws {command} {0}",
-            gone.id
-        );
+    let command_of = |api_type| match api_type {
+        ApiType::Rest => "apigateway delete-rest-api --rest-api-id",
+        ApiType::Http => "apigatewayv2 delete-api --api-id",
+    };
+    let all = |project: &Project| {
+        let documents =
+            project.definitions.apis().iter().map(|api| (api.id.clone(), command_of(api.api_type)));
+        let templates = project.definitions.templates().iter();
+        let templates = templates.map(|api| (api.id.clone(), command_of(ApiType::Http)));
+        documents.chain(templates).collect::<Vec<_>>()
+    };
+    let kept = all(now);
+    for (id, command) in all(before).iter().filter(|(old, _)| kept.iter().all(|(new, _)| new != old)) {
+        tracing::warn!("the API {id} is defined no more and still served; to delete it: aws {command} {id}");
     }
 }
 

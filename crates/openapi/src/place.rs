@@ -14,6 +14,12 @@ pub struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
+    /// A whole document.
+    #[must_use]
+    pub const fn of(node: &'a Node) -> Self {
+        Self::root(node)
+    }
+
     pub(crate) const fn root(node: &'a Node) -> Self {
         Self { node, path: DocPath::root(), key_at: node.at }
     }

@@ -22,8 +22,8 @@ pub(crate) enum Pattern {
     Exact(Box<str>),
     /// Any text that begins so.
     Prefix(Box<str>),
-    /// Wildcards elsewhere.
-    Glob(Box<[Unit]>),
+    /// Wildcards elsewhere, and the text before the first of them, which decides most requests.
+    Glob { begin: Box<str>, units: Box<[Unit]> },
     /// Variables in it: known when the request is.
     Template { parts: Box<[Part]>, any_case: bool },
 }
@@ -110,7 +110,12 @@ impl Pattern {
         {
             return Self::Prefix(text);
         }
-        Self::Glob(units.into())
+        let literal = units.iter().take_while(|unit| matches!(unit, Unit::Byte(_))).count();
+        let (begin, rest) = units.split_at(literal);
+        match text(begin) {
+            Some(begin) => Self::Glob { begin, units: rest.into() },
+            None => Self::Glob { begin: Box::default(), units: units.into() },
+        }
     }
 
     /// Whether a text matches; nothing if a variable has no value in this request, which is to match nothing. Where
@@ -120,7 +125,9 @@ impl Pattern {
             Self::Any => true,
             Self::Exact(exact) => **exact == *text,
             Self::Prefix(prefix) => text.starts_with(&**prefix),
-            Self::Glob(units) => glob(units, text.as_bytes()),
+            Self::Glob { begin, units } => {
+                text.strip_prefix(&**begin).is_some_and(|rest| glob(units, rest.as_bytes()))
+            }
             Self::Template { parts, any_case } => glob(&resolved(parts, *any_case, keys)?, text.as_bytes()),
         })
     }
@@ -163,6 +170,11 @@ fn resolved(parts: &[Part], any_case: bool, keys: &dyn ContextKeys) -> Option<Ve
 /// Matches in at most the product of both lengths: only the last `Many` is ever tried again, because what an earlier
 /// one could take, the last can take as well.
 fn glob(units: &[Unit], text: &[u8]) -> bool {
+    if let (Some(Unit::Byte(last)), found) = (units.last(), text.last())
+        && found != Some(last)
+    {
+        return false;
+    }
     let (mut unit, mut at) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     loop {
@@ -186,6 +198,12 @@ fn glob(units: &[Unit], text: &[u8]) -> bool {
             (Some(step), _) => (unit, at) = (unit + 1, at + step),
             (None, Some((many, from))) if *from < text.len() => {
                 *from += 1;
+                if let Some(Unit::Byte(next)) = units.get(*many + 1) {
+                    // Straight to where it could go on. A pattern's byte after a wildcard begins a character.
+                    let rest = text.get(*from..).unwrap_or_default();
+                    let Some(ahead) = rest.iter().position(|byte| byte == next) else { return false };
+                    *from += ahead;
+                }
                 // Never into the middle of a character, of which `One` could take a part.
                 while text.get(*from).is_some_and(|byte| matches!(byte, 0x80..0xC0)) {
                     *from += 1;

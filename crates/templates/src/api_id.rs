@@ -24,7 +24,7 @@ pub(crate) fn read(file: &Path, root: &Place<'_>, title: &str, problems: &mut Ve
 }
 
 /// A title's letters and digits, so that the address says what it is the address of.
-fn from_title(title: &str) -> String {
+pub(crate) fn from_title(title: &str) -> String {
     let letters = title.chars().filter(char::is_ascii_alphanumeric).map(|one| one.to_ascii_lowercase());
     let id: String = letters.take(LENGTH_MAX).collect();
     if !id.is_empty() {

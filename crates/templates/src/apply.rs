@@ -18,6 +18,8 @@ use crate::stages::StageSpec;
 pub struct Applied {
     /// The APIs, one a document.
     pub apis: Vec<AppliedApi>,
+    /// The WebSocket APIs of templates.
+    pub websockets: Vec<AppliedWebSocket>,
     /// What was left out, apart from what [`Project::warnings`] says already.
     pub warnings: Vec<Problem>,
 }
@@ -35,6 +37,19 @@ pub struct AppliedApi {
     pub stages: Vec<String>,
     /// Its methods, in the order of the document.
     pub methods: Vec<AppliedMethod>,
+}
+
+/// A WebSocket API that is in place.
+#[derive(Clone, Debug)]
+pub struct AppliedWebSocket {
+    /// Its id, the first part of its host names.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The names of its stages, in the order of the template.
+    pub stages: Vec<String>,
+    /// The keys of its routes, in the order of the template.
+    pub routes: Vec<String>,
 }
 
 /// A method, and how to try it.
@@ -96,6 +111,16 @@ impl Project {
                 file: api.file.clone(),
                 stages: api.stages.iter().map(|stage| stage.name.clone()).collect(),
                 methods: methods(api),
+            });
+        }
+        for api in self.templates() {
+            let put = control_plane.v2().put_websocket(&api.definition);
+            put.map_err(|refusals| refusals.iter().map(|refusal| api.problem(refusal)).collect::<Vec<_>>())?;
+            applied.websockets.push(AppliedWebSocket {
+                id: api.id.clone(),
+                name: api.name.clone(),
+                stages: api.stages(),
+                routes: api.route_keys(),
             });
         }
         Ok(applied)

@@ -55,49 +55,89 @@ pub(crate) fn read(file: &Path, root: &Place<'_>, problems: &mut Vec<Problem>) -
     section.members().filter_map(|(name, place)| function(&mut reader, name, &place)).collect()
 }
 
+/// A function as a file has it, before it is held against what there is.
+pub(crate) struct Draft {
+    pub(crate) name: String,
+    pub(crate) runtime_name: Option<String>,
+    pub(crate) handler: String,
+    /// The directory of its code, beside the file.
+    pub(crate) code: Option<String>,
+    pub(crate) environment: BTreeMap<String, String>,
+    /// In seconds.
+    pub(crate) timeout: Option<i64>,
+    pub(crate) memory_mb: Option<i64>,
+}
+
 fn function(reader: &mut Reader<'_>, name: &str, place: &Place<'_>) -> Option<FunctionSpec> {
-    let plain = |one: char| one.is_ascii_alphanumeric() || one == '-' || one == '_';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        reader.problem(place, "a function's name has up to 64 letters, digits, '-' and '_'");
-    }
     if !reader.object(place, "a function") {
         return None;
     }
     reader.members(place, "a function", MEMBERS);
-    let runtime_name = reader.text(place, "runtime");
-    let handler = reader.text(place, "handler").unwrap_or_default();
-    let code = reader.text(place, "code");
-    let directory = directory(reader.file, code.as_deref().unwrap_or("."));
-    let timeout = reader.number(place, "timeout", 1, 900, 3);
-    let memory = reader.number(place, "memory", 128, 10_240, 128);
-    let environment = reader.texts(place, "environment");
-    let Some(runtime_name) = runtime_name else {
-        reader.problem(place, "a function needs a 'runtime': nodejs, python or provided");
+    let draft = Draft {
+        name: name.to_owned(),
+        runtime_name: reader.text(place, "runtime"),
+        handler: reader.text(place, "handler").unwrap_or_default(),
+        code: reader.text(place, "code"),
+        timeout: whole(place, "timeout"),
+        memory_mb: whole(place, "memory"),
+        environment: reader.texts(place, "environment"),
+    };
+    finish(reader, draft, &|name| place.get(name).unwrap_or_else(|| place.clone()))
+}
+
+/// A member as a whole number. What is none is out of every range.
+fn whole(place: &Place<'_>, name: &str) -> Option<i64> {
+    let member = place.get(name)?;
+    Some(member.text().and_then(|text| text.parse().ok()).unwrap_or(-1))
+}
+
+/// Holds a function against what there is. `at` is where its `runtime`, `handler`, `code`, `timeout` and `memory` stand,
+/// and for any other name the function itself.
+pub(crate) fn finish<'a>(
+    reader: &mut Reader<'_>,
+    draft: Draft,
+    at: &dyn Fn(&str) -> Place<'a>,
+) -> Option<FunctionSpec> {
+    let plain = |one: char| one.is_ascii_alphanumeric() || one == '-' || one == '_';
+    if draft.name.is_empty() || draft.name.len() > 64 || !draft.name.chars().all(plain) {
+        reader.problem(&at(""), "a function's name has up to 64 letters, digits, '-' and '_'");
+    }
+    let mut number = |name: &str, given: Option<i64>, min: u32, max: u32, default: u32| {
+        let Some(given) = given else { return default };
+        let fits = u32::try_from(given).ok().filter(|value| (min..=max).contains(value));
+        fits.unwrap_or_else(|| {
+            reader.problem(&at(name), format!("'{name}' must be a whole number from {min} to {max}"));
+            default
+        })
+    };
+    let timeout = number("timeout", draft.timeout, 1, 900, 3);
+    let memory_mb = number("memory", draft.memory_mb, 128, 10_240, 128);
+    let directory = directory(reader.file, draft.code.as_deref().unwrap_or("."));
+    let Some(runtime_name) = draft.runtime_name else {
+        reader.problem(&at(""), "a function needs a 'runtime': nodejs, python or provided");
         return None;
     };
     let Some(runtime) = find_runtime(&runtime_name) else {
-        let place = place.get("runtime")?;
         reader.problem(
-            &place,
+            &at("runtime"),
             format!("'{runtime_name}' is not run here; the runtimes are nodejs, python and provided"),
         );
         return None;
     };
     if !directory.is_dir() {
-        let place = place.get("code").unwrap_or_else(|| place.clone());
-        reader.problem(&place, format!("there is no directory {}", directory.display()));
+        reader.problem(&at("code"), format!("there is no directory {}", directory.display()));
         return None;
     }
-    check_handler(reader, place, runtime, &handler, &directory);
+    check_handler(reader, &at("handler"), runtime, &draft.handler, &directory);
     Some(FunctionSpec {
-        name: name.to_owned(),
+        name: draft.name,
         runtime,
         runtime_name,
-        handler,
+        handler: draft.handler,
         code: directory,
-        environment,
+        environment: draft.environment,
         timeout: Duration::from_secs(timeout.into()),
-        memory_mb: memory,
+        memory_mb,
     })
 }
 
@@ -120,20 +160,13 @@ fn find_runtime(name: &str) -> Option<Runtime> {
 }
 
 /// Looks for the file that a handler is in.
-fn check_handler(
-    reader: &mut Reader<'_>,
-    place: &Place<'_>,
-    runtime: Runtime,
-    handler: &str,
-    directory: &Path,
-) {
-    let at = place.get("handler").unwrap_or_else(|| place.clone());
+fn check_handler(reader: &mut Reader<'_>, at: &Place<'_>, runtime: Runtime, handler: &str, directory: &Path) {
     let split = handler.rsplit_once('.').filter(|(file, export)| !file.is_empty() && !export.is_empty());
     let candidates: Vec<PathBuf> = match (runtime, split) {
         (Runtime::Provided, _) => vec![directory.join("bootstrap")],
         (_, None) => {
             reader.problem(
-                &at,
+                at,
                 "a 'handler' is a file without its ending, a dot and a function, such as 'users.handler'",
             );
             return;
@@ -148,12 +181,12 @@ fn check_handler(
     };
     if let Some(file) = candidates.iter().find(|file| file.is_file()) {
         if runtime == Runtime::Provided && !is_executable(file) {
-            reader.problem(&at, format!("{0} is not executable; chmod +x {0}", file.display()));
+            reader.problem(at, format!("{0} is not executable; chmod +x {0}", file.display()));
         }
         return;
     }
     let names: Vec<_> = candidates.iter().map(|file| file.display().to_string()).collect();
-    reader.problem(&at, format!("the handler's file is not there; it would be {}", names.join(" or ")));
+    reader.problem(at, format!("the handler's file is not there; it would be {}", names.join(" or ")));
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -6,13 +6,42 @@ use std::path::{Path, PathBuf};
 use stagedoor_openapi::{Document, Kind};
 
 use crate::api_type::{self, ApiType};
+use crate::cloudformation::{self, TemplateApi};
 use crate::functions::{self, FunctionSpec};
 use crate::stages::{self, StageSpec};
 use crate::{Problem, api_id};
 
 /// The names that a document goes by, in the order in which they are looked for.
-pub const DOCUMENT_NAMES: &[&str] =
-    &["openapi.yaml", "openapi.yml", "openapi.json", "swagger.yaml", "swagger.yml", "swagger.json"];
+pub const DOCUMENT_NAMES: &[&str] = &[
+    "openapi.yaml",
+    "openapi.yml",
+    "openapi.json",
+    "swagger.yaml",
+    "swagger.yml",
+    "swagger.json",
+    "template.yaml",
+    "template.yml",
+    "template.json",
+];
+
+/// How the names of templates begin: SAM's. In a directory, those that define no WebSocket API are for AWS alone.
+const TEMPLATE: &str = "template.";
+
+/// What a project is read in.
+pub struct Surroundings<'a> {
+    /// Whether a function that the project does not define is there all the same, made with Lambda's own API.
+    pub is_known: &'a dyn Fn(&str) -> bool,
+    /// The account that ARNs name.
+    pub account_id: &'a str,
+    /// The region that ARNs name.
+    pub region: &'a str,
+}
+
+impl Default for Surroundings<'_> {
+    fn default() -> Self {
+        Self { is_known: &|_| false, account_id: "000000000000", region: "us-east-1" }
+    }
+}
 
 /// What a document in a project makes: an API in its stages, and functions.
 #[derive(Clone, Debug)]
@@ -33,6 +62,7 @@ pub struct ProjectApi {
 #[derive(Clone, Debug)]
 pub struct Project {
     apis: Vec<ProjectApi>,
+    templates: Vec<TemplateApi>,
     functions: Vec<FunctionSpec>,
     warnings: Vec<Problem>,
     watched: Vec<PathBuf>,
@@ -44,29 +74,42 @@ impl Project {
     /// # Errors
     /// As for [`Project::load_with`].
     pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
-        Self::load_with(path, &|_| false)
+        Self::load_with(path, &Surroundings::default())
     }
 
-    /// Reads a document, or the documents in a directory (see [`DOCUMENT_NAMES`]). `is_known` tells whether a function
-    /// that the project does not define is there all the same, made with Lambda's own API.
+    /// Reads a document, or the documents in a directory (see [`DOCUMENT_NAMES`]).
     ///
     /// # Errors
     /// Everything that is wrong, so that one look at it is enough: mistakes in the documents, names that nothing
     /// knows, handlers and functions that are not there, two APIs with one id.
-    pub fn load_with(path: &Path, is_known: &dyn Fn(&str) -> bool) -> Result<Self, Vec<Problem>> {
+    pub fn load_with(path: &Path, surroundings: &Surroundings<'_>) -> Result<Self, Vec<Problem>> {
         let files = find(path).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
         let mut project = Self {
             apis: Vec::new(),
+            templates: Vec::new(),
             functions: Vec::new(),
             warnings: Vec::new(),
             watched: watched(path, &files),
         };
+        let mut calls = Vec::new();
         for file in files {
-            project.add(&file, &mut problems);
+            match std::fs::read_to_string(&file) {
+                Ok(text) if cloudformation::is_template(&text) => {
+                    let template = cloudformation::read(&file, &text, surroundings, &mut problems);
+                    let code = template.functions.iter().map(|function| function.code.clone());
+                    project.watched.extend(code);
+                    project.functions.extend(template.functions);
+                    project.templates.extend(template.apis);
+                    calls.extend(template.calls);
+                }
+                Ok(text) => project.add(&file, &text, &mut problems),
+                Err(error) => problems.push(Problem::with_file(&file, format!("cannot be read: {error}"))),
+            }
         }
         project.check_names(&mut problems);
-        project.look_for_functions(is_known, &mut problems);
+        project.look_for_functions(surroundings.is_known, &mut problems);
+        project.look_for_called(&calls, surroundings.is_known, &mut problems);
         // By position, so that the list reads like the text.
         problems.sort_by(|one, other| {
             (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column))
@@ -74,12 +117,8 @@ impl Project {
         if problems.is_empty() { Ok(project) } else { Err(problems) }
     }
 
-    fn add(&mut self, file: &Path, problems: &mut Vec<Problem>) {
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => text,
-            Err(error) => return problems.push(Problem::with_file(file, format!("cannot be read: {error}"))),
-        };
-        let document = match Document::read(&text) {
+    fn add(&mut self, file: &Path, text: &str, problems: &mut Vec<Problem>) {
+        let document = match Document::read(text) {
             Ok(document) => document,
             Err(findings) => {
                 problems.extend(findings.iter().map(|finding| Problem::from_finding(file, finding)));
@@ -128,6 +167,18 @@ impl Project {
             }
             seen.push(api);
         }
+        let mut ids: Vec<(&str, &Path)> = self.apis.iter().map(|api| (&*api.id, &*api.file)).collect();
+        for api in &self.templates {
+            if let Some((_, first)) = ids.iter().find(|(id, _)| *id == api.id) {
+                let message = format!(
+                    "the API of {} has the id '{}' as well; give one another name",
+                    first.display(),
+                    api.id
+                );
+                problems.push(Problem::with_file(&api.file, message));
+            }
+            ids.push((&api.id, &api.file));
+        }
         let mut names = BTreeSet::new();
         for function in &self.functions {
             if !names.insert(&function.name)
@@ -171,6 +222,29 @@ impl Project {
             }
         }
         if refused { problems.extend(found) } else { self.warnings.extend(found) }
+    }
+
+    /// The same for the functions that a template's integrations and authorizers call.
+    fn look_for_called(
+        &self,
+        calls: &[(String, Problem)],
+        is_known: &dyn Fn(&str) -> bool,
+        problems: &mut Vec<Problem>,
+    ) {
+        for (uri, place) in calls {
+            let Some(name) = function_name(uri) else { continue };
+            if self.functions.iter().any(|function| function.name == name) || is_known(name) {
+                continue;
+            }
+            let message = format!("there is no function '{name}' in this project");
+            problems.push(Problem { message, ..place.clone() });
+        }
+    }
+
+    /// The WebSocket APIs of its templates.
+    #[must_use]
+    pub fn templates(&self) -> &[TemplateApi] {
+        &self.templates
     }
 
     /// Its APIs, one a document.
@@ -243,6 +317,17 @@ fn find(path: &Path) -> Result<Vec<PathBuf>, Problem> {
     }
     let files: Vec<_> =
         DOCUMENT_NAMES.iter().map(|name| path.join(name)).filter(|file| file.is_file()).collect();
+    let is_ours = |file: &PathBuf| {
+        let is_template = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPLATE));
+        !is_template
+            || std::fs::read_to_string(file).is_ok_and(|text| cloudformation::defines_websocket(&text))
+    };
+    let found = files.len();
+    let files: Vec<_> = files.into_iter().filter(is_ours).collect();
+    if files.is_empty() && found > 0 {
+        let message = "the template here defines no WebSocket API; of templates, nothing else is served";
+        return Err(Problem::with_file(path, message));
+    }
     if files.is_empty() {
         let message = format!("there is no document here; one is called {}", DOCUMENT_NAMES.join(", "));
         return Err(Problem::with_file(path, message));

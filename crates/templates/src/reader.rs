@@ -52,17 +52,6 @@ impl Reader<'_> {
         text
     }
 
-    /// A whole number within bounds.
-    pub(crate) fn number(&mut self, place: &Place<'_>, name: &str, min: u32, max: u32, default: u32) -> u32 {
-        let Some(member) = place.get(name) else { return default };
-        let value =
-            member.text().and_then(|text| text.parse().ok()).filter(|value| (min..=max).contains(value));
-        value.unwrap_or_else(|| {
-            self.problem(&member, format!("'{name}' must be a whole number from {min} to {max}"));
-            default
-        })
-    }
-
     /// `true` or `false`.
     pub(crate) fn boolean(&mut self, place: &Place<'_>, name: &str) -> Option<bool> {
         let member = place.get(name)?;

@@ -10,7 +10,7 @@ use stagedoor_control_plane::{ControlPlane, DeploymentCheck, MemoryStore, Settin
 use stagedoor_shapes::apigateway::Stage;
 use stagedoor_shapes::apigatewayv2;
 use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
-use stagedoor_templates::{Problem, Project, Runtime};
+use stagedoor_templates::{Problem, Project, Runtime, Surroundings};
 
 /// The example that newcomers start with.
 fn example() -> std::path::PathBuf {
@@ -287,7 +287,13 @@ fn a_function_that_nobody_defines_is_refused() {
     check("nosuch", &nosuch);
     // Functions may be made with Lambda's own API, before or after.
     let made = directory("nosuch", users);
-    assert!(Project::load_with(made.0.path(), &|name| name == "nosuch").is_ok());
+    assert!(
+        Project::load_with(
+            made.0.path(),
+            &Surroundings { is_known: &|name| name == "nosuch", ..Surroundings::default() }
+        )
+        .is_ok()
+    );
     let without = directory("nosuch", "");
     assert_eq!(without.lines(without.load().unwrap().warnings().to_vec()), nosuch);
 }

@@ -174,11 +174,9 @@ impl V2<'_> {
         Ok(())
     }
 
-    fn put_stages(&self, tx: &Tx, api: &Api, wanted: &[Stage], found: &Found) -> Result<(), ApiError> {
-        let id = required(&api.api_id);
-        let snapshot: ApiSnapshot = self.snapshot(tx, id)?;
+    fn deployed(&self, tx: &Tx, id: &str, snapshot: &ApiSnapshot) -> Result<String, ApiError> {
         let deployment = members::unused(tx, id, Kind::Deployment)?;
-        tx.put(&keys::one(id, Kind::Snapshot, &deployment), &snapshot)?;
+        tx.put(&keys::one(id, Kind::Snapshot, &deployment), snapshot)?;
         let made = Deployment {
             auto_deployed: Some(false),
             created_date: Some(self.0.now()),
@@ -187,12 +185,29 @@ impl V2<'_> {
             ..Deployment::default()
         };
         tx.put(&keys::one(id, Kind::Deployment, &deployment), &made)?;
+        Ok(deployment)
+    }
+
+    fn put_stages(&self, tx: &Tx, api: &Api, wanted: &[Stage], found: &Found) -> Result<(), ApiError> {
+        let id = required(&api.api_id);
+        let snapshot: ApiSnapshot = self.snapshot(tx, id)?;
+        let deployment = match served_already(tx, id, &snapshot)? {
+            Some(deployment) => deployment,
+            None => self.deployed(tx, id, &snapshot)?,
+        };
         for stage in wanted {
             let name = required(&stage.stage_name);
             let before: Option<Stage> = tx.get(&keys::one(id, Kind::Stage, name))?;
             let mut stage: Stage = super::updated(&self.new_stage(name, false), stage)?;
-            stage.created_date = before.and_then(|before| before.created_date).or(stage.created_date);
+            stage.created_date =
+                before.as_ref().and_then(|before| before.created_date).or(stage.created_date);
             stage.deployment_id = Some(deployment.clone());
+            if let Some(before) = &before {
+                let as_then = Stage { last_updated_date: before.last_updated_date, ..stage.clone() };
+                if as_then == *before {
+                    stage = as_then;
+                }
+            }
             let checked = stages::check_name(api, name)
                 .and_then(|()| stages::check(tx, api, &stage))
                 .and_then(|()| self.check_deployable(&snapshot, Some(&stage)).map_err(ApiError::BadRequest));
@@ -211,4 +226,16 @@ impl V2<'_> {
         }
         Ok(())
     }
+}
+
+/// The deployment of a stage that serves just this.
+fn served_already(tx: &Tx, id: &str, snapshot: &ApiSnapshot) -> Result<Option<String>, ApiError> {
+    for stage in tx.scan::<Stage>(&keys::all(id, Kind::Stage))?.into_values() {
+        let Some(deployment) = stage.deployment_id else { continue };
+        let served: Option<ApiSnapshot> = tx.get(&keys::one(id, Kind::Snapshot, &deployment))?;
+        if served.as_ref() == Some(snapshot) {
+            return Ok(Some(deployment));
+        }
+    }
+    Ok(None)
 }

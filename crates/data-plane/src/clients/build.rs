@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use super::{ApiKey, Clients, Slot, UsagePlan, place, shard_of};
+use smallvec::SmallVec;
+
+use super::shard::OpenShard;
+use super::{Clients, Place, Slot, UsagePlan};
 
 /// An index being put together. Shards that nothing changes are shared with the index it began with.
 pub struct ClientsBuilder {
     clients: Clients,
-    changed: HashMap<usize, Vec<(u64, Arc<ApiKey>)>>,
+    changed: HashMap<usize, OpenShard>,
     slots: HashMap<Box<str>, u32>,
 }
 
@@ -35,30 +38,15 @@ impl ClientsBuilder {
         enabled: bool,
         plans: impl IntoIterator<Item = &'p str>,
     ) {
-        let Ok(value_length) = u8::try_from(value.len()) else {
-            // Longer than a value can be; nobody could send it.
-            return;
-        };
-        let plans = plans.into_iter().map(|plan| self.slot(plan)).collect();
-        let text = [value, id].concat().into_boxed_str();
-        let key = Arc::new(ApiKey { text, value_length, enabled, plans, members: OnceLock::new() });
+        let plans: SmallVec<[u32; 4]> = plans.into_iter().map(|plan| self.slot(plan)).collect();
         let (hash, shard) = self.shard(value);
-        match position(shard, hash, value) {
-            Ok(at) => {
-                if let Some((_, known)) = shard.get_mut(at) {
-                    *known = key;
-                }
-            }
-            Err(at) => shard.insert(at, (hash, key)),
-        }
+        shard.set(hash, id, value, enabled, &plans);
     }
 
     /// Removes the key with a value, if it is there.
     pub fn remove_key(&mut self, value: &str) {
         let (hash, shard) = self.shard(value);
-        if let Ok(at) = position(shard, hash, value) {
-            shard.remove(at);
-        }
+        shard.remove(hash, value);
     }
 
     /// Adds a plan or replaces it.
@@ -91,33 +79,24 @@ impl ClientsBuilder {
         slot
     }
 
-    fn shard(&mut self, value: &str) -> (u64, &mut Vec<(u64, Arc<ApiKey>)>) {
-        let hash = self.clients.hasher.hash_one(value);
-        let number = shard_of(hash);
+    fn shard(&mut self, value: &str) -> (u32, &mut OpenShard) {
+        let Place { shard, hash } = Place::of(self.clients.hasher.hash_one(value));
         let shards = &self.clients.shards;
-        let own = self
-            .changed
-            .entry(number)
-            .or_insert_with(|| shards.get(number).map(|shard| shard.to_vec()).unwrap_or_default());
-        (hash, own)
+        let open = self.changed.entry(shard).or_insert_with(|| match shards.get(shard) {
+            Some(shard) => OpenShard::new(shard),
+            None => OpenShard::new(&Arc::default()),
+        });
+        (hash, open)
     }
 
     /// The index.
     #[must_use]
     pub fn finish(mut self) -> Clients {
-        for (number, keys) in self.changed {
+        for (number, open) in self.changed {
             if let Some(shard) = self.clients.shards.get_mut(number) {
-                *shard = Arc::from(keys);
+                *shard = Arc::new(open.close());
             }
         }
         self.clients
     }
-}
-
-/// Where a key is, or where it would be.
-fn position(shard: &[(u64, Arc<ApiKey>)], hash: u64, value: &str) -> Result<usize, usize> {
-    let first = place(shard, hash);
-    let same = shard.iter().enumerate().skip(first).take_while(|(_, (known, _))| *known == hash);
-    let found = same.map(|(at, (_, key))| (at, key)).find(|(_, key)| key.value() == value);
-    found.map(|(at, _)| at).ok_or(first)
 }

@@ -6,17 +6,18 @@
 
 mod build;
 mod plan;
+mod shard;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use smallvec::SmallVec;
 use stagedoor_shared_state::{Bucket, Counters, Usage};
 
 pub use build::ClientsBuilder;
 pub use plan::{UsagePlan, quota};
+use shard::{Record, Shard};
 
 /// How many shards there are: a power of two.
 const SHARDS: usize = 4096;
@@ -33,8 +34,20 @@ pub struct Clients {
     hasher: RandomState,
 }
 
-/// The keys of a shard with the hashes of their values, in the order of the hashes.
-type Shard = [(u64, Arc<ApiKey>)];
+/// Where a key is, by the hash of its value.
+struct Place {
+    shard: usize,
+    /// What sorts keys within a shard.
+    hash: u32,
+}
+
+impl Place {
+    fn of(hash: u64) -> Self {
+        // The low bits choose the shard, the high ones what is left.
+        let shard = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        Self { shard, hash: u32::try_from(hash >> 32).unwrap_or(0) }
+    }
+}
 
 /// A place for a plan. It keeps the plan's id while the plan itself is not known yet, or no more.
 #[derive(Clone, Debug)]
@@ -43,26 +56,21 @@ struct Slot {
     plan: Option<Arc<UsagePlan>>,
 }
 
-/// An API key. Value and id share one text, because there may be many keys.
-pub struct ApiKey {
-    text: Box<str>,
-    value_length: u8,
-    enabled: bool,
-    plans: SmallVec<[u32; 2]>,
-    /// Made when the key is first used.
-    members: OnceLock<Box<[OnceLock<Member>]>>,
-}
-
 /// A key that may call a stage, and the plan that says so.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
-    /// The key.
-    pub key: Arc<ApiKey>,
+    shard: Arc<Shard>,
+    /// Where in the shard the key is.
+    at: usize,
     /// The plan.
     pub plan: Arc<UsagePlan>,
     /// Which of the key's plans it is.
     index: usize,
 }
+
+/// The counters of a key, for each of its plans.
+#[derive(Debug)]
+struct Members(Box<[OnceLock<Member>]>);
 
 /// The counters of a key in one of its plans.
 pub struct Member {
@@ -78,8 +86,7 @@ type NamedBucket = (Box<str>, Arc<dyn Bucket>);
 
 impl Default for Clients {
     fn default() -> Self {
-        let empty: Arc<Shard> = Arc::from([]);
-        Self { shards: vec![empty; SHARDS], plans: Vec::new(), hasher: RandomState::new() }
+        Self { shards: vec![Arc::default(); SHARDS], plans: Vec::new(), hasher: RandomState::new() }
     }
 }
 
@@ -93,19 +100,14 @@ impl Clients {
     /// The key with a value, if it may call a stage: it is enabled and in a plan that has the stage.
     #[must_use]
     pub fn find(&self, value: &str, api: &str, stage: &str) -> Option<Client> {
-        let key = self.key(value).filter(|key| key.enabled)?;
-        key.plans.iter().enumerate().find_map(|(index, &slot)| {
-            let plan = self.plans.get(slot as usize)?.plan.as_ref()?;
-            let client = || Client { key: Arc::clone(key), plan: Arc::clone(plan), index };
+        let Place { shard, hash } = Place::of(self.hasher.hash_one(value));
+        let shard = self.shards.get(shard)?;
+        let (at, key) = shard.find(hash, value).filter(|(_, key)| key.enabled)?;
+        key.plans().enumerate().find_map(|(index, slot)| {
+            let plan = self.plans.get(usize::try_from(slot).ok()?)?.plan.as_ref()?;
+            let client = || Client { shard: Arc::clone(shard), at, plan: Arc::clone(plan), index };
             plan.has_stage(api, stage).then(client)
         })
-    }
-
-    fn key(&self, value: &str) -> Option<&Arc<ApiKey>> {
-        let hash = self.hasher.hash_one(value);
-        let shard = self.shards.get(shard_of(hash))?;
-        let same = shard.iter().skip(place(shard, hash)).take_while(|(known, _)| *known == hash);
-        same.map(|(_, key)| key).find(|key| key.value() == value)
     }
 
     /// How many keys there are.
@@ -121,53 +123,44 @@ impl Clients {
     }
 }
 
-fn shard_of(hash: u64) -> usize {
-    // The low bits: the high ones sort keys within a shard.
-    usize::try_from(hash % SHARDS as u64).unwrap_or(0)
-}
-
-/// Where the keys with a hash begin, or would. Hashes are spread evenly, so that the place can be told from the hash
-/// itself, but for a few steps: among many keys that touches less memory than halving the shard would.
-fn place(shard: &Shard, hash: u64) -> usize {
-    let guess = (u128::from(hash) * shard.len() as u128) >> 64;
-    let mut at = usize::try_from(guess).unwrap_or(0);
-    while at > 0 && shard.get(at - 1).is_some_and(|(known, _)| *known >= hash) {
-        at -= 1;
-    }
-    while shard.get(at).is_some_and(|(known, _)| *known < hash) {
-        at += 1;
-    }
-    at
-}
-
-impl ApiKey {
-    /// Its value, which clients send.
-    #[must_use]
-    pub fn value(&self) -> &str {
-        self.text.get(..usize::from(self.value_length)).unwrap_or_default()
-    }
-
-    /// Its id.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        self.text.get(usize::from(self.value_length)..).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for ApiKey {
+impl fmt::Debug for Client {
     // Without the value, which is a secret.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ApiKey").field("id", &self.id()).field("enabled", &self.enabled).finish()
+        formatter.debug_struct("Client").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Member").finish_non_exhaustive()
     }
 }
 
 impl Client {
+    fn key(&self) -> Option<Record<'_>> {
+        self.shard.at(self.at)
+    }
+
+    /// The key's value, which clients send.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        self.key().map_or("", |key| key.value)
+    }
+
+    /// The key's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.key().map_or("", |key| key.id)
+    }
+
     /// The counters of the key in this plan.
     pub fn member(&self, counters: &dyn Counters) -> Option<&Member> {
-        let members =
-            self.key.members.get_or_init(|| self.key.plans.iter().map(|_| OnceLock::new()).collect());
-        let member = members.get(self.index)?;
-        Some(member.get_or_init(|| Member::new(&self.plan.id, self.key.id(), counters)))
+        let members = self.shard.members(self.at)?.get_or_init(|| {
+            let plans = self.key().into_iter().flat_map(|key| key.plans());
+            Arc::new(Members(plans.map(|_| OnceLock::new()).collect()))
+        });
+        let member = members.0.get(self.index)?;
+        Some(member.get_or_init(|| Member::new(&self.plan.id, self.id(), counters)))
     }
 }
 
@@ -185,7 +178,7 @@ impl Member {
         if let Some((_, bucket)) = self.methods.load().iter().find(|(known, _)| &**known == method) {
             return Arc::clone(bucket);
         }
-        let bucket = counters.bucket(&format!("client/{}/{}/{method}", client.plan.id, client.key.id()));
+        let bucket = counters.bucket(&format!("client/{}/{}/{method}", client.plan.id, client.id()));
         self.methods.rcu(|known| {
             let mut methods = Vec::clone(known);
             if !methods.iter().any(|(known, _)| &**known == method) {
@@ -216,9 +209,7 @@ mod tests {
         builder.set_plan(&plan("p1", serde_json::json!([{"apiId": "a", "stage": "dev"}])));
         let clients = builder.finish();
         let found = |clients: &Clients, value: &str, stage: &str| {
-            clients
-                .find(value, "a", stage)
-                .map(|client| (client.key.id().to_owned(), client.plan.id.to_string()))
+            clients.find(value, "a", stage).map(|client| (client.id().to_owned(), client.plan.id.to_string()))
         };
         let expected = Some(("k1".to_owned(), "p1".to_owned()));
         assert_eq!(found(&clients, "value-1", "dev"), expected);
@@ -282,7 +273,64 @@ mod tests {
         assert_eq!(clients.len(), 20_000);
         for number in 0..20_000 {
             let client = clients.find(&format!("value-{number}"), "a", "dev").unwrap();
-            assert_eq!(client.key.id(), format!("k{number}"));
+            assert_eq!((client.id(), client.value()), (&*format!("k{number}"), &*format!("value-{number}")));
         }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_changes_leave_what_a_map_would_hold(
+            changes in proptest::collection::vec(("[a-c]{1,3}", proptest::option::of(("[0-9]{1,2}", 0..3_usize))), 0..60),
+            cuts in proptest::collection::vec(0..60_usize, 0..4),
+        ) {
+            let (mut clients, mut expected) = (Clients::default(), std::collections::HashMap::new());
+            let mut builder = ClientsBuilder::new(&clients);
+            builder.set_plan(&plan("p0", serde_json::json!([{"apiId": "a", "stage": "dev"}])));
+            for (number, (value, change)) in changes.iter().enumerate() {
+                match change {
+                    Some((id, plans)) => {
+                        let plans: Vec<String> = (0..*plans).map(|plan| format!("p{plan}")).collect();
+                        builder.set_key(id, value, true, plans.iter().map(String::as_str));
+                        expected.insert(value.clone(), (id.clone(), !plans.is_empty()));
+                    }
+                    None => {
+                        builder.remove_key(value);
+                        expected.remove(value);
+                    }
+                }
+                if cuts.contains(&number) {
+                    clients = builder.finish();
+                    builder = ClientsBuilder::new(&clients);
+                }
+            }
+            let clients = builder.finish();
+            assert_eq!(clients.len(), expected.len());
+            for (value, _) in &changes {
+                let found = clients.find(value, "a", "dev").map(|client| client.id().to_owned());
+                let known = expected.get(value).filter(|(_, may)| *may).map(|(id, _)| id.clone());
+                assert_eq!(found, known, "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_keep_their_counters_while_others_change() {
+        let counters = MemoryCounters::forgetful();
+        let mut builder = ClientsBuilder::new(&Clients::default());
+        builder.set_plan(&plan("p", serde_json::json!([{"apiId": "a", "stage": "dev"}])));
+        for number in 0..10_000 {
+            builder.set_key(&format!("k{number}"), &format!("value-{number}"), true, ["p"]);
+        }
+        let before = builder.finish();
+        let member = |clients: &Clients| {
+            let client = clients.find("value-7", "a", "dev").unwrap();
+            Arc::as_ptr(&client.member(&counters).unwrap().usage).cast::<()>()
+        };
+        let known = member(&before);
+        let mut builder = ClientsBuilder::new(&before);
+        for number in (0..10_000).filter(|number| *number != 7) {
+            builder.set_key(&format!("k{number}"), &format!("value-{number}"), number % 2 == 0, ["p"]);
+        }
+        assert_eq!(member(&builder.finish()), known);
     }
 }

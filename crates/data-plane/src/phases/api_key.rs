@@ -13,8 +13,8 @@ use crate::plan::ApiKeySource;
 pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let client = find(exchange).ok_or_else(Fault::invalid_api_key)?;
     let identity = exchange.record.identity_mut();
-    identity.api_key = Some(client.key.value().into());
-    identity.api_key_id = Some(client.key.id().into());
+    identity.api_key = Some(client.value().into());
+    identity.api_key_id = Some(client.id().into());
     exchange.client = Some(client);
     Ok(())
 }

@@ -12,8 +12,8 @@ use stagedoor_velocity::{List, Map, Object, RenderError, Value};
 use super::JsonPath;
 
 /// The client's parameters, which templates of both directions see.
-#[derive(Debug)]
-pub(super) struct Parameters {
+#[derive(Debug, Default)]
+pub(crate) struct Parameters {
     pub(super) path: Vec<(String, String)>,
     pub(super) query: Vec<(String, String)>,
     pub(super) headers: Headers,

@@ -16,7 +16,8 @@ use crate::context;
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::headers::for_integration;
-use input::{Input, Parameters};
+use input::Input;
+pub(crate) use input::Parameters;
 pub use json_path::JsonPath;
 
 /// A mapping template, parsed.
@@ -25,7 +26,17 @@ pub enum Template {
     /// Text without any reference or directive.
     Constant(Bytes),
     /// Velocity.
-    Velocity(stagedoor_velocity::Template),
+    Velocity(Velocity),
+}
+
+/// A template with references or directives.
+#[derive(Debug)]
+pub struct Velocity {
+    template: stagedoor_velocity::Template,
+    /// Whether `$context` may be read or written. Making it costs more than most templates do.
+    sees_context: bool,
+    /// Whether `$input.params()` may be asked.
+    sees_parameters: bool,
 }
 
 /// Which message a template transforms.
@@ -43,7 +54,6 @@ pub struct TemplateScope {
     context: Map,
     /// The maps that overrides are put into, by the beginning of their parameters' names.
     overrides: Vec<(&'static str, Map)>,
-    parameters: Rc<Parameters>,
 }
 
 /// What templates overrode.
@@ -69,7 +79,14 @@ impl Template {
         if !text.contains(['$', '#']) && text.len() <= stagedoor_velocity::TEMPLATE_BYTES_MAX {
             return Ok(Self::Constant(Bytes::from(text.to_owned())));
         }
-        stagedoor_velocity::Template::parse(text).map(Self::Velocity).map_err(|error| error.to_string())
+        let template = stagedoor_velocity::Template::parse(text).map_err(|error| error.to_string())?;
+        // What a template does not name it cannot see, unless it makes the name while it runs.
+        let names = |word: &str| text.contains(word) || text.contains("evaluate");
+        Ok(Self::Velocity(Velocity {
+            template,
+            sees_context: names("context"),
+            sees_parameters: names("params"),
+        }))
     }
 
     /// Whether it gives the same text for every request.
@@ -85,27 +102,32 @@ impl Template {
     pub fn render(&self, exchange: &mut Exchange<'_>, side: Side) -> Result<Bytes, Fault> {
         let template = match self {
             Self::Constant(text) => return Ok(text.clone()),
-            Self::Velocity(template) => template,
+            Self::Velocity(velocity) => velocity,
         };
+        let Velocity { template, sees_context, sees_parameters } = template;
         let body = match side {
             Side::Request => exchange.read_body(),
             Side::Response => {
                 exchange.integration_answer.as_ref().map(|answer| answer.body.clone()).unwrap_or_default()
             }
         };
-        let scope = scope_of(exchange);
-        for (_, map) in &scope.overrides {
-            map.watch_anew();
-        }
-        let input = Rc::new(Input::new(Rc::clone(&scope.parameters), body));
         let mut context = Context::new();
         context.print_missing_as_empty();
+        if *sees_context {
+            let scope = scope_of(exchange);
+            for (_, map) in &scope.overrides {
+                map.watch_anew();
+            }
+            context.set("context", Value::Map(scope.context.clone()));
+        }
+        let parameters = if *sees_parameters { parameters_of(exchange) } else { Rc::default() };
+        let input = Rc::new(Input::new(parameters, body));
         context.set("input", Value::shared(&input));
-        context.set("context", Value::Map(scope.context.clone()));
         context.set("stageVariables", Value::Map(variables(exchange)));
         context.set("util", Value::object(Util));
         let text = template.render(&mut context).map_err(|error| fault(side, &input, &error))?;
-        match exchange.templates.as_ref().and_then(TemplateScope::overridden_twice) {
+        let scope = exchange.templates.as_ref().filter(|_| *sees_context);
+        match scope.and_then(TemplateScope::overridden_twice) {
             None => Ok(text.into()),
             Some(name) => {
                 Err(Fault::internal(format!("the mapping template overrides {name} more than once")))
@@ -131,6 +153,19 @@ fn scope_of<'x>(exchange: &'x mut Exchange<'_>) -> &'x TemplateScope {
         None => TemplateScope::new(exchange),
     };
     exchange.templates.insert(scope)
+}
+
+/// What `$input.params()` tells. The first template that asks has it made: an integration may take the headers along.
+fn parameters_of(exchange: &mut Exchange<'_>) -> Rc<Parameters> {
+    if let Some(made) = &exchange.template_parameters {
+        return Rc::clone(made);
+    }
+    let parameters = Rc::new(Parameters {
+        path: exchange.path_parameters().map(|(name, value)| (name.into(), value.into())).collect(),
+        query: exchange.query().to_vec(),
+        headers: for_integration(exchange),
+    });
+    Rc::clone(exchange.template_parameters.insert(parameters))
 }
 
 fn variables(exchange: &Exchange<'_>) -> Map {
@@ -178,16 +213,7 @@ impl TemplateScope {
         }
         context.insert("requestOverride", Value::Map(request));
         context.insert("responseOverride", Value::Map(response));
-        let parameters = Rc::new(Parameters {
-            path: exchange.path_parameters().map(|(name, value)| (name.into(), value.into())).collect(),
-            query: exchange
-                .query()
-                .iter()
-                .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
-                .collect(),
-            headers: for_integration(exchange),
-        });
-        Self { context, overrides, parameters }
+        Self { context, overrides }
     }
 
     /// What the last template overrode more than once, which AWS answers with a 5XX: an override is final. Anything else

@@ -122,6 +122,7 @@ impl Api {
             takes_any_local_key: false,
             xray_daemon: None,
             websockets: WebSockets::new(WebSocketLimits::default(), &MemoryCounters::forgetful()),
+            challenges: stagedoor_data_plane::acme::Challenges::default(),
         });
         let listener = Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)), None);
         let workers = listener::start(&services, vec![listener], 1).unwrap();

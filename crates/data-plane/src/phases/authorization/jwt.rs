@@ -130,7 +130,8 @@ impl Issuer {
         }
         let may_fetch = last.as_ref().is_none_or(|(at, _)| at.elapsed() >= FETCH_INTERVAL);
         if may_fetch {
-            let fetched = self.fetch(worker).await;
+            // It takes much room, and is seldom needed.
+            let fetched = Box::pin(self.fetch(worker)).await;
             if let Err(error) = &fetched {
                 tracing::warn!(issuer = &*self.name, %error, "the keys of an issuer of tokens could not be fetched");
             }

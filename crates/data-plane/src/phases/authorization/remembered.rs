@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -23,20 +24,51 @@ impl OwnerId {
     }
 }
 
-type Entries<T> = HashMap<Box<str>, (T, Instant)>;
+type Entries<T, S> = HashMap<Box<str>, (T, Instant), S>;
 
 /// Values by owner and key, each until its own time.
-pub struct Remembered<T> {
-    owners: RefCell<HashMap<OwnerId, Entries<T>>>,
+pub struct Remembered<T, S = RandomState> {
+    owners: RefCell<HashMap<OwnerId, Entries<T, S>>>,
 }
 
-impl<T> Default for Remembered<T> {
+/// Hashes keys by their ends, for tokens that have been verified: a signature tells them apart as well as the whole
+/// does, and nobody can have many with the same end remembered who cannot sign.
+#[derive(Clone, Debug, Default)]
+pub struct ByEnd(RandomState);
+
+impl BuildHasher for ByEnd {
+    type Hasher = EndHasher<<RandomState as BuildHasher>::Hasher>;
+
+    fn build_hasher(&self) -> Self::Hasher {
+        EndHasher(self.0.build_hasher())
+    }
+}
+
+/// Bytes of a key that count.
+const END_BYTES: usize = 32;
+
+/// Hands on the end of what it is given.
+#[derive(Debug)]
+pub struct EndHasher<H>(H);
+
+impl<H: Hasher> Hasher for EndHasher<H> {
+    fn write(&mut self, bytes: &[u8]) {
+        let skipped = bytes.len().saturating_sub(END_BYTES);
+        self.0.write(bytes.get(skipped..).unwrap_or_default());
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+impl<T, S> Default for Remembered<T, S> {
     fn default() -> Self {
         Self { owners: RefCell::default() }
     }
 }
 
-impl<T: Clone> Remembered<T> {
+impl<T: Clone, S: BuildHasher + Default> Remembered<T, S> {
     /// What is remembered under this key, if its time has not run out.
     #[must_use]
     pub fn get(&self, owner: OwnerId, key: &str) -> Option<T> {
@@ -64,7 +96,11 @@ impl<T: Clone> Remembered<T> {
 }
 
 /// Makes sure that one more entry fits.
-pub(super) fn make_room<V>(entries: &mut HashMap<Box<str>, V>, max: usize, until: impl Fn(&V) -> Instant) {
+pub(super) fn make_room<V, S>(
+    entries: &mut HashMap<Box<str>, V, S>,
+    max: usize,
+    until: impl Fn(&V) -> Instant,
+) {
     if entries.len() >= max {
         let now = Instant::now();
         entries.retain(|_, value| until(value) > now);
@@ -95,7 +131,7 @@ mod tests {
 
     #[test]
     fn values_last_until_their_time_and_belong_to_their_owner() {
-        let remembered = Remembered::default();
+        let remembered = Remembered::<_, ByEnd>::default();
         let (one, other) = (OwnerId::unique(), OwnerId::unique());
         let later = Instant::now() + Duration::from_secs(60);
         remembered.put(one, "a", 1, later);
@@ -107,8 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn keys_with_one_end_are_told_apart() {
+        let (remembered, owner) = (Remembered::<_, ByEnd>::default(), OwnerId::unique());
+        let later = Instant::now() + Duration::from_secs(60);
+        let keys = ["a", "b"].map(|start| format!("{start}{}", "x".repeat(END_BYTES)));
+        for key in &keys {
+            remembered.put(owner, key, key.clone(), later);
+        }
+        assert_eq!(
+            keys.each_ref().map(|key| remembered.get(owner, key)),
+            keys.each_ref().map(|key| Some(key.clone()))
+        );
+    }
+
+    #[test]
     fn there_is_a_limit() {
-        let remembered = Remembered::default();
+        let remembered: Remembered<_> = Remembered::default();
         let (owner, later) = (OwnerId::unique(), Instant::now() + Duration::from_secs(60));
         for number in 0..=ENTRIES_MAX {
             remembered.put(owner, &number.to_string(), number, later);

@@ -33,8 +33,23 @@ fn headers(exchange: &Exchange<'_>, body: &[u8]) -> Vec<(String, String)> {
     headers
 }
 
-/// The path with its stage, unless that is `$default`; behind a custom domain, the path as the client sent it.
+/// The path as events show it. HTTP APIs decode it, in both formats, where REST APIs do not, and it ends where a question
+/// mark comes out (measured by others at AWS).
 fn path(exchange: &Exchange<'_>) -> String {
+    decoded(encoded_path(exchange))
+}
+
+fn decoded(path: String) -> String {
+    if !path.contains('%') {
+        return path;
+    }
+    let mut path = percent_decode_str(&path).decode_utf8_lossy().into_owned();
+    path.truncate(path.find('?').unwrap_or(path.len()));
+    path
+}
+
+/// The path with its stage, unless that is `$default`; behind a custom domain, the path as the client sent it.
+fn encoded_path(exchange: &Exchange<'_>) -> String {
     if exchange.by_domain && exchange.mapped_path.is_none() {
         return exchange.head.path().to_owned();
     }
