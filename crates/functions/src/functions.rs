@@ -532,7 +532,9 @@ impl QueuedCall {
     }
 
     /// Runs it on the thread that waits.
-    fn run_here(self) -> Result<impl Future<Output = Result<InvocationOutput, InvokeError>> + Send + use<>, InvokeError> {
+    fn run_here(
+        self,
+    ) -> Result<impl Future<Output = Result<InvocationOutput, InvokeError>> + Send + use<>, InvokeError> {
         let job = Job {
             request_id: self.request_id,
             payload: self.invocation.payload,

@@ -203,10 +203,7 @@ impl Pool {
     }
 
     /// Takes an invocation to its result; none where the task of a process answers it.
-    async fn attend(
-        self: &Arc<Self>,
-        job: Job,
-    ) -> Option<(Box<Job>, Result<InvocationOutput, InvokeError>)> {
+    async fn attend(self: &Arc<Self>, job: Job) -> Option<(Box<Job>, Result<InvocationOutput, InvokeError>)> {
         let mut job = Box::new(job);
         loop {
             let mut seat = match self.seat(&job).await {
@@ -287,7 +284,9 @@ impl Pool {
     pub(crate) fn lose(&self) {
         let mut state = self.lock();
         state.in_use = state.in_use.saturating_sub(1);
-        if !state.waiting.is_empty() && let Some(seat) = take_idle(&mut state.idle) {
+        if !state.waiting.is_empty()
+            && let Some(seat) = take_idle(&mut state.idle)
+        {
             self.place(&mut state, seat);
         }
     }

@@ -104,7 +104,11 @@ enum Phase {
     Closing {
         until: Instant,
     },
-    /// The client broke the protocol. Our close frame is for it to read; whatever it sends is dropped.
+    /// The client broke the protocol. What it sent before is answered, and nothing more is read.
+    Failing {
+        until: Instant,
+    },
+    /// The client has been told that it broke the protocol. Whatever it sends is dropped.
     Refused {
         until: Instant,
     },
@@ -174,11 +178,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         matches!(self.phase, Phase::Open)
     }
 
+    fn may_answer(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Failing { .. })
+    }
+
     fn next_deadline(&self) -> Instant {
         let limits = self.limits();
         let of_phase = match self.phase {
             Phase::Open => (self.last_frame + limits.idle_time_max).min(self.opened + limits.lifetime_max),
-            Phase::Closing { until } | Phase::Refused { until } | Phase::Closed { until } => until,
+            Phase::Failing { until }
+            | Phase::Closing { until }
+            | Phase::Refused { until }
+            | Phase::Closed { until } => until,
         };
         self.stalled_since.map_or(of_phase, |since| of_phase.min(since + STALL_MAX))
     }
@@ -203,6 +214,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 continue;
             }
             let is_stalled = self.stalled_since.is_some_and(|since| now >= since + STALL_MAX);
+            if matches!(self.phase, Phase::Failing { .. }) && !is_stalled {
+                self.refuse();
+                timer.as_mut().reset(self.next_deadline());
+                continue;
+            }
             if !self.is_open() || is_stalled {
                 return Poll::Ready(self.leave());
             }
@@ -238,6 +254,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 }
                 continue;
             }
+            if matches!(self.phase, Phase::Failing { .. }) && self.running.is_none() {
+                self.refuse();
+                continue;
+            }
             if !self.may_read() {
                 return Poll::Pending;
             }
@@ -246,7 +266,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn may_read(&self) -> bool {
-        self.waiting.len() < WAITING_MAX && self.waiting_bytes <= self.limits().message_bytes_max
+        !matches!(self.phase, Phase::Failing { .. })
+            && self.waiting.len() < WAITING_MAX
+            && self.waiting_bytes <= self.limits().message_bytes_max
     }
 
     /// Sends what others left. True if that may have left something to be written.
@@ -273,7 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let Some(running) = &mut self.running else { return false };
         let Poll::Ready(answer) = running.as_mut().poll(context) else { return false };
         self.running = None;
-        if let (Some(text), true) = (answer, self.is_open()) {
+        if let (Some(text), true) = (answer, self.may_answer()) {
             self.send(context, &text);
             self.open.handle.touch();
         }
@@ -281,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn begin_next(&mut self) -> bool {
-        if self.running.is_some() || !self.is_open() {
+        if self.running.is_some() || !self.may_answer() {
             return false;
         }
         let Some(text) = self.waiting.pop_front() else { return false };
@@ -351,12 +373,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     self.phase = Phase::Closed { until: Instant::now() + CLOSE_TIME_MAX };
                 }
                 Err(Violation { status, reason }) => {
-                    if self.is_open() {
-                        self.close(End::new(status, reason));
-                    }
                     self.decoder = Decoder::default();
-                    self.must_shut = true;
-                    self.phase = Phase::Refused { until: Instant::now() + CLOSE_TIME_MAX };
+                    let until = Instant::now() + CLOSE_TIME_MAX;
+                    if self.is_open() {
+                        self.forget();
+                        self.end = Some(End::new(status, reason));
+                        self.phase = Phase::Failing { until };
+                    } else {
+                        self.must_shut = true;
+                        self.phase = Phase::Refused { until };
+                    }
                 }
             }
         }
@@ -368,6 +394,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         stagedoor_websocket::close(&mut self.unwritten, Some(end.status), &end.reason);
         self.phase = Phase::Closing { until: Instant::now() + CLOSE_TIME_MAX };
         self.end = Some(end);
+    }
+
+    /// Tells a client that it broke the protocol.
+    fn refuse(&mut self) {
+        if let Some(end) = self.end.take() {
+            self.close(end);
+        }
+        self.must_shut = true;
+        self.phase = Phase::Refused { until: Instant::now() + CLOSE_TIME_MAX };
     }
 
     /// Nobody finds the connection from now on.
