@@ -1,23 +1,20 @@
-//! Whether the processes of a function stand in each other's way.
+//! Whether more processes of a function would get more done.
 //!
 //! A handler that waits for something else leaves its core to others, and then one process for each invocation is right.
-//! Where handlers compute, processes beyond the number of cores only wait for their turn. The kernel tells both apart: for
-//! each process it counts the time on a core and the time in the queue for one.
+//! Where handlers compute, or have answered and wait for the gateway, further processes only take turns on the same cores.
+//! The kernel tells the cases apart: what a process waits in (`/proc/PID/syscall`), if it waits at all.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// How often it is looked at while callers wait.
-const INTERVAL: Duration = Duration::from_millis(100);
-/// The share of their busy time that processes spend on a core, or in the queue for one, from which on they compute, and
-/// below which they do not any more.
-///
-/// Both are low because a process is also busy while its result waits for the gateway to read it.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// The share of busy processes that wait for something of their own, from which on there may be any number of them, and
+/// below which there may not any more.
+const WAITS: f64 = 0.5;
 const COMPUTES: f64 = 0.25;
-const WAITS: f64 = 0.12;
-/// How many processes are used for each core where they compute, so that the cores have enough to do even if only a
-/// quarter of the time is spent on them.
+/// How many processes are used for each core where they compute: some always have enough to do.
 const PROCESSES_PER_CORE: usize = 4;
 
 pub(crate) struct Contention {
@@ -25,57 +22,61 @@ pub(crate) struct Contention {
     pub(crate) in_use_max: usize,
     /// The same where they compute.
     computing_max: usize,
-    last: Option<(Instant, Vec<(u32, u64)>)>,
+    looked: Option<Instant>,
+    /// What was seen, each look counting half as much as the one after it.
+    waiting: f64,
+    busy: f64,
 }
 
 impl Default for Contention {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { in_use_max: usize::MAX, computing_max: cores * PROCESSES_PER_CORE, last: None }
+        let computing_max = cores * PROCESSES_PER_CORE;
+        Self { in_use_max: usize::MAX, computing_max, looked: None, waiting: 0.0, busy: 0.0 }
     }
 }
 
 impl Contention {
     /// Whether it is time to look.
     pub(crate) fn is_due(&self) -> bool {
-        self.last.as_ref().is_none_or(|(at, _)| at.elapsed() >= INTERVAL)
+        self.looked.is_none_or(|at| at.elapsed() >= INTERVAL)
     }
 
-    /// Compares what the kernel says of processes, of which so many are busy, with what it said last.
+    /// Looks at the processes that are ready, of which so many are in use.
     pub(crate) fn look(&mut self, pids: &[u32], in_use: usize) {
-        let now = Instant::now();
-        let found: Vec<_> = pids.iter().filter_map(|pid| Some((*pid, scheduled_ns(*pid)?))).collect();
-        if let Some((at, before)) = &self.last
-            && at.elapsed() < INTERVAL * 10
-        {
-            let spent = found.iter().filter_map(|(pid, now)| {
-                let (_, then) = before.iter().find(|(other, _)| other == pid)?;
-                Some(now.saturating_sub(*then) as f64)
-            });
-            let share = spent.sum::<f64>() / (at.elapsed().as_nanos() as f64 * in_use.max(1) as f64);
-            self.in_use_max = decide(share, self.in_use_max, self.computing_max);
+        self.looked = Some(Instant::now());
+        let states: Vec<_> = pids.iter().filter_map(|pid| waits_for_its_own(*pid)).collect();
+        if states.is_empty() || in_use == 0 {
+            return;
         }
-        self.last = Some((now, found));
+        self.waiting = self.waiting / 2.0 + states.iter().filter(|waits| **waits).count() as f64;
+        self.busy = self.busy / 2.0 + in_use as f64;
+        self.in_use_max = decide(self.waiting / self.busy, self.in_use_max, self.computing_max);
     }
 }
 
-fn decide(share: f64, in_use_max: usize, computing_max: usize) -> usize {
-    if share >= COMPUTES {
+fn decide(waiting_share: f64, in_use_max: usize, computing_max: usize) -> usize {
+    if waiting_share < COMPUTES {
         computing_max
-    } else if share < WAITS {
+    } else if waiting_share >= WAITS {
         usize::MAX
     } else {
         in_use_max
     }
 }
 
-/// How long the main thread of a process was on a core or wanted to be; none where the kernel does not tell.
-fn scheduled_ns(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+/// Whether a process waits for anything but the gateway; none where the kernel does not tell.
+fn waits_for_its_own(pid: u32) -> Option<bool> {
+    read_state(&std::fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?)
+}
+
+/// `running`, or the number of a system call and its arguments. The gateway is file descriptor 3.
+fn read_state(text: &str) -> Option<bool> {
     let mut fields = text.split_whitespace();
-    let on_core: u64 = fields.next()?.parse().ok()?;
-    let in_queue: u64 = fields.next()?.parse().ok()?;
-    on_core.checked_add(in_queue)
+    match fields.next()? {
+        "running" => Some(false),
+        _ => Some(fields.next() != Some("0x3")),
+    }
 }
 
 #[cfg(test)]
@@ -85,16 +86,18 @@ mod tests {
     #[test]
     fn processes_that_compute_are_limited_until_they_wait() {
         let check = |share, before, expected| assert_eq!(decide(share, before, 4), expected);
-        check(1.0, usize::MAX, 4);
-        check(0.2, usize::MAX, usize::MAX);
-        check(0.2, 4, 4);
-        check(0.1, 4, usize::MAX);
+        check(0.0, usize::MAX, 4);
+        check(0.3, usize::MAX, usize::MAX);
+        check(0.3, 4, 4);
+        check(0.9, 4, usize::MAX);
     }
 
     #[test]
-    fn the_kernel_tells_of_this_process() {
-        if cfg!(target_os = "linux") {
-            assert!(scheduled_ns(std::process::id()).is_some());
-        }
+    fn states_are_told_apart() {
+        let check = |text, expected| assert_eq!(read_state(text), expected);
+        check("running\n", Some(false));
+        check("0 0x3 0x7f00 0x10000 0x0 0x0 0x0 0x7ffc 0x7f11\n", Some(false));
+        check("232 0xd 0x7ffc 0x400 0x5 0x0 0x8 0x7ffc 0x7f11\n", Some(true));
+        check("", None);
     }
 }
