@@ -218,13 +218,13 @@ impl Fault {
         Self::new(Kind::AuthorizerFailure, reason)
     }
 
-    /// The method's ARN is longer than 1600 bytes.
+    /// The method's ARN is longer than 1600 bytes, or the URL of a handshake longer than its limit.
     #[must_use]
-    pub fn uri_too_long() -> Self {
+    pub fn uri_too_long(reason: impl Into<String>) -> Self {
         Self {
             status: Some(StatusCode::URI_TOO_LONG),
             message: Cow::Borrowed("Request URI too long"),
-            ..Self::new(Kind::Default4xx, "the ARN of the method is longer than 1600 bytes")
+            ..Self::new(Kind::Default4xx, reason)
         }
     }
 

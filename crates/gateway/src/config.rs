@@ -73,6 +73,8 @@ pub(crate) struct ConfiguredWebSocket {
     lifetime_seconds_max: Option<u32>,
     /// How many connections may be made in a second.
     connections_per_second: Option<u32>,
+    /// The longest URL of a handshake, in characters.
+    url_characters_max: Option<usize>,
     /// How many bytes may wait for a client that reads slowly.
     queue_bytes_max: Option<usize>,
 }
@@ -88,12 +90,14 @@ impl ConfiguredWebSocket {
             idle_time_max: time(self.idle_seconds_max).unwrap_or(defaults.idle_time_max),
             lifetime_max: time(self.lifetime_seconds_max).unwrap_or(defaults.lifetime_max),
             connections_per_second: rate.unwrap_or(defaults.connections_per_second),
+            url_characters_max: self.url_characters_max.unwrap_or(defaults.url_characters_max),
             queue_bytes_max: self.queue_bytes_max.unwrap_or(defaults.queue_bytes_max),
         }
     }
 
     fn check(self) -> Result<(), String> {
-        let sizes = [self.message_bytes_max, self.frame_bytes_max, self.queue_bytes_max];
+        let sizes =
+            [self.message_bytes_max, self.frame_bytes_max, self.url_characters_max, self.queue_bytes_max];
         let counts = [self.idle_seconds_max, self.lifetime_seconds_max, self.connections_per_second];
         match sizes.contains(&Some(0)) || counts.contains(&Some(0)) {
             true => Err("[websocket] has limits of at least 1".to_owned()),

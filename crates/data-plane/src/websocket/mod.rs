@@ -32,6 +32,8 @@ pub struct WebSocketLimits {
     pub lifetime_max: Duration,
     /// How many connections may be made a second, by all clients of all APIs together, and how many at once.
     pub connections_per_second: Limit,
+    /// The longest URL of a handshake, in characters, scheme and host included.
+    pub url_characters_max: usize,
     /// How many bytes may wait for a client that reads slowly. Not AWS's: it does not tell.
     pub queue_bytes_max: usize,
 }
@@ -44,6 +46,7 @@ impl Default for WebSocketLimits {
             idle_time_max: Duration::from_secs(10 * 60),
             lifetime_max: Duration::from_secs(2 * 60 * 60),
             connections_per_second: Limit { rate: 500.0, burst: 500 },
+            url_characters_max: 4096,
             queue_bytes_max: 1024 * 1024,
         }
     }

@@ -81,7 +81,9 @@ pub(crate) async fn connect(
     exchange.socket = Some(SocketEvent { id, connected_at, kind: EventKind::Connect });
     exchange.route = plan.socket_route(CONNECT);
     let websockets = &worker.services.websockets;
-    let outcome = if !websockets.admit().await {
+    let outcome = if url_length(&exchange.head) > websockets.limits.url_characters_max {
+        Err(Fault::uri_too_long("the URL of the handshake is too long"))
+    } else if !websockets.admit().await {
         Err(Fault::throttled())
     } else if exchange.route.is_some() {
         pipeline::run(&mut exchange).await
@@ -137,6 +139,13 @@ pub(crate) async fn connect(
         metrics,
     };
     Outcome::Upgrade(ResponseHead { status: StatusCode::SWITCHING_PROTOCOLS, headers }, Rc::new(open))
+}
+
+/// How long the URL is that a client connects to: scheme, host, path and query.
+fn url_length(head: &RequestHead) -> usize {
+    let host = head.headers.get("host").map_or(0, Bytes::len);
+    // The scheme is AWS's only one, whether or not something before this ends TLS.
+    "wss://".len() + host + head.target.len()
 }
 
 /// Checks that a request asks for the protocol and version that there are, and makes the answer to its key.

@@ -166,7 +166,10 @@ fn method_arn(exchange: &Exchange<'_>) -> Result<String, Fault> {
         (Some(_), Some(route)) => format!("{stage}/{}", route.route_key),
         _ => format!("{stage}/{}/{}", exchange.head.method, path.strip_prefix('/').unwrap_or(path)),
     };
-    if arn.len() > METHOD_ARN_BYTES_MAX { Err(Fault::uri_too_long()) } else { Ok(arn) }
+    if arn.len() > METHOD_ARN_BYTES_MAX {
+        return Err(Fault::uri_too_long("the ARN of the method is longer than 1600 bytes"));
+    }
+    Ok(arn)
 }
 
 /// The partition of a region, as it stands in ARNs.
