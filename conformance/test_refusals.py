@@ -116,7 +116,7 @@ EXCEPTIONS = {
         "Invalid patch path  '/x' specified for op 'replace'. Must be one of: [/cloudwatchRoleArn]",
     ),
     ("apigatewayv2", "CreateApi"):
-        ({"ProtocolType": "WEBSOCKET"}, "BadRequestException", "RouteSelectionExpression is required"),
+        ({"ProtocolType": "WEBSOCKET"}, "BadRequestException", "Invalid routeSelectionExpression"),
     ("apigatewayv2", "CreateDomainName"): ({}, "BadRequestException", "At least one domain name configuration"),
     ("apigatewayv2", "CreateVpcLink"): ({}, "BadRequestException", "SubnetIds cannot be empty"),
     ("apigatewayv2", "GetApis"): TOKEN,
