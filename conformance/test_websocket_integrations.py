@@ -199,6 +199,16 @@ class TestValidation:
             assert error("Invalid request body").fullmatch(api.ask(link, {"kind": "other"}))
             assert error("Invalid request body").fullmatch(api.ask(link, "text"))
 
+    def test_proxies_too_and_no_model_at_all(self, api, echo):
+        self.model(api, "Join", "room")
+        integration = api.integration(IntegrationType="HTTP_PROXY", IntegrationMethod="POST", IntegrationUri=echo.url)
+        models = {"ModelSelectionExpression": "$request.body.kind", "RequestModels": {"join": "Join"}}
+        api.route("$default", integration, two_way=True, **models)
+        with api.connect() as link:
+            assert json.loads(api.ask(link, {"kind": "join", "room": 1}))["method"] == "POST"
+            for message in {"kind": "join"}, {"kind": "other", "room": 1}, {"room": 1}, "text":
+                assert error("Invalid request body").fullmatch(api.ask(link, message))
+
     def test_parameters_of_handshakes(self, api):
         names = ["route.request.querystring.room", "route.request.header.X-Token"]
         api.mock("$connect", route={"RequestParameters": {name: {"Required": True} for name in names}})

@@ -27,9 +27,12 @@ fn method<'a>(exchange: &Exchange<'a>) -> Option<&'a SocketMethod> {
 pub fn validation(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let Some(method) = method(exchange) else { return Ok(()) };
     super::validation::check_parameters(exchange, &method.required)?;
-    let Some(model) = method.models.as_ref().and_then(|models| models.choose(exchange)) else {
-        return Ok(());
+    let Some(models) = &method.models else { return Ok(()) };
+    let Some(model) = models.choose(exchange) else {
+        let detail = "no model for the message, and no $default".to_owned();
+        return Err(Fault::invalid_body(detail));
     };
+    let Some(model) = model else { return Ok(()) };
     match crate::plan::validation::mismatch(model, &exchange.read_body()) {
         Some(detail) => {
             let text = format!("Request body does not match model schema: {detail}");

@@ -79,13 +79,13 @@ pub struct Models {
 }
 
 impl Models {
-    /// The model for a message; nothing if none fits or it takes anything.
+    /// The model for a message, which may be one that takes anything; nothing if there is none for it.
     #[must_use]
-    pub fn choose(&self, exchange: &Exchange<'_>) -> Option<&Validator> {
+    pub fn choose(&self, exchange: &Exchange<'_>) -> Option<Option<&Validator>> {
         let key = self.selection.evaluate(exchange);
         let find = |key: &str| self.by_key.iter().find(|(known, _)| **known == *key);
         let found = key.and_then(|key| find(&key)).or_else(|| find(DEFAULT));
-        found.and_then(|(_, model)| model.as_ref())
+        found.map(|(_, model)| model.as_ref())
     }
 }
 
@@ -261,7 +261,7 @@ impl Scope<'_> {
             is_http_proxy: shape.is_some_and(|it| it.integration_type == Some(IntegrationType::HttpProxy)),
             is_two_way: has_response && selects.is_some(),
             required: required(route)?,
-            models: if is_proxy { None } else { self.models(route)? },
+            models: self.models(route)?,
         };
         let wants_key = route.api_key_required == Some(true);
         let has_others = wants_key || self.settings.has_account_throttle;
