@@ -1,6 +1,5 @@
-//! Settings that are kept as AWS keeps them and that nothing acts on yet. Whatever would deploy one is refused, by
-//! name, because serving a stage as if it were not set would be worse. One line each: whoever builds the effect
-//! deletes the line.
+//! What an API may be kept with and not be deployed with: AWS's own rules, and settings that nothing acts on, of which a
+//! stage that served as if they were not set would be worse than a refusal. One line each.
 //!
 //! What decides how a single request is served (authorization, API keys, throttling, caching and the like) is refused
 //! by the compiler of the data plane instead, which knows best what it can do.
