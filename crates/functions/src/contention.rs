@@ -42,10 +42,9 @@ impl Contention {
         self.looked.is_none_or(|at| at.elapsed() >= INTERVAL)
     }
 
-    /// Looks at the processes that are ready, of which so many are in use.
-    pub(crate) fn look(&mut self, pids: &[u32], in_use: usize) {
+    /// Learns what processes do, see [`look_at`], of which so many are in use.
+    pub(crate) fn learn(&mut self, states: &[bool], in_use: usize) {
         self.looked = Some(Instant::now());
-        let states: Vec<_> = pids.iter().filter_map(|pid| waits_for_its_own(*pid)).collect();
         if states.is_empty() || in_use == 0 {
             return;
         }
@@ -65,7 +64,11 @@ fn decide(waiting_share: f64, in_use_max: usize, computing_max: usize) -> usize 
     }
 }
 
-/// Whether a process waits for anything but the gateway; none where the kernel does not tell.
+/// Which of these processes wait for anything but the gateway, as far as the kernel tells.
+pub(crate) fn look_at(pids: &[u32]) -> Vec<bool> {
+    pids.iter().filter_map(|pid| waits_for_its_own(*pid)).collect()
+}
+
 fn waits_for_its_own(pid: u32) -> Option<bool> {
     read_state(&std::fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?)
 }

@@ -1,7 +1,7 @@
 //! Lambda functions as local processes.
 //!
-//! Handlers for Node, Python and `provided` runtimes run each in processes of their own that speak the Lambda Runtime API.
-//! Processes are reused while warm, reloaded when their code changes, limited in time, memory and output, and killed with
+//! Handlers for Node, Python and `provided` runtimes run each in processes of their own; the last speak the Lambda Runtime
+//! API. Processes are reused while warm, reloaded when their code changes, limited in time, memory and output, and killed with
 //! their children. Failures have Lambda's shapes and words. No memory is shared with the gateway, and no environment.
 //!
 //! - [`Functions`] registers and invokes; [`FunctionConfig`] says what a function is.

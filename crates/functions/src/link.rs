@@ -47,6 +47,8 @@ pub(crate) enum Frame {
     End,
     /// It has broken off: JSON.
     Broken(Bytes),
+    /// The process ends on account of something earlier, and its handler has not seen the event.
+    Unread,
 }
 
 /// Where in what a process says we are.
@@ -146,7 +148,7 @@ fn parse(place: &mut Place, buffer: &mut BytesMut) -> io::Result<Option<Frame>> 
                     b'S' | b'E' | b'X' | b'I' if length > RESULT_BYTES_MAX => Place::Skipped { left: length },
                     b'S' | b'E' | b'X' | b'I' => Place::Whole { letter, length },
                     b'C' if length <= CONTENT_TYPE_BYTES_MAX => Place::Whole { letter, length },
-                    b'R' | b'F' if length == 0 => Place::Whole { letter, length },
+                    b'R' | b'F' | b'U' if length == 0 => Place::Whole { letter, length },
                     _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "no message of a bootstrap")),
                 };
             }
@@ -163,6 +165,7 @@ fn parse(place: &mut Place, buffer: &mut BytesMut) -> io::Result<Option<Frame>> 
                     b'I' => Frame::InitError(content),
                     b'C' => Frame::Begin(String::from_utf8_lossy(&content).into_owned()),
                     b'R' => Frame::Ready,
+                    b'U' => Frame::Unread,
                     _ => Frame::End,
                 }));
             }
@@ -250,6 +253,7 @@ mod tests {
             message(b'F', b""),
             message(b'I', b"i"),
             message(b'X', b"x"),
+            message(b'U', b""),
         ]
         .concat();
         let expected = [
@@ -261,6 +265,7 @@ mod tests {
             Frame::End,
             Frame::InitError("i".into()),
             Frame::Broken("x".into()),
+            Frame::Unread,
         ];
         assert_eq!(read(&said, 1000).unwrap(), expected);
         for strange in [message(b'Z', b""), message(b'R', b"x"), message(b'C', &[b'x'; 10_000])] {

@@ -21,7 +21,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::config::FunctionConfig;
-use crate::contention::Contention;
+use crate::contention::{self, Contention};
 use crate::error::InvokeError;
 use crate::fingerprint::{self, Fingerprint};
 use crate::functions::Shared;
@@ -122,7 +122,8 @@ struct State {
     live: HashMap<u64, Live>,
     /// The one used last is the last.
     idle: Vec<Seat>,
-    /// How many seats are neither idle nor with a process that is not ready.
+    /// How many seats are neither idle nor with a process that is not ready; those of foreign executables only on their
+    /// way.
     in_use: usize,
     contention: Contention,
     waiting: VecDeque<Waiter>,
@@ -219,11 +220,13 @@ impl Pool {
                 return None;
             }
             let Some(link) = seat.link.take() else {
-                match seat.desk.orders.send(Command::Work(job)) {
+                let sent = seat.desk.orders.send(Command::Work(job));
+                // The task of the process gives a seat of its own for each invocation; this one is used up.
+                self.lose();
+                match sent {
                     Err(mpsc::error::SendError(Command::Work(back))) => job = back,
                     _ => return None,
                 }
-                self.lose();
                 continue;
             };
             match link.move_here() {
@@ -365,6 +368,8 @@ impl Pool {
     async fn keep_growing(self: Arc<Self>) {
         loop {
             tokio::time::sleep(PATIENCE).await;
+            // What the kernel tells takes longer than callers should wait for the lock.
+            let seen = self.pids_to_look_at().map(|pids| contention::look_at(&pids));
             let mut state = self.lock();
             // Callers who gave up need no process.
             state.waiting.retain(|waiter| !waiter.seat.is_closed());
@@ -372,10 +377,9 @@ impl Pool {
                 state.growing = false;
                 return;
             };
-            if state.contention.is_due() {
-                let pids: Vec<_> = state.live.values().filter_map(|process| process.pid).collect();
+            if let Some(seen) = seen {
                 let in_use = state.in_use;
-                state.contention.look(&pids, in_use);
+                state.contention.learn(&seen, in_use);
                 // There may be room for more now.
                 while state.in_use < state.contention.in_use_max
                     && !state.waiting.is_empty()
@@ -397,6 +401,12 @@ impl Pool {
                 self.start_one(&mut state);
             }
         }
+    }
+
+    /// The processes, if it is time to look at what they do.
+    fn pids_to_look_at(&self) -> Option<Vec<u32>> {
+        let state = self.lock();
+        state.contention.is_due().then(|| state.live.values().filter_map(|process| process.pid).collect())
     }
 
     fn enlist(state: &mut State, generation: u64) -> (u64, Orders) {
@@ -457,11 +467,17 @@ impl Pool {
         Some(found)
     }
 
+    /// A process has started, perhaps as a candidate.
+    pub(crate) fn started(&self, id: u64, pid: u32) {
+        if let Some(process) = self.lock().live.get_mut(&id) {
+            process.pid = Some(pid);
+        }
+    }
+
     /// A process is ready for its first invocation.
-    pub(crate) fn ready(&self, id: u64, pid: u32) {
+    pub(crate) fn ready(&self, id: u64) {
         if let Some(process) = self.lock().live.get_mut(&id) {
             process.ready = true;
-            process.pid = Some(pid);
         }
     }
 

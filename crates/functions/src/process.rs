@@ -461,12 +461,13 @@ impl Process {
             logs.finish();
         }
         tracing::debug!(target: "function", function = self.pool.config.name, "ready after {took:?}");
+        self.pool.started(self.id, self.desk.pid);
         if let Some(Role::Candidate(told)) = role {
             self.state = State::Parked(line);
             self.deadline = Instant::now() + INIT_LIMIT;
             return told.send(Ok(())).is_err().then_some(End::Retired);
         }
-        self.pool.ready(self.id, self.desk.pid);
+        self.pool.ready(self.id);
         self.serve(line);
         None
     }

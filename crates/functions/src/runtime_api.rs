@@ -1,8 +1,8 @@
 //! The Lambda Runtime API (2018-06-01): what a function's process says, as calls for the task that drives the process.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 //!
-//! The same code serves our own bootstraps (one inherited socket, requests pipelined) and foreign `bootstrap`
-//! executables (loopback TCP, any HTTP/1.1 client). A process is trusted no further than its own function: whatever it
+//! It serves `bootstrap` executables, over loopback TCP and to any HTTP/1.1 client; our own bootstraps speak a shorter
+//! protocol (`link`). A process is trusted no further than its own function: whatever it
 //! sends costs a bounded amount of memory.
 
 use std::io;

@@ -79,6 +79,10 @@ impl Turn {
         } else {
             while result.is_none() {
                 match self.next().await {
+                    Ok(Frame::Unread) => {
+                        unread = true;
+                        break;
+                    }
                     Ok(frame) => result = self.on_frame(frame).await,
                     Err(error) => {
                         // The kernel resets a connection that is closed with unread bytes, by which an event that was
@@ -184,7 +188,7 @@ impl Turn {
             }
             Frame::Ready => self.ended.take(),
             // Nothing that belongs here.
-            Frame::InitError(_) => None,
+            Frame::InitError(_) | Frame::Unread => None,
         }
     }
 

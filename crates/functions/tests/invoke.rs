@@ -543,6 +543,16 @@ async fn events_that_wait_for_another_attempt_become_dead_letters_when_the_gatew
 }
 
 #[tokio::test]
+async fn what_an_invocation_leaves_behind_harms_no_other() {
+    let source = "exports.handler = async () => { Promise.reject(new Error('lost')); return 1; };\n";
+    let bench = Bench::new(&[("app.js", source)]);
+    bench.put("careless", "nodejs20.x", "app.handler");
+    for _ in 0..20 {
+        assert_eq!(bench.call("careless", json!({})).await, 1);
+    }
+}
+
+#[tokio::test]
 async fn packages_beside_the_handler_are_found() {
     let bench = Bench::new(&[
         ("node_modules/common/index.js", "exports.word = 'common';\n"),
@@ -583,7 +593,7 @@ async fn typescript_runs_where_node_runs_it_and_is_explained_elsewhere() {
 #[tokio::test]
 async fn a_bootstrap_speaks_the_runtime_api() {
     const BOOTSTRAP: &str = r#"#!/usr/bin/env python3
-import http.client, json, os
+import http.client, json, os, time
 api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
 def send(method, path, body=None, **options):
     api.request(method, "/2018-06-01/runtime" + path, body, **options)
@@ -595,6 +605,9 @@ while True:
     place = "/invocation/" + headers["Lambda-Runtime-Aws-Request-Id"]
     if event == "fail":
         send("POST", place + "/error", json.dumps({"errorType": "Own", "errorMessage": "told"}))
+    elif event == "slow":
+        time.sleep(0.1)
+        send("POST", place + "/response", "1")
     elif event == "chunked":
         send("POST", place + "/response", iter([b'"in', b' parts"']), encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
     else:
@@ -607,6 +620,15 @@ while True:
         assert_eq!(bench.call("own", json!("chunked")).await, "in parts");
         let (error, _) = bench.failure("own", json!("fail")).await;
         assert_eq!(error, json!({"errorType": "Own", "errorMessage": "told"}));
+    }
+    // However many calls there were, callers who wait get processes.
+    for _ in 0..40 {
+        bench.call("own", json!("hi")).await;
+    }
+    let calls: Vec<_> = (0..20).map(|_| bench.functions.invoke(invocation("own", &json!("slow")))).collect();
+    for call in calls {
+        let answered = tokio::time::timeout(Duration::from_secs(20), call).await;
+        assert_eq!(answered.unwrap().unwrap().payload, "1");
     }
     write(bench.code.path(), "bootstrap", "#!/bin/sh\necho starting; exit 3\n");
     bench.functions.remove("own", None);

@@ -150,7 +150,7 @@ function placeOf(error, file) {
 
 const streaming = Symbol.for('aws.lambda.runtime.handler.streaming');
 
-// What a streaming handler writes to. Each piece leaves at once as a chunk of one request, whose trailers tell an error.
+// What a streaming handler writes to. Each piece leaves at once as a message, and so does an error after it.
 class ResponseStream extends Writable {
   constructor(invocation, options) {
     super(options);
@@ -362,6 +362,8 @@ function crash(label, error, status) {
   }
   if (!handler) send('I', JSON.stringify(described));
   else if (current) send('E', JSON.stringify(described));
+  // What an earlier invocation left behind is not the fault of one that has not begun.
+  else if (taken) send('U', '');
   process.exit(status);
 }
 
@@ -473,6 +475,7 @@ const outside = new AsyncResource('stagedoor');
 const inside = (head, body) => new AsyncResource('stagedoor').runInAsyncScope(invoke, null, head, body);
 
 let turned = 0; // when the event loop last had a turn, in ms
+let taken = false; // whether an event has been read whose handler has not begun
 
 // Waits for the next event. The event loop has a turn before it after a while, so that timers and connections of the
 // function's own are not forgotten: what came in while it waited is seen before the handler runs.
@@ -485,8 +488,10 @@ function next() {
     outside.runInAsyncScope(inside, null, head, body);
     return;
   }
+  taken = true;
   setImmediate(() => {
     turned = performance.now();
+    taken = false;
     outside.runInAsyncScope(inside, null, head, body);
   });
 }
