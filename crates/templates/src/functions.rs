@@ -161,7 +161,14 @@ fn find_runtime(name: &str) -> Option<Runtime> {
 
 /// Looks for the file that a handler is in.
 fn check_handler(reader: &mut Reader<'_>, at: &Place<'_>, runtime: Runtime, handler: &str, directory: &Path) {
-    let split = handler.rsplit_once('.').filter(|(file, export)| !file.is_empty() && !export.is_empty());
+    // Node takes the first dot of the last segment, since exports nest; Python takes the last, since modules do.
+    let base_at = handler.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = match runtime {
+        Runtime::Python => handler.rfind('.').filter(|dot| *dot > base_at),
+        _ => handler.get(base_at..).and_then(|base| base.find('.')).map(|dot| base_at + dot),
+    };
+    let split = dot.and_then(|dot| Some((handler.get(..dot)?, handler.get(dot + 1..)?)));
+    let split = split.filter(|(file, export)| file.len() > base_at && !export.is_empty());
     let candidates: Vec<PathBuf> = match (runtime, split) {
         (Runtime::Provided, _) => vec![directory.join("bootstrap")],
         (_, None) => {
@@ -172,7 +179,9 @@ fn check_handler(reader: &mut Reader<'_>, at: &Place<'_>, runtime: Runtime, hand
             return;
         }
         (Runtime::Node, Some((file, _))) => {
-            ["mjs", "cjs", "js"].iter().map(|ending| directory.join(format!("{file}.{ending}"))).collect()
+            let endings = ["mjs", "cjs", "js", "mts", "cts", "ts"];
+            let named = endings.iter().map(|ending| directory.join(format!("{file}.{ending}")));
+            named.chain([directory.join(file).join("index.js")]).collect()
         }
         (Runtime::Python, Some((module, _))) => {
             let module = module.replace('.', "/");
@@ -185,7 +194,8 @@ fn check_handler(reader: &mut Reader<'_>, at: &Place<'_>, runtime: Runtime, hand
         }
         return;
     }
-    let names: Vec<_> = candidates.iter().map(|file| file.display().to_string()).collect();
+    // The usual ones are hint enough.
+    let names: Vec<_> = candidates.iter().take(3).map(|file| file.display().to_string()).collect();
     reader.problem(at, format!("the handler's file is not there; it would be {}", names.join(" or ")));
 }
 

@@ -97,9 +97,9 @@ impl Project {
             match std::fs::read_to_string(&file) {
                 Ok(text) if cloudformation::is_template(&text) => {
                     let template = cloudformation::read(&file, &text, surroundings, &mut problems);
-                    let code = template.functions.iter().map(|function| function.code.clone());
-                    project.watched.extend(code);
-                    project.functions.extend(template.functions);
+                    for function in template.functions {
+                        project.add_function(&file, function, &mut problems);
+                    }
                     project.templates.extend(template.apis);
                     calls.extend(template.calls);
                 }
@@ -115,6 +115,17 @@ impl Project {
             (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column))
         });
         if problems.is_empty() { Ok(project) } else { Err(problems) }
+    }
+
+    /// Adds a function of a template. One of a name that a document defines is found by [`Self::check_names`].
+    fn add_function(&mut self, file: &Path, function: FunctionSpec, problems: &mut Vec<Problem>) {
+        let name = &function.name;
+        let is_taken = self.functions.iter().any(|other| other.name == *name);
+        if is_taken && !self.apis.iter().any(|api| api.defines(name)) {
+            problems.push(Problem::with_file(file, format!("two functions have the name '{name}'")));
+        }
+        self.watched.push(function.code.clone());
+        self.functions.push(function);
     }
 
     fn add(&mut self, file: &Path, text: &str, problems: &mut Vec<Problem>) {
@@ -204,7 +215,9 @@ impl Project {
         for (api, integration) in operations {
             let Some(name) = integration.uri.as_deref().and_then(function_name) else { continue };
             // A definition with a problem of its own is a definition still.
-            if self.apis.iter().any(|api| api.defines(name)) || is_known(name) {
+            let is_defined = self.apis.iter().any(|api| api.defines(name))
+                || self.functions.iter().any(|function| function.name == name);
+            if is_defined || is_known(name) {
                 continue;
             }
             let Some(place) = api.document.root().find(&integration.at.child("uri")) else { continue };

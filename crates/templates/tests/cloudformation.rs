@@ -159,7 +159,25 @@ fn what_cannot_be_served_is_refused_where_it_stands() {
     let languages = format!("Transform: AWS::LanguageExtensions\n{ECHO}");
     let lambda =
         "IntegrationType: AWS_PROXY, IntegrationUri: 'arn:aws:lambda:us-east-1:000000000000:function:none'";
+    let group = format!("{ECHO}  Logs:\n    Type: AWS::Logs::LogGroup\n    Properties: {{Nonsense: 1}}\n");
+    let function = |name: &str, more: &str| {
+        format!(
+            "  {name}:\n    Type: AWS::Serverless::Function\n    Properties: {{FunctionName: say, Runtime: python3.12, Handler: say.handler, CodeUri: .{more}}}\n"
+        )
+    };
+    let twice = format!("{ECHO}{}{}", function("One", ""), function("Two", ""));
+    let fraction = format!("{ECHO}{}", function("One", ", Timeout: 3.5"));
     for (template, problem) in [
+        (group, "16:28: Resources.Logs.Properties.Nonsense: AWS::Logs::LogGroup has no property 'Nonsense'"),
+        (twice, " two functions have the name 'say'"),
+        (
+            fraction,
+            "16:101: Resources.One.Properties.Timeout: 'timeout' must be a whole number from 1 to 900",
+        ),
+        (
+            edited("StageName: dev", "StageName: dev, RouteSettings: 5"),
+            "13:67: Resources.Dev.Properties.RouteSettings: 'RouteSettings' must be an object",
+        ),
         (table, "15:11: Resources.Table.Type: resources of this type are not run here; these are: AWS::"),
         (languages, "1:12: Transform: the only transform that is known here is AWS::Serverless-2016-10-31"),
         (

@@ -285,6 +285,31 @@ fn a_function_that_nobody_defines_is_refused() {
     let nosuch =
         format!("{place}: there is no function 'nosuch' in this project. Define it in x-stagedoor-functions");
     check("nosuch", &nosuch);
+    // A template beside the document may define it.
+    let beside = directory("say", users);
+    beside.write("say.py", "def handler(event, context): pass\n");
+    beside.write(
+        "template.yaml",
+        "Resources:
+  Chat:
+    Type: AWS::ApiGatewayV2::Api
+    Properties: {Name: Chat, ProtocolType: WEBSOCKET, RouteSelectionExpression: $request.body.action}
+  Mock:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties: {ApiId: !Ref Chat, IntegrationType: MOCK}
+  Default:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: {ApiId: !Ref Chat, RouteKey: $default, Target: !Sub 'integrations/${Mock}'}
+  Dev:
+    Type: AWS::ApiGatewayV2::Stage
+    Properties: {ApiId: !Ref Chat, StageName: dev, AutoDeploy: true}
+  Say:
+    Type: AWS::Serverless::Function
+    Properties: {FunctionName: say, Runtime: python3.12, Handler: say.handler, CodeUri: .}
+",
+    );
+    let problems = beside.load().err().unwrap_or_default();
+    assert_eq!(beside.lines(problems), "");
     // Functions may be made with Lambda's own API, before or after.
     let made = directory("nosuch", users);
     assert!(

@@ -78,6 +78,7 @@ fn globals<'a>(resolver: &Resolver<'a>, root: &Place<'a>) -> Map<String, Value> 
     }
 }
 
+/// What is no whole number is out of any range.
 fn number(value: Option<Value>) -> Option<i64> {
-    value.as_ref().and_then(Value::as_i64)
+    value.map(|value| value.as_i64().unwrap_or(-1))
 }

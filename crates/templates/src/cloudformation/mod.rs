@@ -170,6 +170,11 @@ pub(crate) fn read(
     let mut template = Template::default();
     function::read(&resolver, &root, &mut template);
     websocket::read(&resolver, &mut template);
+    for group in resolver.of_kind(&[Kind::LogGroup]) {
+        if let Some(properties) = &group.properties {
+            properties::read(&resolver, properties, "AWS::Logs::LogGroup", properties::LOG_GROUP);
+        }
+    }
     if let Some(outputs) = root.get("Outputs") {
         for (_, output) in outputs.members() {
             output.get("Value").and_then(|value| resolver.value(&value));

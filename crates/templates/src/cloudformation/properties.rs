@@ -155,6 +155,9 @@ pub(super) const SERVERLESS: Table = &[
     ("Timeout", Num),
 ];
 
+/// Log groups are only named here: what is kept for how long is the file's own affair.
+pub(super) const LOG_GROUP: Table = &[("LogGroupName", Text), ("RetentionInDays", Inert), ("Tags", Inert)];
+
 pub(super) const LAMBDA: Table = &[
     ("Architectures", Inert),
     ("Code", Text),
@@ -196,21 +199,16 @@ pub(super) fn read<'a>(
 fn value<'a>(resolver: &Resolver<'a>, place: &Place<'a>, name: &str, holds: Holds) -> Option<Value> {
     match holds {
         Inert => return None,
-        Object(table) => {
+        Object(table) => return object(resolver, place, &format!("'{name}'"), table),
+        Objects(table) => {
             if place.map().is_none() {
                 resolver.problem(place, format!("'{name}' must be an object"));
                 return None;
             }
-            return Some(Value::Object(read(resolver, place, &format!("'{name}'"), table)));
-        }
-        Objects(table) => {
-            let object = |(key, member): (&str, Place<'a>)| {
-                (
-                    key.to_owned(),
-                    Value::Object(read(resolver, &member, &format!("an entry of '{name}'"), table)),
-                )
+            let entry = |(key, member): (&str, Place<'a>)| {
+                Some((key.to_owned(), object(resolver, &member, &format!("an entry of '{name}'"), table)?))
             };
-            return Some(Value::Object(place.members().map(object).collect()));
+            return Some(Value::Object(place.members().filter_map(entry).collect()));
         }
         Text | Truth | Num | List | Texts | Schema => {}
     }
@@ -227,6 +225,14 @@ fn value<'a>(resolver: &Resolver<'a>, place: &Place<'a>, name: &str, holds: Hold
         resolver.problem(place, format!("'{name}' must be {wanted}"));
     }
     fit
+}
+
+fn object<'a>(resolver: &Resolver<'a>, place: &Place<'a>, what: &str, table: Table) -> Option<Value> {
+    if place.map().is_none() {
+        resolver.problem(place, format!("{what} must be an object"));
+        return None;
+    }
+    Some(Value::Object(read(resolver, place, what, table)))
 }
 
 fn truth(value: &Value) -> Option<Value> {
