@@ -98,14 +98,19 @@ def test_certificates_of_an_authority(certified):
     certified.domain("api.example.com")
     certified.domain("*.example.org", regionalCertificateArn=ARN + "acme")
     assert certified.curl("api.example.com", "/ping")[2] == "healthy"
-    kept = {path.name: path.stat().st_mode & 0o777 for path in (certified.gateway.data / "acme").iterdir()}
+    (folder,) = (certified.gateway.data / "acme").iterdir()
+    kept = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
     assert kept == {"account.json": 0o600, "shop.example.net.pem": 0o600, "shop.example.net.key": 0o600}
     # After a restart the same certificate is served, and the account is known.
     certified.gateway.terminate()
+    config = certified.folder / "stagedoor.toml"
+    config.write_text(config.read_text().replace("ops@example.com", "new@example.com"))
     certified.gateway.start()
     assert certified.shown("shop.example.net")["serialNumber"] == shown["serialNumber"]
     certified.domain("news.example.net", regionalCertificateArn=ARN + "acme")
     eventually(lambda: certified.shown("news.example.net"), 60, "another certificate")
+    # The authority has been told whom to write to now.
+    assert json.loads((folder / "account.json").read_text())["contact"] == ["mailto:new@example.com"]
     api = context_api(certified.gateway)
     certified.v1.create_base_path_mapping(domainName="shop.example.net", restApiId=api.id, stage="test")
     answer = subprocess.run(
@@ -118,7 +123,7 @@ def test_certificates_of_an_authority(certified):
 def test_certificates_are_renewed(certified):
     """One that has run out, or cannot be read, is replaced; what is there is served until then."""
     certified.pebble.start()
-    folder = certified.gateway.data / "acme"
+    folder = certified.gateway.data / "acme" / f"localhost-{certified.pebble.directory_port}-dir"
     folder.mkdir(parents=True)
     stranger = Authority(certified.folder, "stranger")
     certificate, key = stranger.issue("old", "shop.example.net")

@@ -1,6 +1,7 @@
 """Forms of signatures beside the plain one: Signature Version 4A as AWS's own runtime (awscrt) makes it, bodies in signed
 chunks, presigned URLs; and what logs and traces tell of the policies that were asked."""
 
+import gzip
 import hashlib
 import hmac
 import json
@@ -130,6 +131,32 @@ class Chunks:
         text = "\n".join([f"AWS4-HMAC-SHA256-{kind}", self.at, scope, self.previous, *hashes])
         self.previous = hmac.new(self.key, text.encode(), "sha256").hexdigest()
         return self.previous
+
+
+class TestCodings:
+    """A signature covers the bytes that came, coded as they are; the backend gets them without their coding."""
+
+    @pytest.fixture
+    def api(self, gateway, tmp_path, echo):
+        return Signed(gateway, tmp_path, echo.url)
+
+    def test_a_coded_body_is_signed_as_it_is_sent(self, api, echo):
+        key = api.key("ann", policy())
+        coded = gzip.compress(b'{"a": 1}')
+        request = botocore.awsrequest.AWSRequest("POST", f"http://{api.host}/test/echo", data=coded)
+        request.headers["Content-Encoding"] = "gzip"
+        credentials = botocore.credentials.Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        botocore.auth.SigV4Auth(credentials, "execute-api", REGION).add_auth(request)
+        answer = api.send(request.prepare(), coded)
+        assert answer.status_code == 200, answer.text
+        assert echo.seen[-1][3] == b'{"a": 1}'
+        assert told(api.send(request.prepare(), b'{"a": 1}'))[1] == "InvalidSignatureException"
+
+    def test_signed_chunks_are_no_coding_where_nothing_is_signed(self, api, echo):
+        api.api.proxy("POST", "/open", echo.url)
+        api.api.deploy()
+        answer = api.api.call("POST", "/open", data=b"0\r\n\r\n", headers={"Content-Encoding": "aws-chunked"})
+        assert answer.status_code == 415, answer.text
 
 
 CHECKSUM = ("x-amz-checksum-crc32c", "sOO8/Q==")

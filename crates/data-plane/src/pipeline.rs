@@ -249,13 +249,14 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Bo
     {
         return Err(Fault::request_too_large());
     }
-    phases::content_encoding::undo_request(exchange)?;
+    let coding = phases::content_encoding::of_request(exchange)?;
     if exchange.route.is_none() {
         match phases::routing::run(exchange) {
             Err(_) if exchange.is_preflight => return answer_preflight(exchange),
             routed => routed?,
         }
     }
+    phases::content_encoding::undo_request(exchange, coding)?;
     run_phases(exchange).await
 }
 

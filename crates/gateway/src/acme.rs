@@ -11,15 +11,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder,
+    OrderStatus, RetryPolicy,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use stagedoor_data_plane::acme::Challenges;
 use stagedoor_data_plane::server_tls::Identity;
 use tokio::sync::{Notify, watch};
 
 use crate::config::PemFiles;
-use crate::secrets::write_private;
+use crate::secrets::replace_private;
 
 /// How often certificates are looked at, whether they have to be renewed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -53,9 +54,13 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// In this data folder.
-    pub(crate) fn in_folder(data: &Path) -> Self {
-        Self { folder: data.join("acme"), wanted: watch::Sender::default() }
+    /// Those of one authority, in this data folder: with another authority an account is worth nothing, and a
+    /// certificate not the same.
+    pub(crate) fn of(data: &Path, directory: &str) -> Self {
+        let name = directory
+            .trim_start_matches("https://")
+            .replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
+        Self { folder: data.join("acme").join(name), wanted: watch::Sender::default() }
     }
 
     /// The files of a name's certificate, if it has one.
@@ -149,31 +154,22 @@ impl Acme {
     }
 
     async fn certify(&self, name: &str) -> Result<(), String> {
-        let account = self.account().await?;
-        let identifiers = [Identifier::Dns(name.to_owned())];
-        let outcome = tokio::time::timeout(ORDER_TIME_MAX, self.order(&account, name, &identifiers)).await;
+        let outcome = tokio::time::timeout(ORDER_TIME_MAX, self.order(name)).await;
         self.challenges.remove(name);
         let (certificate, key) = outcome.map_err(|_| "the authority took too long".to_owned())??;
         // A certificate that its key does not fit would shut the domain.
         Identity::from_pem(certificate.as_bytes(), key.as_bytes())?;
         let paths = self.certificates.paths(name);
-        for (path, content) in [(&paths.key, key), (&paths.certificate, certificate)] {
-            let fresh = path.with_added_extension("new");
-            write_private(&fresh, content.as_bytes())?;
-            let renamed = std::fs::rename(&fresh, path);
-            renamed.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        }
-        Ok(())
+        replace_private(&paths.key, key.as_bytes())?;
+        replace_private(&paths.certificate, certificate.as_bytes())
     }
 
-    async fn order(
-        &self,
-        account: &Account,
-        name: &str,
-        identifiers: &[Identifier],
-    ) -> Result<(String, String), String> {
+    /// A certificate for a name, and its key.
+    async fn order(&self, name: &str) -> Result<(String, String), String> {
         let failed = |error: instant_acme::Error| error.to_string();
-        let mut order = account.new_order(&NewOrder::new(identifiers)).await.map_err(failed)?;
+        let account = self.account().await?;
+        let identifiers = [Identifier::Dns(name.to_owned())];
+        let mut order = account.new_order(&NewOrder::new(&identifiers)).await.map_err(failed)?;
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.map_err(failed)?;
@@ -209,38 +205,67 @@ impl Acme {
         };
         let builder = builder.map_err(failed)?;
         let path = self.certificates.folder.join("account.json");
+        let reachable: Vec<&str> = contact.iter().map(String::as_str).collect();
         if let Ok(text) = std::fs::read(&path) {
-            let kept: Kept =
+            let mut kept: Kept =
                 serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-            if kept.directory == *directory {
-                return builder.from_credentials(kept.credentials).await.map_err(failed);
+            let account = builder.from_credentials(kept.credentials()?).await.map_err(failed)?;
+            if kept.contact != *contact {
+                account.update_contacts(&reachable).await.map_err(failed)?;
+                kept.contact.clone_from(contact);
+                kept.write(&path)?;
             }
+            return Ok(account);
         }
-        let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
         let new = NewAccount {
-            contact: &contact,
+            contact: &reachable,
             terms_of_service_agreed: *terms_of_service_agreed,
             only_return_existing: false,
         };
         let (account, credentials) = builder.create(&new, directory.clone(), None).await.map_err(failed)?;
         std::fs::create_dir_all(&self.certificates.folder)
             .map_err(|error| format!("cannot make {}: {error}", self.certificates.folder.display()))?;
-        let kept = serde_json::json!({ "directory": directory, "credentials": credentials });
-        write_private(&path, kept.to_string().as_bytes())?;
+        let credentials = serde_json::to_value(credentials).map_err(|error| error.to_string())?;
+        Kept { contact: contact.clone(), credentials }.write(&path)?;
         Ok(account)
     }
 }
 
-/// The account as it is kept: with another authority it is worth nothing.
-#[derive(Deserialize)]
+/// The account as it is kept.
+#[derive(Deserialize, Serialize)]
 struct Kept {
-    directory: String,
-    credentials: instant_acme::AccountCredentials,
+    /// What the authority was told.
+    contact: Vec<String>,
+    credentials: serde_json::Value,
+}
+
+impl Kept {
+    fn credentials(&self) -> Result<AccountCredentials, String> {
+        serde_json::from_value(self.credentials.clone()).map_err(|error| error.to_string())
+    }
+
+    fn write(&self, path: &Path) -> Result<(), String> {
+        let text = serde_json::to_vec(self).map_err(|error| error.to_string())?;
+        replace_private(path, &text)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn authorities_have_folders_of_their_own() {
+        let check = |directory: &str, expected: &str| {
+            assert_eq!(
+                Certificates::of(Path::new("/data"), directory).folder,
+                Path::new("/data/acme").join(expected)
+            );
+        };
+        check("https://acme-v02.api.letsencrypt.org/directory", "acme-v02.api.letsencrypt.org-directory");
+        check("https://127.0.0.1:14000/dir", "127.0.0.1-14000-dir");
+        check("https://a/../b", "a-..-b");
+    }
 
     #[test]
     fn names_that_can_be_certified() {

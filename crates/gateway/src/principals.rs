@@ -18,10 +18,12 @@ use stagedoor_policy::{Kind, Policy};
 use stagedoor_sigv4::Credential;
 
 use crate::config::Config;
-use crate::secrets::{KeyFile, SecretBox, write_private};
+use crate::secrets::{KeyFile, SecretBox, replace_private};
 
 /// How often the file is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// The end of the year 9999: no later time can be written as policies write it.
+const SECONDS_MAX: u64 = 253_402_300_799;
 
 /// What the file holds. It may be edited by hand, but for the encrypted parts.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -123,10 +125,7 @@ impl PrincipalsFile {
     /// Writes the file anew, whole or not at all.
     fn write(&self, document: &Document) -> Result<(), String> {
         let text = serde_json::to_vec_pretty(document).map_err(|error| error.to_string())?;
-        let fresh = self.path.with_extension(format!("{}.new", std::process::id()));
-        write_private(&fresh, &text)?;
-        fs::rename(&fresh, &self.path)
-            .map_err(|error| format!("cannot write {}: {error}", self.path.display()))
+        replace_private(&self.path, &text)
     }
 
     /// Whoever may sign: the file's principals, and the configured keys, which belong to the account's root.
@@ -194,15 +193,21 @@ impl Principal {
         let keys = self.access_keys.iter().map(|key| {
             let id = &key.access_key_id;
             let token = key.encrypted_session_token.as_deref();
-            let time = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let time = |seconds: Option<u64>| {
+                let time = |seconds| match seconds {
+                    0..=SECONDS_MAX => Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+                    _ => Err(format!("{id}: {seconds} is no time in seconds since 1970")),
+                };
+                seconds.map(time).transpose()
+            };
             Ok(AccessKey {
                 credential: Credential {
                     access_key_id: id.clone(),
                     secret_access_key: secrets.open(id, &key.encrypted_secret)?,
                     session_token: token.map(|token| secrets.open(id, token)).transpose()?,
                 },
-                expires_at: key.expires_at.map(time),
-                issued_at: key.issued_at.map(time),
+                expires_at: time(key.expires_at)?,
+                issued_at: time(key.issued_at)?,
                 identity: Arc::clone(&identity),
             })
         });
@@ -271,16 +276,42 @@ fn root_keys(config: &Config) -> Result<Vec<AccessKey>, String> {
 mod tests {
     use super::*;
 
+    fn principal(arn: &str) -> Principal {
+        Principal {
+            arn: arn.to_owned(),
+            user_id: "AIDA1".to_owned(),
+            policies: Vec::new(),
+            tags: BTreeMap::new(),
+            access_keys: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn times_that_cannot_be_written_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = KeyFile::in_folder(folder.path()).open_or_make().unwrap();
+        let check = |seconds: u64, expected: bool| {
+            let mut principal = principal("arn:aws:iam::111111111111:user/ann");
+            principal.access_keys.push(StoredKey {
+                access_key_id: "AKIA1".to_owned(),
+                encrypted_secret: secrets.seal("AKIA1", "secret").unwrap(),
+                encrypted_session_token: None,
+                expires_at: None,
+                issued_at: Some(seconds),
+            });
+            assert_eq!(principal.keys(&secrets).is_ok(), expected, "{seconds}");
+        };
+        check(0, true);
+        check(1_700_000_000, true);
+        // Milliseconds, and more than a clock can hold.
+        check(1_700_000_000_000, false);
+        check(u64::MAX, false);
+    }
+
     #[test]
     fn arns_say_who_it_is() {
         let check = |arn: &str, expected: Option<(&str, &str, Option<&str>)>| {
-            let principal = Principal {
-                arn: arn.to_owned(),
-                user_id: "AIDA1".to_owned(),
-                policies: Vec::new(),
-                tags: BTreeMap::new(),
-                access_keys: Vec::new(),
-            };
+            let principal = principal(arn);
             let identity = principal.identity().ok();
             let found = identity
                 .as_ref()

@@ -135,6 +135,16 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), String> {
     file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
 }
 
+/// Puts a file that only its owner may read in the place of one that may be there: whole, or not at all.
+///
+/// # Errors
+/// A sentence that names the file.
+pub(crate) fn replace_private(path: &Path, content: &[u8]) -> Result<(), String> {
+    let fresh = path.with_added_extension(format!("{}.new", std::process::id()));
+    write_private(&fresh, content)?;
+    fs::rename(&fresh, path).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -216,7 +216,7 @@ async fn serve(
         services: Arc::clone(&services),
     };
     let files_changed = Arc::new(Notify::new());
-    let certificates = config.acme.as_ref().map(|_| Certificates::in_folder(&options.data));
+    let certificates = config.acme.as_ref().map(|acme| Certificates::of(&options.data, &acme.directory));
     let domains = DomainBuilder::new(Arc::clone(config), certificates.clone());
     let (publisher, mut follow) =
         Publisher::start(Arc::clone(&control_plane), target, compile, domains, Arc::clone(&files_changed))

@@ -15,6 +15,7 @@ use stagedoor_http::{Body, BodyError, BodyStream};
 
 use crate::exchange::{Exchange, RequestBody};
 use crate::gateway_response::Fault;
+use crate::phase::Phase;
 
 /// How much is decoded at a time. Deflate makes at most about a thousand bytes of one, so this bounds what a hostile
 /// payload costs before the limit on its decoded size is looked at.
@@ -64,26 +65,63 @@ impl Coding {
     }
 }
 
-/// Undoes the coding of a request's body. Functions and mappings still see the header (recorded); HTTP_PROXY hides it.
+/// The coding of a request's body, which [`undo_request`] undoes once the method is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestCoding {
+    /// A coding as in any message.
+    Plain(Coding),
+    /// `aws-chunked`: no coding but a form of signing, for methods that verify signatures.
+    SignedChunks,
+}
+
+/// The coding that a request says its body has.
 ///
 /// # Errors
-/// 415 for a coding that is not known. One that the body does not have is found out when the body is read.
-pub fn undo_request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
-    let Some(name) = exchange.head.headers.get("content-encoding") else { return Ok(()) };
-    if name.trim_ascii().eq_ignore_ascii_case(b"aws-chunked") {
-        // No coding but a form of signing, which is undone where the signature is verified.
-        return Ok(());
-    }
-    let Some(coding) = Coding::parse(name) else {
-        let name = String::from_utf8_lossy(name).into_owned();
-        return Err(Fault::undecodable_body(format!(
-            "the coding {name:?} is neither gzip, deflate nor identity"
-        )));
+/// 415 for one that is not known.
+pub fn of_request(exchange: &Exchange<'_>) -> Result<RequestCoding, Fault> {
+    let Some(name) = exchange.head.headers.get("content-encoding") else {
+        return Ok(RequestCoding::Plain(Coding::Identity));
     };
-    if let RequestBody::Unread(body) = &mut exchange.body {
-        *body = coding.undo_strictly(std::mem::take(body));
+    if name.trim_ascii().eq_ignore_ascii_case(b"aws-chunked") {
+        return Ok(RequestCoding::SignedChunks);
+    }
+    Coding::parse(name).map(RequestCoding::Plain).ok_or_else(|| unknown(name))
+}
+
+/// Undoes the coding of a request's body. Functions and mappings still see the header (recorded); HTTP_PROXY hides it.
+/// What a signature covers are the bytes that came, so it is verified first: [`after_signature`] undoes the coding
+/// then.
+///
+/// # Errors
+/// 415 for signed chunks where nothing verifies them. A coding that the body does not have is found out when the body
+/// is read.
+pub fn undo_request(exchange: &mut Exchange<'_>, coding: RequestCoding) -> Result<(), Fault> {
+    let is_signed = || exchange.method().is_some_and(|method| method.phases.contains(&Phase::Authentication));
+    match coding {
+        RequestCoding::Plain(Coding::Identity) => {}
+        _ if is_signed() => {}
+        RequestCoding::Plain(coding) => undo_body(exchange, coding),
+        RequestCoding::SignedChunks => return Err(unknown(b"aws-chunked")),
     }
     Ok(())
+}
+
+/// Undoes the coding of a request whose signature has been verified. Signed chunks are opened already.
+pub fn after_signature(exchange: &mut Exchange<'_>) {
+    if let Ok(RequestCoding::Plain(coding)) = of_request(exchange) {
+        undo_body(exchange, coding);
+    }
+}
+
+fn undo_body(exchange: &mut Exchange<'_>, coding: Coding) {
+    if coding != Coding::Identity {
+        exchange.body = RequestBody::Unread(coding.undo_strictly(exchange.take_body()));
+    }
+}
+
+fn unknown(name: &[u8]) -> Fault {
+    let name = String::from_utf8_lossy(name);
+    Fault::undecodable_body(format!("the coding {name:?} is neither gzip, deflate nor identity"))
 }
 
 struct Decoding {

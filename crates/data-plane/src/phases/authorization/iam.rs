@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use super::{INVOKE, denied, denied_action, evaluate_action, explain, method_arn, stage_arn};
 use crate::exchange::{Exchange, RequestBody};
 use crate::gateway_response::Fault;
+use crate::phases::content_encoding;
 
 /// The action that a request to `@connections` is, as policies are asked about it.
 const MANAGE: &str = "execute-api:manageconnections";
@@ -95,6 +96,7 @@ impl Principals {
 pub(super) async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let arn = method_arn(exchange)?;
     let identity = verify(exchange).await?;
+    content_encoding::after_signature(exchange);
     tell(exchange, &identity, &arn);
     authorize(exchange, &identity, &arn)
 }
