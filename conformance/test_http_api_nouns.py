@@ -244,6 +244,10 @@ def test_stages(client, api):
     gone(client.delete_route_settings, "Unable to find Route by key GET /", **where, RouteKey="GET /")
     log = {"DestinationArn": f"arn:aws:logs:{REGION}:000000000000:log-group:g", "Format": "$context.requestId"}
     assert client.update_stage(**where, AccessLogSettings=log)["AccessLogSettings"] == log
+    message = "Access Log format must include either $context.requestId or $context.extendedRequestId"
+    refused(client.update_stage, "BadRequestException", message, **where, AccessLogSettings=log | {"Format": "$context.routeKey"})
+    refused(client.update_stage, "BadRequestException", "", **where, AccessLogSettings=log | {"DestinationArn": "x"})
+    assert client.get_stage(**where)["AccessLogSettings"] == log
     client.delete_access_log_settings(**where)
     assert "AccessLogSettings" not in client.get_stage(**where)
     client.reset_authorizers_cache(**where)

@@ -38,6 +38,25 @@ def test_stages_and_authorizers(gateway):
     assert body["retryAfterSeconds"] is None
 
 
+def test_stages_and_authorizers_of_the_newer_service(new_gateway, tmp_path):
+    (tmp_path / "config.toml").write_text("[quotas]\nstages_per_api = 1\nauthorizers_per_api = 1\n")
+    client = new_gateway("--config", str(tmp_path / "config.toml")).start().client("apigatewayv2")
+    at = {"ApiId": client.create_api(Name="a", ProtocolType="HTTP")["ApiId"]}
+    jwt = {"AuthorizerType": "JWT", "IdentitySource": ["$request.header.Authorization"],
+           "JwtConfiguration": {"Issuer": "https://a.example.com", "Audience": ["a"]}}  # fmt: skip
+    client.create_stage(**at, StageName="one")
+    client.create_authorizer(**at, Name="one", **jwt)
+    for what, call in (
+        ("Stages", lambda: client.create_stage(**at, StageName="two")),
+        ("Authorizers", lambda: client.create_authorizer(**at, Name="two", **jwt)),
+    ):
+        with pytest.raises(client.exceptions.ClientError, match=f"Maximum number of {what} for this API has been reached") as error:
+            call()
+        assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    client.delete_stage(**at, StageName="one")
+    client.create_stage(**at, StageName="two")
+
+
 def test_policy_and_links(gateway):
     client = gateway.client()
     statement = {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"}

@@ -366,6 +366,23 @@ class TestHttpApis:
             eventually(lambda: words in project.log()[before:], 10, words)  # noqa: B023
             assert body_json(self.call(project, "GET", "/orders"))["orders"][0]["item"] == "coffee"
 
+    def test_a_stage_that_a_domain_leads_to_is_not_dropped(self, project):
+        text = project.file.read_text()
+        project.file.write_text(text.replace("  $default:\n", "  beta:\n    variables: {currency: USD}\n  $default:\n", 1))
+        stages = lambda: {stage["StageName"] for stage in project.v2.get_stages(ApiId="httporders")["Items"]}  # noqa: E731
+        eventually(lambda: "beta" in stages(), 10, "the second stage")
+        certificate = {"CertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/1", "EndpointType": "REGIONAL",
+                       "SecurityPolicy": "TLS_1_2"}  # fmt: skip
+        project.v2.create_domain_name(DomainName="orders.example.com", DomainNameConfigurations=[certificate])
+        mapping = project.v2.create_api_mapping(DomainName="orders.example.com", ApiId="httporders", Stage="beta")
+        before = len(project.log())
+        project.file.write_text(text)
+        eventually(lambda: "Deleting stage beta failed" in project.log()[before:], 10, "the refusal")
+        assert "beta" in stages()
+        project.v2.delete_api_mapping(DomainName="orders.example.com", ApiMappingId=mapping["ApiMappingId"])
+        project.file.write_text(text + "\n")
+        eventually(lambda: "beta" not in stages(), 10, "the stage to go")
+
     def test_the_type_can_be_said(self, new_gateway, tmp_path):
         document = {
             "openapi": "3.0.1", "info": {"title": "said", "version": "1"}, "x-stagedoor-api-type": "http",

@@ -161,6 +161,28 @@ class TestCustomDomains:
                 assert client.get_connection(**where)
 
 
+def test_a_domain_leads_to_websocket_apis_or_to_others(gateway):
+    certified(gateway, NAME)
+    client, rest = gateway.client("apigatewayv2"), gateway.rest_api()
+    rest.mock("GET", "/", "x")
+    rest.deploy()
+    api = SocketApi(gateway)
+    api.mock("$default")
+    api.deployed()
+    action = {"InvokeApi": {"ApiId": rest.id, "Stage": "test"}}
+    rule = {"DomainName": NAME, "Priority": 1, "Conditions": [], "Actions": [action]}
+    socket_mapping = {"DomainName": NAME, "ApiId": api.id, "Stage": api.stage, "ApiMappingKey": "s"}
+    made = client.create_routing_rule(**rule)
+    with pytest.raises(client.exceptions.BadRequestException, match="cannot lead to WebSocket APIs"):
+        client.create_api_mapping(**socket_mapping)
+    client.delete_routing_rule(DomainName=NAME, RoutingRuleId=made["RoutingRuleId"])
+    client.create_api_mapping(**socket_mapping)
+    with pytest.raises(client.exceptions.BadRequestException, match="has no routing rules"):
+        client.create_routing_rule(**rule)
+    with pytest.raises(client.exceptions.BadRequestException, match="cannot lead to WebSocket APIs"):
+        client.create_api_mapping(**socket_mapping | {"ApiId": rest.id, "Stage": "test", "ApiMappingKey": "r"})
+
+
 class TestUrls:
     """The longest URL of a handshake."""
 

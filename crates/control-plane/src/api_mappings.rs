@@ -15,7 +15,7 @@ use stagedoor_shapes::apigatewayv2::{
 use crate::control_plane::{bad_request, conflict, not_found, required};
 use crate::keys::{self, Kind};
 use crate::tx::Tx;
-use crate::v2::{self, V2, page_of};
+use crate::v2::{self, V2, page_of, routing_rules};
 use crate::{ApiError, domain_name_rules, domain_names, ids};
 
 /// Where the mappings of all domains stand in the store.
@@ -172,21 +172,32 @@ fn find(tx: &Tx, domain: &str, id: &str) -> Result<Mapping, ApiError> {
     }
 }
 
-/// A domain leads to WebSocket APIs or to others, not to both (developer guide; the words are ours).
+/// A domain leads to WebSocket APIs or to others, not to both, and rules lead to REST APIs (developer guide; the words
+/// are ours).
 pub(crate) fn check_protocol(tx: &Tx, domain: &str, mapping: &Mapping) -> Result<(), ApiError> {
-    let is_websocket = |id: &str| {
-        let api = tx.get::<Api>(&v2::keys::api(id))?;
-        Ok::<_, ApiError>(api.is_some_and(|api| api.protocol_type == Some(ProtocolType::Websocket)))
-    };
-    let own = is_websocket(&mapping.api_id)?;
-    for other in of_domain(tx, domain)? {
-        if other.id != mapping.id && is_websocket(&other.api_id)? != own {
-            return bad_request(
-                "A domain name cannot lead to WebSocket APIs and to REST or HTTP APIs at once",
-            );
+    let own = is_websocket(tx, &mapping.api_id)?;
+    let mixes = |other: &Mapping| Ok(other.id != mapping.id && is_websocket(tx, &other.api_id)? != own);
+    let others = of_domain(tx, domain)?;
+    let is_mixed = others.iter().map(mixes).collect::<Result<Vec<bool>, ApiError>>()?.contains(&true);
+    if is_mixed || (own && !routing_rules::of_domain(tx, domain)?.is_empty()) {
+        return bad_request("A domain name cannot lead to WebSocket APIs and to REST or HTTP APIs at once");
+    }
+    Ok(())
+}
+
+/// The same for a rule.
+pub(crate) fn check_rule_protocol(tx: &Tx, domain: &str) -> Result<(), ApiError> {
+    for mapping in of_domain(tx, domain)? {
+        if is_websocket(tx, &mapping.api_id)? {
+            return bad_request("A domain name that leads to WebSocket APIs has no routing rules");
         }
     }
     Ok(())
+}
+
+fn is_websocket(tx: &Tx, id: &str) -> Result<bool, ApiError> {
+    let api = tx.get::<Api>(&v2::keys::api(id))?;
+    Ok(api.is_some_and(|api| api.protocol_type == Some(ProtocolType::Websocket)))
 }
 
 impl V2<'_> {

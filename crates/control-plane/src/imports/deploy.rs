@@ -14,7 +14,7 @@ use super::{ImportError, Options};
 use crate::control_plane::ControlPlane;
 use crate::keys::{self, Kind};
 use crate::tx::Tx;
-use crate::{ApiError, deployments, stage_patch, stages, v2};
+use crate::{ApiError, api_mappings, deployments, stage_patch, stages, usage_plans, v2};
 
 /// Marks the deployments that are made here, so that those that serve nothing any more can go.
 const DESCRIPTION: &str = "Applied from a document";
@@ -116,6 +116,9 @@ impl ControlPlane {
         let mut used = BTreeSet::from([deployment]);
         for (key, stage) in before.iter().filter(|(key, _)| !named.contains(*key)) {
             if stage.deployment_id.as_ref().is_some_and(|one| ours.contains(one)) {
+                let name = stage.stage_name.as_deref();
+                api_mappings::check_unmapped(tx, id, name)?;
+                usage_plans::forget_stages(tx, id, name)?;
                 tx.delete(key);
             } else {
                 used.extend(stage.deployment_id.clone());

@@ -7,8 +7,8 @@ use stagedoor_shapes::apigatewayv2::{
 
 use super::keys::{self, Kind};
 use super::{V2, all, is_http, members, recast, updated, websocket};
-use crate::ApiError;
 use crate::control_plane::{bad_request, conflict, required};
+use crate::{ApiError, quotas};
 
 /// The longest time that a decision may be remembered, in seconds.
 const TTL_MAX: i32 = 3600;
@@ -22,6 +22,8 @@ impl V2<'_> {
         let api_id = required(&input.api_id);
         self.0.transact(|tx| {
             let api = self.api(tx, api_id)?;
+            let there = tx.keys(&keys::all(api_id, Kind::Authorizer))?.len();
+            quotas::check_one_more(there, self.0.settings.quotas.authorizers_per_api, "Authorizers", "API")?;
             let mut authorizer: Authorizer = recast(&input)?;
             authorizer.authorizer_id = Some(members::unused(tx, api_id, Kind::Authorizer)?);
             check(&api, &authorizer)?;

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use stagedoor_shapes::apigatewayv2::{Deployment, DeploymentStatus, Stage};
+use stagedoor_shapes::apigatewayv2::{Deployment, Stage};
 
+use super::V2;
 use super::keys::{self, Kind};
-use super::{V2, members};
 use crate::ApiError;
 use crate::control_plane::required;
 use crate::tx::Tx;
@@ -38,7 +38,10 @@ impl V2<'_> {
             } else {
                 let id = match &deployment {
                     Some(id) => id,
-                    None => deployment.insert(self.deploy_automatically(tx, api, &snapshot)?),
+                    None => {
+                        let made = self.freeze(tx, api, &snapshot, true, Some(DESCRIPTION.to_owned()))?;
+                        deployment.insert(made.deployment_id.unwrap_or_default())
+                    }
                 };
                 stage.last_deployment_status_message =
                     Some(format!("Successfully deployed stage with deployment ID '{id}'"));
@@ -48,26 +51,6 @@ impl V2<'_> {
             tx.put(&keys::one(api, Kind::Stage, required(&stage.stage_name)), &stage)?;
         }
         self.forget_old(tx, api)
-    }
-
-    fn deploy_automatically(
-        &self,
-        tx: &Tx,
-        api: &str,
-        snapshot: &stagedoor_shapes::snapshot::ApiSnapshot,
-    ) -> Result<String, ApiError> {
-        let id = members::unused(tx, api, Kind::Deployment)?;
-        let deployment = Deployment {
-            auto_deployed: Some(true),
-            created_date: Some(self.0.now()),
-            deployment_id: Some(id.clone()),
-            deployment_status: Some(DeploymentStatus::Deployed),
-            deployment_status_message: None,
-            description: Some(DESCRIPTION.to_owned()),
-        };
-        tx.put(&keys::one(api, Kind::Snapshot, &id), snapshot)?;
-        tx.put(&keys::one(api, Kind::Deployment, &id), &deployment)?;
-        Ok(id)
     }
 
     /// Deletes automatic deployments that no stage serves, but for the newest.

@@ -11,6 +11,7 @@ use super::{V2, all, is_http, members, page_of, updated};
 use crate::ApiError;
 use crate::control_plane::{bad_request, required, whole_seconds};
 use crate::page::by_date;
+use crate::tx::Tx;
 
 impl V2<'_> {
     /// `CreateDeployment`: freezes the API as it is, and points a stage at it if one is named.
@@ -22,37 +23,51 @@ impl V2<'_> {
         let api = required(&input.api_id);
         self.0.transact(|tx| {
             let snapshot = self.snapshot(tx, api)?;
-            let id = members::unused(tx, api, Kind::Deployment)?;
             let stage = match input.stage_name.as_deref().filter(|name| !name.is_empty()) {
                 Some(name) => {
-                    let mut stage: Stage = members::find(tx, api, Kind::Stage, name)?;
+                    let stage: Stage = members::find(tx, api, Kind::Stage, name)?;
                     if stage.auto_deploy == Some(true) {
                         return bad_request(
                             "Deployment cannot be specified for a stage with autoDeploy enabled",
                         );
                     }
-                    stage.deployment_id = Some(id.clone());
-                    stage.last_updated_date = Some(self.0.now());
                     Some(stage)
                 }
                 None => None,
             };
             self.check_deployable(&snapshot, stage.as_ref()).map_err(ApiError::BadRequest)?;
-            if let Some(stage) = stage {
+            let description = input.description.clone().filter(|text| !text.is_empty());
+            let deployment = self.freeze(tx, api, &snapshot, false, description)?;
+            if let Some(mut stage) = stage {
+                stage.deployment_id.clone_from(&deployment.deployment_id);
+                stage.last_updated_date = Some(self.0.now());
                 tx.put(&keys::one(api, Kind::Stage, required(&stage.stage_name)), &stage)?;
             }
-            let deployment = Deployment {
-                auto_deployed: Some(false),
-                created_date: Some(self.0.now()),
-                deployment_id: Some(id.clone()),
-                deployment_status: Some(DeploymentStatus::Deployed),
-                deployment_status_message: None,
-                description: input.description.clone().filter(|text| !text.is_empty()),
-            };
-            tx.put(&keys::one(api, Kind::Snapshot, &id), &snapshot)?;
-            tx.put(&keys::one(api, Kind::Deployment, &id), &deployment)?;
             Ok(answer(deployment))
         })
+    }
+
+    /// Keeps an API as it is, for stages to serve.
+    pub(super) fn freeze(
+        &self,
+        tx: &Tx,
+        api: &str,
+        snapshot: &ApiSnapshot,
+        is_automatic: bool,
+        description: Option<String>,
+    ) -> Result<Deployment, ApiError> {
+        let id = members::unused(tx, api, Kind::Deployment)?;
+        let deployment = Deployment {
+            auto_deployed: Some(is_automatic),
+            created_date: Some(self.0.now()),
+            deployment_id: Some(id.clone()),
+            deployment_status: Some(DeploymentStatus::Deployed),
+            deployment_status_message: None,
+            description,
+        };
+        tx.put(&keys::one(api, Kind::Snapshot, &id), snapshot)?;
+        tx.put(&keys::one(api, Kind::Deployment, &id), &deployment)?;
+        Ok(deployment)
     }
 
     /// `GetDeployment`.

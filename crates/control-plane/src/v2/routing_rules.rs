@@ -131,6 +131,7 @@ impl V2<'_> {
         if !stage_exists(tx, api, stage)? {
             return bad_request("Invalid stage identifier specified");
         }
+        api_mappings::check_rule_protocol(tx, identity)?;
         let others = of_domain(tx, identity)?;
         let others: Vec<&Rule> = others.iter().filter(|other| other.id != rule.id).collect();
         if others.iter().any(|other| other.priority == rule.priority) {

@@ -13,7 +13,7 @@ use super::{V2, all, is_http, members, page_of, route_key, updated, vpc_links};
 use crate::control_plane::{bad_request, conflict, not_found, required, whole_seconds};
 use crate::page::by_date;
 use crate::tx::Tx;
-use crate::{ApiError, api_mappings, client_certificates, stages, tags, usage_plans};
+use crate::{ApiError, access_log, api_mappings, client_certificates, quotas, stages, tags, usage_plans};
 
 const NAME_MAX: usize = 128;
 
@@ -54,6 +54,8 @@ impl V2<'_> {
             if tx.exists(&key)? {
                 return conflict("Stage already exists");
             }
+            let there = tx.keys(&keys::all(api_id, Kind::Stage))?.len();
+            quotas::check_one_more(there, self.0.settings.quotas.stages_per_api, "Stages", "API")?;
             let mut stage: Stage = updated(&self.new_stage(name, is_http(&api)), &input)?;
             stage.description = stage.description.filter(|text| !text.is_empty());
             self.put_stage(tx, &api, stage, input.deployment_id.is_some())
@@ -202,10 +204,13 @@ pub(super) fn check(tx: &Tx, api: &Api, stage: &Stage) -> Result<(), ApiError> {
     if let Some(id) = stage.client_certificate_id.as_deref().filter(|id| !id.is_empty()) {
         client_certificates::check_exists(tx, id)?;
     }
-    if let Some(log) = &stage.access_log_settings
-        && (required(&log.destination_arn).is_empty() || required(&log.format).is_empty())
-    {
-        return bad_request("Access log settings need both a destinationArn and a format");
+    if let Some(log) = &stage.access_log_settings {
+        let (destination, format) = (required(&log.destination_arn), required(&log.format));
+        if destination.is_empty() || format.is_empty() {
+            return bad_request("Access log settings need both a destinationArn and a format");
+        }
+        access_log::check_destination(destination)?;
+        access_log::check_format(format)?;
     }
     let settings = stage.route_settings.iter().flatten().map(|(_, settings)| settings);
     for settings in settings.chain(&stage.default_route_settings) {

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use stagedoor_shapes::apigatewayv2::{
-    Api, AuthorizationType, Authorizer, Deployment, DeploymentStatus, Integration, IntegrationResponse,
-    Model, ProtocolType, Route, RouteResponse, Stage,
+    Api, AuthorizationType, Authorizer, Deployment, Integration, IntegrationResponse, Model, ProtocolType,
+    Route, RouteResponse, Stage,
 };
 use stagedoor_shapes::snapshot::ApiSnapshot;
 
@@ -20,6 +20,9 @@ use super::{
 use crate::ApiError;
 use crate::control_plane::{conflict, required};
 use crate::tx::Tx;
+
+/// Marks the deployments that are made here, so that those that serve nothing any more can go.
+const DESCRIPTION: &str = "Applied from a template";
 
 /// An API with everything that belongs to it. Every member has its id.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -174,26 +177,15 @@ impl V2<'_> {
         Ok(())
     }
 
-    fn deployed(&self, tx: &Tx, id: &str, snapshot: &ApiSnapshot) -> Result<String, ApiError> {
-        let deployment = members::unused(tx, id, Kind::Deployment)?;
-        tx.put(&keys::one(id, Kind::Snapshot, &deployment), snapshot)?;
-        let made = Deployment {
-            auto_deployed: Some(false),
-            created_date: Some(self.0.now()),
-            deployment_id: Some(deployment.clone()),
-            deployment_status: Some(DeploymentStatus::Deployed),
-            ..Deployment::default()
-        };
-        tx.put(&keys::one(id, Kind::Deployment, &deployment), &made)?;
-        Ok(deployment)
-    }
-
     fn put_stages(&self, tx: &Tx, api: &Api, wanted: &[Stage], found: &Found) -> Result<(), ApiError> {
         let id = required(&api.api_id);
         let snapshot: ApiSnapshot = self.snapshot(tx, id)?;
         let deployment = match served_already(tx, id, &snapshot)? {
             Some(deployment) => deployment,
-            None => self.deployed(tx, id, &snapshot)?,
+            None => {
+                let made = self.freeze(tx, id, &snapshot, false, Some(DESCRIPTION.to_owned()))?;
+                made.deployment_id.unwrap_or_default()
+            }
         };
         for stage in wanted {
             let name = required(&stage.stage_name);
@@ -214,12 +206,13 @@ impl V2<'_> {
             found.note(Some(name), checked)?;
             tx.put(&keys::one(id, Kind::Stage, name), &stage)?;
         }
-        // Those before it that no other stage serves are of no use to anybody.
+        // Those before it that no other stage serves are of no use to anybody; what somebody else deployed is theirs.
         let stages = tx.scan::<Stage>(&keys::all(id, Kind::Stage))?.into_values();
         let served: BTreeSet<String> = stages.filter_map(|stage| stage.deployment_id).collect();
         for old in tx.scan::<Deployment>(&keys::all(id, Kind::Deployment))?.into_values() {
+            let is_ours = old.description.as_deref() == Some(DESCRIPTION);
             let old = required(&old.deployment_id);
-            if !served.contains(old) {
+            if is_ours && !served.contains(old) {
                 tx.delete(&keys::one(id, Kind::Deployment, old));
                 tx.delete(&keys::one(id, Kind::Snapshot, old));
             }

@@ -11,9 +11,9 @@ use stagedoor_shapes::apigatewayv2::{Api, ProtocolType, RouteSettings, Stage};
 use super::super::keys::{self, Kind};
 use super::super::{V2, stages};
 use super::BasePath;
-use crate::ApiError;
 use crate::control_plane::{bad_request, required};
 use crate::tx::Tx;
+use crate::{ApiError, api_mappings};
 
 /// A stage as a document's project defines it. It deploys itself. Whatever else a stage has stays as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -108,6 +108,7 @@ impl V2<'_> {
         let named: Vec<&str> = definitions.iter().map(|definition| definition.name.as_str()).collect();
         let ours: Vec<String> = tx.get(&key)?.unwrap_or_default();
         for gone in ours.iter().filter(|name| !named.contains(&name.as_str())) {
+            api_mappings::check_unmapped_v2(tx, id, Some(gone))?;
             tx.delete(&keys::one(id, Kind::Stage, gone));
         }
         tx.put(&key, &named)
