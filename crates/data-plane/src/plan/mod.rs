@@ -18,6 +18,7 @@ pub mod selection;
 pub mod substitution;
 pub mod throttle;
 pub mod uri;
+mod v2;
 pub mod validation;
 pub mod websocket;
 

@@ -57,18 +57,15 @@ pub(crate) async fn connect(
     let plan = target.plan;
     let offered = head.headers.get("sec-websocket-protocol").cloned();
     let wants_key = plan.websocket.as_ref().is_some_and(|websocket| websocket.wants_key);
-    let kept = |name: &str| KEPT.contains(&name) || (wants_key && name == KEY);
     let by_path = plan.websocket.as_ref().filter(|_| target.via.is_none() && edge::is_by_path(&head));
-    let by_path = by_path.map(|websocket| &*websocket.own_host);
     let mut kept_headers = Headers::with_capacity(2);
     for header in &head.headers {
-        if kept(&header.name_str().to_ascii_lowercase()) {
+        if KEPT.iter().any(|name| header.is(name)) || (wants_key && header.is(KEY)) {
+            let own_host =
+                by_path.filter(|_| header.is("host")).map(|websocket| websocket.own_host.as_bytes());
             // A copy, so that the whole head is not kept with it.
-            let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
-            let own_host = by_path.filter(|_| header.name_str().eq_ignore_ascii_case("host"));
-            let value =
-                own_host.map_or_else(|| copy(&header.value), |host| copy(&Bytes::from(host.to_owned())));
-            kept_headers.append(copy(&header.name), value);
+            let value = Bytes::copy_from_slice(own_host.unwrap_or(&header.value));
+            kept_headers.append(Bytes::copy_from_slice(&header.name), value);
         }
     }
     let user_agent = kept_headers.get("user-agent").cloned();

@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Method;
-use stagedoor_shapes::apigateway::{ApiKeySourceType as ApiKeySource, EndpointType};
 use stagedoor_shapes::apigatewayv2::{
     ConnectionType, Integration as Shape, IntegrationType, Route, Stage, TlsConfig,
 };
@@ -22,13 +20,10 @@ use self::authorization::Authorizers;
 use super::authorization::Authorization;
 use super::integration::{HttpEndpoint, Integration, LambdaFunction, LambdaSource};
 use super::mapping::Source;
-use super::media_types::MediaTypes;
 use super::throttle::Throttle;
 use super::uri::{UriTemplate, function_arn, replace_stage_variables};
-use super::{CompileSettings, MethodPlan, Plan, PlanError, ResourcePlan, compile_access_log};
+use super::{CompileSettings, MethodPlan, Plan, PlanError, ResourcePlan, v2};
 use crate::backends::Backends;
-use crate::gateway_response::GatewayResponses;
-use crate::logs::access::AccessLog;
 use crate::metrics::Labels;
 use crate::phase::Phase;
 use crate::pipeline;
@@ -105,12 +100,7 @@ pub fn compile(
         snapshot.api.api_id.as_deref().unwrap_or_default(),
         stage.stage_name.as_deref().unwrap_or_default(),
     );
-    let labels = Labels {
-        api_name: snapshot.api.name.clone().unwrap_or_default(),
-        api_id: snapshot.api.api_id.clone().unwrap_or_default(),
-        stage: stage.stage_name.clone().unwrap_or_default(),
-        method: None,
-    };
+    let labels = v2::labels(&snapshot.api, stage);
     let counted = |key: &str| {
         let own = stage.route_settings.as_ref().and_then(|settings| settings.get(key));
         let settings = own.or(stage.default_route_settings.as_ref());
@@ -170,9 +160,6 @@ pub fn compile(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let api = &snapshot.api;
-    let api_id = api.api_id.as_deref().unwrap_or_default();
-    let stage_name = stage.stage_name.as_deref().unwrap_or_default();
     let uses_headers = |plan: &ResourcePlan| {
         let parameters = plan.any.as_ref().and_then(|method| method.http_parameters.as_ref());
         parameters.is_some_and(|parameters| {
@@ -183,50 +170,14 @@ pub fn compile(
             })
         })
     };
-    let log = stage.access_log_settings.as_ref();
-    let access_log = compile_access_log(
-        log.and_then(|log| log.format.as_deref()),
-        log.and_then(|log| log.destination_arn.as_deref()),
-        settings,
-    );
-    let keeps_request_headers = resources.iter().any(uses_headers)
-        || access_log.as_ref().is_some_and(AccessLog::uses_request_headers);
+    let plan = v2::plan(&labels, stage, settings, settings.metrics.series(labels.clone()));
+    let keeps_request_headers = plan.keeps_request_headers || resources.iter().any(uses_headers);
     let http = HttpApi {
         router,
-        cors: api.cors_configuration.as_ref().map(Cors::compile),
-        at_root: stage_name == DEFAULT_STAGE,
+        cors: snapshot.api.cors_configuration.as_ref().map(Cors::compile),
+        at_root: labels.stage == DEFAULT_STAGE,
     };
-    Ok(Plan {
-        api_id: api_id.into(),
-        api_name: api.name.clone().unwrap_or_default().into(),
-        // AWS has no tracing of HTTP APIs.
-        is_traced: false,
-        api_id_header: Bytes::from(api_id.to_owned()),
-        user_agent: Bytes::from(format!("AmazonAPIGateway_{api_id}")),
-        stage: stage_name.into(),
-        deployment_id: stage.deployment_id.as_deref().unwrap_or_default().into(),
-        account_id: settings.account_id.as_str().into(),
-        region: settings.region.as_str().into(),
-        web_acl_arn: None,
-        resource_policy: None,
-        client_tls: None,
-        api_key_source: ApiKeySource::Header,
-        cache: None,
-        compression_bytes_min: None,
-        access_log,
-        metrics: settings.metrics.series(labels),
-        endpoint_type: EndpointType::Regional,
-        binary_media_types: MediaTypes::new(&[]),
-        keeps_request_headers,
-        is_canary: None,
-        canary: None,
-        variables,
-        gateway_responses: GatewayResponses::compile(&[], &BTreeMap::new(), &mut Vec::new()),
-        router: super::Router::default(),
-        resources,
-        http_api: Some(Box::new(http)),
-        websocket: None,
-    })
+    Ok(Plan { keeps_request_headers, resources, http_api: Some(Box::new(http)), ..plan })
 }
 
 /// What the routes of a stage are compiled with.

@@ -8,25 +8,19 @@ pub mod mapping;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jsonschema::Validator;
-use stagedoor_shapes::apigateway::{
-    ApiKeySourceType as ApiKeySource, EndpointType, MethodSetting, Model as ModelV1,
-};
+use stagedoor_shapes::apigateway::{ApiKeySourceType as ApiKeySource, MethodSetting, Model as ModelV1};
 use stagedoor_shapes::apigatewayv2::{Integration as Shape, IntegrationType, Route, RouteSettings, Stage};
 use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 
 use self::expressions::{DEFAULT, Expression};
 use self::mapping::{RouteRequest, RouteResponses};
 use super::authorization::Authorization;
-use super::media_types::MediaTypes;
 use super::throttle::Throttle;
 use super::validation::{self, Parameter};
-use super::{CompileSettings, MethodPlan, Plan, PlanError, ResourcePlan, Route as Found, compile_access_log};
+use super::{CompileSettings, MethodPlan, Plan, PlanError, ResourcePlan, Route as Found, v2};
 use crate::exchange::Exchange;
-use crate::gateway_response::GatewayResponses;
 use crate::logs::Target;
-use crate::logs::access::AccessLog;
 use crate::logs::execution::ExecutionLogSettings;
 use crate::metrics::Labels;
 use crate::phase::Phase;
@@ -127,12 +121,7 @@ pub fn compile(
         errors.push(PlanError::new("routeSelectionExpression", error));
         Expression::default()
     });
-    let labels = Labels {
-        api_name: api.name.clone().unwrap_or_default(),
-        api_id: api_id.to_owned(),
-        stage: stage_name.to_owned(),
-        method: None,
-    };
+    let labels = v2::labels(api, stage);
     let scope = Scope {
         snapshot,
         stage,
@@ -171,47 +160,16 @@ pub fn compile(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let log = stage.access_log_settings.as_ref();
-    let access_log = compile_access_log(
-        log.and_then(|log| log.format.as_deref()),
-        log.and_then(|log| log.destination_arn.as_deref()),
-        settings,
-    );
     let wants_key = snapshot.routes.iter().any(|route| route.api_key_required == Some(true));
-    let own_host = format!("{}.execute-api.localhost", api.api_id.as_deref().unwrap_or_default()).into();
+    let own_host = format!("{api_id}.execute-api.localhost").into();
     let by_authorizer =
         api.api_key_selection_expression.as_deref().is_some_and(|it| it.contains("authorizer"));
-    let keeps_request_headers = access_log.as_ref().is_some_and(AccessLog::uses_request_headers);
     let metrics = settings.metrics.socket_series(labels.clone());
     Ok(Plan {
-        api_id: api_id.into(),
-        api_name: labels.api_name.as_str().into(),
-        is_traced: false,
-        api_id_header: Bytes::from(api_id.to_owned()),
-        user_agent: Bytes::from(format!("AmazonAPIGateway_{api_id}")),
-        stage: stage_name.into(),
-        deployment_id: stage.deployment_id.as_deref().unwrap_or_default().into(),
-        account_id: settings.account_id.as_str().into(),
-        region: settings.region.as_str().into(),
-        web_acl_arn: None,
-        resource_policy: None,
-        client_tls: None,
         api_key_source: if by_authorizer { ApiKeySource::Authorizer } else { ApiKeySource::Header },
-        cache: None,
-        compression_bytes_min: None,
-        access_log,
-        metrics: settings.metrics.unlisted(),
-        endpoint_type: EndpointType::Regional,
-        binary_media_types: MediaTypes::new(&[]),
-        keeps_request_headers,
-        is_canary: None,
-        canary: None,
-        variables,
-        gateway_responses: GatewayResponses::compile(&[], &BTreeMap::new(), &mut Vec::new()),
-        router: super::Router::default(),
         resources,
-        http_api: None,
         websocket: Some(Box::new(WebSocket { selection, routes, metrics, wants_key, own_host })),
+        ..v2::plan(&labels, stage, settings, settings.metrics.unlisted())
     })
 }
 
