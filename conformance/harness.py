@@ -5,6 +5,7 @@ Nothing here knows how the gateway works inside; everything goes through its por
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -44,9 +45,14 @@ def binary():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that nobody listens on, below those that the system gives to connections: they would take it meanwhile."""
+    while True:
+        with socket.socket() as link:
+            try:
+                link.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
+                return link.getsockname()[1]
+            except OSError:
+                pass
 
 
 def eventually(check, seconds=10.0, what="the condition"):

@@ -4,16 +4,13 @@ test_bad_input.py, those on a user pool's tokens in test_cognito.py."""
 import base64
 import hmac
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
 from authorization import function
 from harness import body_json, lambda_uri
-from joserfc.jwk import KeySet, RSAKey
-from test_http_api_authorizers import UNAUTHORIZED, answered, guard, issuer, jwt_authorizer  # noqa: F401
+from test_http_api_authorizers import UNAUTHORIZED, Issuer, answered, guard, issuer, jwt_authorizer  # noqa: F401
 from test_http_api_traffic import HttpApi
 from test_iam import Api as IamApi
 from test_iam import policy, told
@@ -24,36 +21,12 @@ def part(value):
     return base64.urlsafe_b64encode(text if isinstance(text, bytes) else text.encode()).rstrip(b"=").decode()
 
 
-class Attacker:
-    """A server of the attacker's, with keys of the attacker's. It counts who comes by."""
-
-    def __init__(self):
-        self.key, self.visits = RSAKey.generate_key(2048, {"kid": "k1"}), 0
-        attacker = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                attacker.visits += 1
-                body = json.dumps(KeySet([attacker.key]).as_dict(private=False)).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/keys"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 @pytest.fixture
 def attacker():
-    made = Attacker()
+    """An issuer of the attacker's, with keys of the attacker's."""
+    made = Issuer()
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.close()
 
 
 def test_tokens(gateway, echo, issuer, attacker):  # noqa: F811
@@ -95,8 +68,8 @@ def test_tokens(gateway, echo, issuer, attacker):  # noqa: F811
         "kid of nobody": own(kid="k9"),
         "a key of the attacker's": own(),
         "a key in the header": own(jwk=attacker.key.as_dict(private=False)),
-        "keys at an address in the header": own(jku=attacker.url),
-        "a certificate at an address in the header": own(x5u=attacker.url),
+        "keys at an address in the header": own(jku=attacker.keys),
+        "a certificate at an address in the header": own(x5u=attacker.keys),
         "crit": f"{part({'alg': 'RS256', 'kid': 'k1', 'crit': ['exp']})}.{claims}.{signature}",
         "b64": f"{part({'alg': 'RS256', 'kid': 'k1', 'b64': False})}.{claims}.{signature}",
         "alg twice": f"{two_algorithms}.{claims}.{signature}",
@@ -113,12 +86,12 @@ def test_tokens(gateway, echo, issuer, attacker):  # noqa: F811
     for name, token in attacks.items():
         answer = ask(token)
         assert answered(answer) == UNAUTHORIZED, name
-    assert attacker.visits == 0, "nobody is asked for keys whom a token names"
+    assert attacker.fetches == 0, "nobody is asked for keys whom a token names"
     assert ask(good).status_code == 200
 
 
 def test_an_issuer_in_another_guise(gateway, echo, issuer, attacker):  # noqa: F811
-    """The attacker's own issuer signs tokens that claim to be the trusted one's."""
+    """Issuers are told apart by their exact names, and what one has signed is no other's."""
     api = HttpApi(gateway)
     for path, audience in ("/a", "app"), ("/b", "other"):
         guard(api, api.backend(f"GET {path}", echo.url), "JWT", jwt_authorizer(api, issuer.url, [audience]))
@@ -128,13 +101,17 @@ def test_an_issuer_in_another_guise(gateway, echo, issuer, attacker):  # noqa: F
     assert answered(api.call("GET", "/b", headers={"Authorization": for_a})) == UNAUTHORIZED
     for claims in {"iss": issuer.url + "/"}, {"iss": [issuer.url]}, {"iss": ...}, {"aud": "APP"}, {"aud": {"app": 1}}:
         assert answered(api.call("GET", "/a", headers={"Authorization": issuer.token(**claims)})) == UNAUTHORIZED, claims
+    # The attacker's issuer signs for itself, and under the trusted one's name.
+    for claims in {}, {"iss": issuer.url}:
+        assert answered(api.call("GET", "/a", headers={"Authorization": attacker.token(**claims)})) == UNAUTHORIZED, claims
+    assert attacker.fetches == 0
 
 
 SMUGGLER = """
 def handler(event, context):
     statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": "*"}
     return {"principalId": "ann\\r\\nX-Admin: yes", "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
-            "context": {"name": "ann\\r\\nX-Admin: yes\\r\\n\\r\\nGET /evil HTTP/1.1", "tab": "a\\tb", "nul": "a\\0b"}}
+            "context": {"name": "ann\\r\\nX-Admin: yes\\r\\n\\r\\nGET /evil HTTP/1.1", "nul": "a\\0b", "plain": "ann"}}
 """
 
 
@@ -148,48 +125,46 @@ class TestSmuggledHeaders:
             assert not any(name.lower() == "x-admin" for name, _ in headers), headers
             assert not any("\r" in value or "\n" in value for _, value in headers)
 
-    def test_rest_apis(self, gateway, echo):
-        arn = function(gateway, "authorizer", SMUGGLER)
+    def guarded(self, gateway, code):
+        """A REST API, and what its methods need to ask this authorizer."""
         api = gateway.rest_api()
         authorizer = api.client.create_authorizer(
-            restApiId=api.id, name="a", type="TOKEN", authorizerUri=lambda_uri(arn),
+            restApiId=api.id, name="a", type="TOKEN", authorizerUri=lambda_uri(function(gateway, "authorizer", code)),
             identitySource="method.request.header.Authorization",
         )["id"]  # fmt: skip
-        guarded = {"authorizationType": "CUSTOM", "authorizerId": authorizer}
-        variables = {"principalId": "principalId", "name": "name", "nul": "nul"}
-        for path, variable in variables.items():
-            api.proxy("GET", f"/{path}", echo.url, method_options=guarded, requestParameters={
+        return api, {"authorizationType": "CUSTOM", "authorizerId": authorizer}
+
+    def test_rest_apis(self, gateway, echo):
+        api, guarded = self.guarded(gateway, SMUGGLER)
+        variables = ["principalId", "name", "nul", "plain"]
+        for variable in variables:
+            api.proxy("GET", f"/{variable}", echo.url, method_options=guarded, requestParameters={
                 "integration.request.header.X-User": f"context.authorizer.{variable}",
                 "integration.request.querystring.user": f"context.authorizer.{variable}",
             })  # fmt: skip
-        api.mock("GET", "/refused", "x")
         api.deploy()
-        for path in variables:
-            answer = api.call("GET", f"/{path}", headers={"Authorization": "x"})
+        for variable in variables:
+            answer = api.call("GET", f"/{variable}", headers={"Authorization": "x"})
             assert answer.status_code in (200, 500), answer.status_code
             self.clean(echo, answer)
+        # The last is harmless, so it is the attack that was in the way of the others.
+        assert answer.status_code == 200 and ("X-User", "ann") in echo.seen[-1][2]
 
     def test_gateway_responses(self, gateway, echo):
-        code = SMUGGLER.replace('"Allow"', '"Deny"')
-        arn = function(gateway, "authorizer", code)
-        api = gateway.rest_api()
-        authorizer = api.client.create_authorizer(
-            restApiId=api.id, name="a", type="TOKEN", authorizerUri=lambda_uri(arn),
-            identitySource="method.request.header.Authorization",
-        )["id"]  # fmt: skip
-        api.proxy("GET", "/a", echo.url, method_options={"authorizationType": "CUSTOM", "authorizerId": authorizer})
+        api, guarded = self.guarded(gateway, SMUGGLER.replace('"Allow"', '"Deny"'))
+        api.proxy("GET", "/a", echo.url, method_options=guarded)
         api.client.put_gateway_response(restApiId=api.id, responseType="ACCESS_DENIED", responseParameters={
             "gatewayresponse.header.X-User": "context.authorizer.name", "gatewayresponse.header.X-Sent": "method.request.header.X-Sent",
         })  # fmt: skip
         api.deploy()
         answer = api.call("GET", "/a", headers={"Authorization": "x", "X-Sent": "fine"})
-        assert answer.status_code in (403, 500)
+        assert (answer.status_code, answer.headers.get("X-Sent")) == (403, "fine")
         self.clean(echo, answer)
 
     def test_http_apis(self, gateway, echo, issuer):  # noqa: F811
         api = HttpApi(gateway)
         mapped = {"overwrite:header.x-user": "$context.authorizer.claims.sub", "append:querystring.user": "$context.authorizer.claims.sub",
-                  "overwrite:path": "/users/$context.authorizer.claims.path"}  # fmt: skip
+                  "overwrite:path": "/users/${context.authorizer.claims.path}"}  # fmt: skip
         answers = {"200": {"overwrite:header.x-user": "$context.authorizer.claims.sub"}}
         route = api.backend("GET /", echo.url, RequestParameters=mapped, ResponseParameters=answers)
         guard(api, route, "JWT", jwt_authorizer(api, issuer.url, ["app"]))
@@ -197,6 +172,8 @@ class TestSmuggledHeaders:
         answer = api.call("GET", "/", headers={"Authorization": token})
         assert answer.status_code in (200, 500)
         self.clean(echo, answer)
+        answer = api.call("GET", "/", headers={"Authorization": issuer.token(path="x")})
+        assert answer.status_code == 200 and echo.seen[-1][1].startswith("/users/x")
 
     def test_a_client_cannot_send_what_the_authorizer_tells(self, gateway, echo, issuer):  # noqa: F811
         """A mapping that overwrites leaves nothing of what the client sent under the same name, however it is spelt."""

@@ -34,7 +34,7 @@ class Issuer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 if self.path == "/.well-known/openid-configuration":
-                    body = {"issuer": issuer.named, "jwks_uri": issuer.url + "/keys"}
+                    body = {"issuer": issuer.named, "jwks_uri": issuer.keys}
                 else:
                     issuer.fetches += 1
                     body = KeySet([issuer.key]).as_dict(private=False)
@@ -50,6 +50,15 @@ class Issuer:
         self.server = ThreadingHTTPServer(("127.0.0.1", int(self.url.rsplit(":", 1)[1])), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    @property
+    def keys(self):
+        """Where its keys are."""
+        return self.url + "/keys"
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
     def token(self, key=None, algorithm="RS256", header=None, **claims):
         now = int(time.time())
         claims = {"iss": self.url, "aud": "app", "sub": "ann", "iat": now, "exp": now + 600, **claims}
@@ -62,8 +71,7 @@ class Issuer:
 def issuer():
     made = Issuer()
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.close()
 
 
 def jwt_authorizer(api, url, audience, source="$request.header.Authorization"):

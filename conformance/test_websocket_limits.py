@@ -161,10 +161,9 @@ class TestProtocol:
             client.send(0x81, b"one")
             client.send(0x89, b"two")
             client.send(0x88, struct.pack("!H", 1000))
-            received = receive_all(client.link)
-            assert sorted(received.replace(b"\x8a\x03two", b"") + b"two") == sorted(
-                b"\x81\x03one" * received.count(b"one") + b"\x88\x02" + struct.pack("!H", 1000) + b"two"
-            )
+            # The pong need not wait for the answer, and nobody waits for the answer of a client that closes.
+            pong, answer, end = b"\x8a\x03two", b"\x81\x03one", b"\x88\x02" + struct.pack("!H", 1000)
+            assert receive_all(client.link) in (pong + end, pong + answer + end, answer + pong + end)
 
 
 class TestTime:

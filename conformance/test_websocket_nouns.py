@@ -57,7 +57,8 @@ def test_apis(client):
     message = "Quick create is only supported for HTTP protocol APIs"
     refused(create, "BadRequestException", message, **options, Target="http://127.0.0.1:1")
     refused(client.export_api, "BadRequestException", "HTTP", **where, Specification="OAS30", OutputType="JSON")
-    refused(client.reimport_api, "BadRequestException", "", **where, Body="{}")
+    body = json.dumps({"openapi": "3.0.1", "info": {"title": "x", "version": "1"}, "paths": {}})
+    refused(client.reimport_api, "BadRequestException", "HTTP APIs", **where, Body=body)
 
 
 def test_routes(client, api):
