@@ -37,9 +37,21 @@ impl Default for Contention {
 }
 
 impl Contention {
+    /// So many, for good.
+    #[cfg(test)]
+    pub(crate) fn computing(in_use_max: usize) -> Self {
+        let never = Instant::now() + Duration::from_secs(3600);
+        Self { in_use_max, looked: Some(never), ..Self::default() }
+    }
+
     /// Whether it is time to look.
     pub(crate) fn is_due(&self) -> bool {
         self.looked.is_none_or(|at| at.elapsed() >= INTERVAL)
+    }
+
+    /// Whether processes only take turns on the cores.
+    pub(crate) fn is_computing(&self) -> bool {
+        self.in_use_max != usize::MAX
     }
 
     /// Learns what processes do, see [`look_at`], of which so many are in use.

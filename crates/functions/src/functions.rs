@@ -344,7 +344,7 @@ impl Functions {
         FunctionRef::parse(function).is_some_and(|reference| registry.contains_key(reference.name))
     }
 
-    fn find(&self, name: &str, qualifier: Option<&str>) -> Option<Arc<Pool>> {
+    pub(crate) fn find(&self, name: &str, qualifier: Option<&str>) -> Option<Arc<Pool>> {
         let registry = self.inner.registry.read().unwrap_or_else(PoisonError::into_inner);
         registry.get(name)?.version(qualifier.unwrap_or(LATEST))
     }

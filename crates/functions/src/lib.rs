@@ -7,11 +7,12 @@
 //! - [`Functions`] registers and invokes; [`FunctionConfig`] says what a function is.
 //! - [`LambdaApi`] answers AWS's own API for them.
 //! - `pool` decides which process runs what and when code changes hands; `turn` is one invocation, on the thread of whoever
-//!   invokes; `process` starts and watches one process; `link` talks to our own bootstraps and `runtime_api` to foreign
+//!   invokes, and `ahead` which of them share a trip; `process` starts and watches one process; `link` talks to our own bootstraps and `runtime_api` to foreign
 //!   executables; `guardian` leaves no process behind.
 //!
 //! Unix only: processes are handled by group.
 
+mod ahead;
 mod api;
 mod config;
 mod contention;

@@ -3,13 +3,19 @@
 //! A process that has just answered waits for its next event in a blocking read, so a warm call costs it one read and
 //! one write, and no turn of an event loop. Foreign executables speak the Runtime API instead (`runtime_api`).
 //!
-//! An event: the lengths of its head and of its payload (32 bits each, little endian), the head (lines: request id,
-//! deadline in ms, function ARN, trace id, client context) and the payload. What a process says: one letter, the length
-//! of what follows (32 bits, little endian), and that. The letters stand in [`Link::frame`].
+//! An event: the lengths of its head and of its payload, how many events follow it at once (32 bits each), when it has to
+//! be done (64 bits, in ms since 1970; all little endian), the head (lines: request id, function ARN, trace id, client
+//! context) and the payload. What a process says: one letter, the length of what follows (32 bits, little endian), and
+//! that. The letters stand in [`Link::frame`].
+//!
+//! **Several events.** A process may be sent several at once, which it works on one after the other (`ahead`). What it
+//! says about any but the last goes to a second socket, which nobody waits for: the gateway is not woken for each answer,
+//! and those that are there are not lost if the process dies. Whatever is there was said before anything on the first.
 //!
 //! A process is trusted no further than its own function: whatever it sends costs a bounded amount of memory.
 
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::thread::{self, ThreadId};
 
@@ -25,6 +31,10 @@ const FRAME_HEAD_BYTES: usize = 5;
 const CONTENT_TYPE_BYTES_MAX: usize = 8 * 1024;
 /// How much is read at a time, at least, in bytes.
 const READ_BYTES: usize = 8 * 1024;
+/// How much a process may say aside between two readings, in bytes; more than such a socket holds.
+const ASIDE_BYTES_MAX: usize = 1024 * 1024;
+/// How many pieces are sent at a time.
+const PIECES_MAX: usize = 16;
 
 /// What a process says.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +59,8 @@ pub(crate) enum Frame {
     Broken(Bytes),
     /// The process ends on account of something earlier, and its handler has not seen the event.
     Unread,
+    /// The handler takes its time, and the process has forgotten the events that follow.
+    GivenBack,
 }
 
 /// Where in what a process says we are.
@@ -65,20 +77,45 @@ pub(crate) struct Link {
     stream: UnixStream,
     /// The thread whose event loop watches it.
     home: ThreadId,
+    said: Said,
+    aside: Option<(StdUnixStream, Said)>,
+}
+
+/// What has been read of one socket, and not been used.
+struct Said {
     place: Place,
     buffer: BytesMut,
 }
 
+impl Said {
+    fn new() -> Self {
+        Self { place: Place::Head, buffer: BytesMut::new() }
+    }
+
+    fn frame(&mut self) -> io::Result<Option<Frame>> {
+        parse(&mut self.place, &mut self.buffer)
+    }
+}
+
 impl Link {
-    /// Watches a socket in the event loop of this thread.
-    pub(crate) fn new(socket: StdUnixStream) -> io::Result<Self> {
+    /// Watches a socket in the event loop of this thread. Only with a second one, for what is said aside, may the process
+    /// be sent several events at once.
+    pub(crate) fn new(socket: StdUnixStream, aside: Option<StdUnixStream>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
+        if let Some(aside) = &aside {
+            aside.set_nonblocking(true)?;
+        }
         Ok(Self {
             stream: UnixStream::from_std(socket)?,
             home: thread::current().id(),
-            place: Place::Head,
-            buffer: BytesMut::new(),
+            said: Said::new(),
+            aside: aside.map(|socket| (socket, Said::new())),
         })
+    }
+
+    /// Whether the process may be sent several events at once.
+    pub(crate) fn takes_several(&self) -> bool {
+        self.aside.is_some()
     }
 
     /// Whether this thread's event loop watches it.
@@ -95,42 +132,87 @@ impl Link {
         Ok(Self { stream, home: thread::current().id(), ..self })
     }
 
-    /// Sends what is left of an event, and takes it off. May be dropped and called again.
-    pub(crate) async fn send(&mut self, head: &mut Bytes, payload: &mut Bytes) -> io::Result<()> {
-        while !head.is_empty() {
-            let parts = [io::IoSlice::new(head), io::IoSlice::new(payload)];
-            let sent = self.stream.write_vectored(&parts).await?;
-            let of_head = sent.min(head.len());
-            head.advance(of_head);
-            payload.advance(sent - of_head);
+    /// Sends what is left, and takes it off. May be dropped and called again.
+    pub(crate) async fn send(&mut self, unsent: &mut VecDeque<Bytes>) -> io::Result<()> {
+        loop {
+            while unsent.front().is_some_and(Bytes::is_empty) {
+                unsent.pop_front();
+            }
+            if unsent.is_empty() {
+                return Ok(());
+            }
+            let mut pieces = [io::IoSlice::new(&[]); PIECES_MAX];
+            for (place, piece) in pieces.iter_mut().zip(unsent.iter()) {
+                *place = io::IoSlice::new(piece);
+            }
+            let mut sent = self.stream.write_vectored(&pieces).await?;
+            if sent == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            while let Some(piece) = unsent.front_mut() {
+                let of_piece = sent.min(piece.len());
+                piece.advance(of_piece);
+                sent -= of_piece;
+                if !piece.is_empty() {
+                    break;
+                }
+                unsent.pop_front();
+            }
         }
-        while !payload.is_empty() {
-            let sent = self.stream.write(payload).await?;
-            payload.advance(sent);
-        }
-        Ok(())
     }
 
     /// Waits for more, and keeps it; an error at the end.
     pub(crate) async fn read(&mut self) -> io::Result<()> {
-        let wanted = match self.place {
-            Place::Whole { length, .. } => length.saturating_sub(self.buffer.len()),
+        let Said { place, buffer } = &mut self.said;
+        let wanted = match *place {
+            Place::Whole { length, .. } => length.saturating_sub(buffer.len()),
             _ => 0,
         };
-        self.buffer.reserve(wanted.max(READ_BYTES));
-        let size = self.stream.read_buf(&mut self.buffer).await?;
+        buffer.reserve(wanted.max(READ_BYTES));
+        let size = self.stream.read_buf(buffer).await?;
         if size == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
     /// Keeps what is there, without waiting. False if there is nothing.
     pub(crate) fn read_now(&mut self) -> bool {
-        self.buffer.reserve(READ_BYTES);
-        matches!(self.stream.try_read_buf(&mut self.buffer), Ok(size) if size > 0)
+        self.said.buffer.reserve(READ_BYTES);
+        matches!(self.stream.try_read_buf(&mut self.said.buffer), Ok(size) if size > 0)
+    }
+
+    /// Keeps what has been said aside, without waiting. False if there is nothing.
+    pub(crate) fn read_aside(&mut self) -> io::Result<bool> {
+        let Some((socket, said)) = &mut self.aside else { return Ok(false) };
+        let (mut chunk, mut taken) = ([0; READ_BYTES], 0);
+        loop {
+            match socket.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(size) => {
+                    said.buffer.extend_from_slice(chunk.get(..size).unwrap_or_default());
+                    taken += size;
+                    if taken > ASIDE_BYTES_MAX {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, "a process says too much"));
+                    }
+                    // Whole messages are written at a time, so a part of one is no more than a chunk's.
+                    if size < chunk.len() {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        Ok(taken > 0)
     }
 
     /// The next message, if it has been read; pieces of a stream as far as they have been.
     pub(crate) fn frame(&mut self) -> io::Result<Option<Frame>> {
-        parse(&mut self.place, &mut self.buffer)
+        if let Some((_, said)) = &mut self.aside
+            && !said.buffer.is_empty()
+            && let Some(frame) = said.frame()?
+        {
+            return Ok(Some(frame));
+        }
+        self.said.frame()
     }
 }
 
@@ -148,7 +230,7 @@ fn parse(place: &mut Place, buffer: &mut BytesMut) -> io::Result<Option<Frame>> 
                     b'S' | b'E' | b'X' | b'I' if length > RESULT_BYTES_MAX => Place::Skipped { left: length },
                     b'S' | b'E' | b'X' | b'I' => Place::Whole { letter, length },
                     b'C' if length <= CONTENT_TYPE_BYTES_MAX => Place::Whole { letter, length },
-                    b'R' | b'F' | b'U' if length == 0 => Place::Whole { letter, length },
+                    b'R' | b'F' | b'U' | b'G' if length == 0 => Place::Whole { letter, length },
                     _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "no message of a bootstrap")),
                 };
             }
@@ -166,6 +248,7 @@ fn parse(place: &mut Place, buffer: &mut BytesMut) -> io::Result<Option<Frame>> 
                     b'C' => Frame::Begin(String::from_utf8_lossy(&content).into_owned()),
                     b'R' => Frame::Ready,
                     b'U' => Frame::Unread,
+                    b'G' => Frame::GivenBack,
                     _ => Frame::End,
                 }));
             }
@@ -194,13 +277,9 @@ fn parse(place: &mut Place, buffer: &mut BytesMut) -> io::Result<Option<Frame>> 
     }
 }
 
-/// What stands before an event's payload.
-pub(crate) fn event_head(lines: [&str; 5], payload_bytes: usize) -> Bytes {
-    let length = lines.iter().map(|line| line.len() + 1).sum::<usize>();
-    let mut head = Vec::with_capacity(8 + length);
-    head.extend_from_slice(&[0; 4]);
-    // Events are at most 6 MB.
-    head.extend_from_slice(&u32::try_from(payload_bytes).unwrap_or(u32::MAX).to_le_bytes());
+/// The lines of an event's head.
+pub(crate) fn event_lines(lines: [&str; 4]) -> Bytes {
+    let mut head = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
     for line in lines {
         // A line break in a value would be a line of its own.
         if line.bytes().any(|byte| byte.is_ascii_control()) {
@@ -210,11 +289,16 @@ pub(crate) fn event_head(lines: [&str; 5], payload_bytes: usize) -> Bytes {
         }
         head.push(b'\n');
     }
-    let size = u32::try_from(head.len() - 8).unwrap_or(u32::MAX).to_le_bytes();
-    if let Some(place) = head.first_chunk_mut::<4>() {
-        *place = size;
-    }
     head.into()
+}
+
+/// What stands before an event's head. `following` is how many events are sent behind it.
+pub(crate) fn event_start(lines: &Bytes, payload: &Bytes, following: usize, deadline_ms: u64) -> Bytes {
+    // Events are at most 6 MB.
+    let [head, payload, following] = [lines.len(), payload.len(), following]
+        .map(|number| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
+    let start = [head.as_slice(), &payload, &following, &deadline_ms.to_le_bytes()].concat();
+    start.into()
 }
 
 #[cfg(test)]
@@ -254,6 +338,7 @@ mod tests {
             message(b'I', b"i"),
             message(b'X', b"x"),
             message(b'U', b""),
+            message(b'G', b""),
         ]
         .concat();
         let expected = [
@@ -266,6 +351,7 @@ mod tests {
             Frame::InitError("i".into()),
             Frame::Broken("x".into()),
             Frame::Unread,
+            Frame::GivenBack,
         ];
         assert_eq!(read(&said, 1000).unwrap(), expected);
         for strange in [message(b'Z', b""), message(b'R', b"x"), message(b'C', &[b'x'; 10_000])] {
@@ -281,8 +367,10 @@ mod tests {
 
     #[test]
     fn the_head_of_an_event_is_lines() {
-        let head = event_head(["r-1", "17", "arn", "", "{\"a\":\n1}"], 3);
-        assert_eq!(&head[..], b"\x14\0\0\0\x03\0\0\0r-1\n17\narn\n\n{\"a\":1}\n".as_slice());
+        let lines = event_lines(["r-1", "arn", "", "{\"a\":\n1}"]);
+        assert_eq!(&lines[..], b"r-1\narn\n\n{\"a\":1}\n");
+        let start = event_start(&lines, &"{}?".into(), 2, 258);
+        assert_eq!(&start[..], b"\x11\0\0\0\x03\0\0\0\x02\0\0\0\x02\x01\0\0\0\0\0\0");
     }
 
     proptest! {

@@ -201,10 +201,11 @@ impl Logs {
     }
 
     fn emit(&self, line: &str) {
-        let (level, text) = level(line);
+        let Line { level, text, request_id } = Line::of(line);
         // The runtimes write a line break inside of a message as a carriage return.
         let text = text.trim_end_matches('\r').replace('\r', "\n");
-        let (function, request_id) = (self.function.as_str(), self.request_id.as_str());
+        // The runtime knows better whose line it is: it may have begun with the next event.
+        let (function, request_id) = (self.function.as_str(), request_id.unwrap_or(&self.request_id));
         match level {
             "ERROR" | "CRITICAL" | "FATAL" => {
                 tracing::error!(target: "function", function, request_id, "{text}");
@@ -216,40 +217,57 @@ impl Logs {
     }
 }
 
-/// Takes Lambda's prefix off a line (time and request id stand in the log anyway) and its level from it:
-/// `<time>\t<request id>\t<LEVEL>\t<text>` from Node, `[<LEVEL>]\t<time>\t<request id>\t<text>` from Python.
-fn level(line: &str) -> (&str, &str) {
-    let mut parts = line.splitn(4, '\t');
-    if let (Some(first), Some(_), Some(third), Some(text)) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    {
-        if let Some(level) = first.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            return (level, text);
+/// A line that a function has printed.
+#[derive(Debug, PartialEq, Eq)]
+struct Line<'l> {
+    level: &'l str,
+    text: &'l str,
+    /// Of the invocation that printed it, if it says so.
+    request_id: Option<&'l str>,
+}
+
+impl<'l> Line<'l> {
+    /// Takes Lambda's prefix off a line (time and request id stand in the log anyway), and its level from it:
+    /// `<time>\t<request id>\t<LEVEL>\t<text>` from Node, `[<LEVEL>]\t<time>\t<request id>\t<text>` from Python.
+    fn of(line: &'l str) -> Self {
+        let mut parts = line.splitn(4, '\t');
+        if let (Some(first), Some(second), Some(third), Some(text)) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        {
+            if let Some(level) = first.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                return Self { level, text, request_id: known(third) };
+            }
+            if first.ends_with('Z') && third.bytes().all(|byte| byte.is_ascii_uppercase()) {
+                return Self { level: third, text, request_id: known(second) };
+            }
         }
-        if first.ends_with('Z') && third.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return (third, text);
+        match line.strip_prefix("[ERROR] ") {
+            Some(text) => Self { level: "ERROR", text, request_id: None },
+            None => Self { level: "INFO", text: line, request_id: None },
         }
     }
-    match line.strip_prefix("[ERROR] ") {
-        Some(text) => ("ERROR", text),
-        None => ("INFO", line),
-    }
+}
+
+/// A request id, which neither runtime has outside of invocations.
+fn known(request_id: &str) -> Option<&str> {
+    (!matches!(request_id, "" | "undefined")).then_some(request_id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(line: &str, expected: (&str, &str)) {
-        assert_eq!(level(line), expected);
+    fn check(line: &str, (level, text, request_id): (&str, &str, Option<&str>)) {
+        assert_eq!(Line::of(line), Line { level, text, request_id });
     }
 
     #[test]
     fn levels_are_found_in_lambdas_lines() {
-        check("2026-01-01T00:00:00.000Z\tr-1\tWARN\ta\tb", ("WARN", "a\tb"));
-        check("[WARNING]\t2026-01-01T00:00:00.000Z\tr-1\ta", ("WARNING", "a"));
-        check("[ERROR] ValueError: x", ("ERROR", "ValueError: x"));
-        check("a\tb\tc\td", ("INFO", "a\tb\tc\td"));
-        check("plain", ("INFO", "plain"));
+        check("2026-01-01T00:00:00.000Z\tr-1\tWARN\ta\tb", ("WARN", "a\tb", Some("r-1")));
+        check("2026-01-01T00:00:00.000Z\tundefined\tINFO\ta", ("INFO", "a", None));
+        check("[WARNING]\t2026-01-01T00:00:00.000Z\tr-1\ta", ("WARNING", "a", Some("r-1")));
+        check("[ERROR] ValueError: x", ("ERROR", "ValueError: x", None));
+        check("a\tb\tc\td", ("INFO", "a\tb\tc\td", None));
+        check("plain", ("INFO", "plain", None));
     }
 }

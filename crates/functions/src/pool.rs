@@ -5,31 +5,33 @@
 //! further process is started once waiting has lasted longer than [`PATIENCE`] and the queue moves too slowly to be gone
 //! within [`QUEUE_TICKS`] of it: with fast handlers a few processes serve many callers, with slow ones there is soon one
 //! for each, as on Lambda. Where processes only take turns on the same cores (`contention`), no more are added, and only
-//! some of those that are there are used: the same work costs less then, because less has to be fetched into caches.
-//!
-//! **Reload.** Every process belongs to a generation of the code. When the files change, a candidate is started beside the
-//! processes that serve; once it is ready and the files have not changed again, the pool moves to its generation in one
-//! step. Processes of the old one finish what they have. A candidate that fails changes nothing but the log.
+//! some of those that are there are used: the same work costs less then, because less has to be fetched into caches. And
+//! where handlers are quick besides, a process is sent several events at once (`ahead`).
+
+mod generations;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::ahead::{self, Pace};
 use crate::config::FunctionConfig;
 use crate::contention::{self, Contention};
 use crate::error::InvokeError;
 use crate::fingerprint::{self, Fingerprint};
 use crate::functions::Shared;
+use crate::link::Link;
 use crate::outcome::{InitFailure, InvocationOutput};
 use crate::process::{self, Role};
 use crate::reply::Reply;
 use crate::seat::Seat;
-use crate::turn::{Outcome, Turn};
+use crate::turn::{Event, Outcome, Turn};
 
 /// How long an invocation waits for a busy process before another is started.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -37,9 +39,6 @@ const PATIENCE: Duration = Duration::from_millis(10);
 const QUEUE_TICKS: usize = 5;
 /// How long no process is added after one failed to start while others serve.
 const GROWTH_PAUSE: Duration = Duration::from_secs(1);
-/// Files are looked at once they have been quiet for this long, or have changed for [`NOISE_MAX`].
-const QUIET: Duration = Duration::from_millis(15);
-const NOISE_MAX: Duration = Duration::from_millis(150);
 /// How often use alone makes the pool look at its files, where the file system reports no changes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -59,6 +58,12 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// Whether its event may be sent to a process that has not answered an earlier one. The log of an invocation that its
+    /// caller wants to see has to be its own alone.
+    fn may_be_sent_ahead(&self) -> bool {
+        !self.log_tail && self.attempts == 0 && self.payload.len() <= ahead::EVENT_BYTES_MAX
+    }
+
     /// Answers the caller, if he still waits.
     pub(crate) fn finish(self, result: Result<InvocationOutput, InvokeError>) {
         // First, so that a caller who comes again at once finds his place free.
@@ -104,9 +109,23 @@ struct Live {
 }
 
 /// Somebody who waits for a process.
-struct Waiter {
+pub(crate) struct Waiter {
     seat: oneshot::Sender<Result<Seat, Refused>>,
     since: Instant,
+    home: ThreadId,
+    /// Made only where a process may be sent it together with others.
+    event: Option<Box<Event>>,
+}
+
+impl Waiter {
+    pub(crate) fn event(&self) -> Option<&Event> {
+        self.event.as_deref()
+    }
+
+    /// The event if it may be sent together with others that this thread sends.
+    pub(crate) fn sendable(&self) -> Option<&Event> {
+        self.event().filter(|_| self.home == thread::current().id() && !self.seat.is_closed())
+    }
 }
 
 /// Why there is no process.
@@ -126,6 +145,7 @@ struct State {
     /// way.
     in_use: usize,
     contention: Contention,
+    pace: Pace,
     waiting: VecDeque<Waiter>,
     next_id: u64,
     generation: u64,
@@ -140,6 +160,8 @@ struct State {
     looked: Option<Instant>,
     retired: bool,
     closed: bool,
+    #[cfg(test)]
+    sent_ahead: usize,
 }
 
 pub(crate) struct Pool {
@@ -168,9 +190,19 @@ impl Pool {
         });
         if pool.config.watch {
             pool.shared.watcher.watch(&pool.config.code, pool.config.runtime, &dirs, &pool.changed);
-            pool.shared.handle.spawn(follow(Arc::downgrade(&pool), Arc::clone(&pool.changed)));
+            pool.shared.handle.spawn(generations::follow(Arc::downgrade(&pool), Arc::clone(&pool.changed)));
         }
         pool
+    }
+
+    /// Takes all handlers for quick ones that compute, and gives how many events have been sent ahead.
+    #[cfg(test)]
+    pub(crate) fn expect_quick_handlers(&self) -> usize {
+        let mut state = self.lock();
+        state.contention = Contention::computing(1);
+        state.pace = Pace::default();
+        state.pace.learn(Duration::from_micros(1));
+        state.sent_ahead
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -182,6 +214,12 @@ impl Pool {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
         let permit = Permit(Arc::clone(&self.in_flight));
         if before >= self.config.concurrency { Err(InvokeError::TooManyRequests) } else { Ok(permit) }
+    }
+
+    /// Takes a place for what runs already.
+    fn permit_late(&self) -> Permit {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Permit(Arc::clone(&self.in_flight))
     }
 
     /// Runs an invocation and tells its caller.
@@ -214,9 +252,9 @@ impl Pool {
                     return Some((job, result));
                 }
             };
-            // A caller who gave up while he waited needs no invocation.
-            if job.reply.is_closed() {
-                self.give_back(seat);
+            // A caller who gave up while he waited needs no invocation, if it has not begun.
+            if job.reply.is_closed() && seat.sent.is_none() {
+                self.give_back(seat, None);
                 return None;
             }
             let Some(link) = seat.link.take() else {
@@ -263,7 +301,9 @@ impl Pool {
                 return Ok(seat);
             }
             let (seat, given) = oneshot::channel();
-            let waiter = Waiter { seat, since: job.queued };
+            let event = (state.contention.is_computing() && state.pace.is_quick() && job.may_be_sent_ahead())
+                .then(|| Box::new(Event::new(job, &self.config)));
+            let waiter = Waiter { seat, since: job.queued, home: thread::current().id(), event };
             // What another process has lost has waited before.
             if job.attempts > 0 {
                 state.waiting.push_front(waiter);
@@ -276,15 +316,19 @@ impl Pool {
         waiting.until_given().await
     }
 
-    /// Puts a process back that can take its next invocation, or hands it to who waits for one.
-    pub(crate) fn give_back(&self, seat: Seat) {
+    /// Puts a process back that can take its next invocation, or hands it to who waits for one. `took` is how long the one
+    /// before has taken.
+    pub(crate) fn give_back(self: &Arc<Self>, seat: Seat, took: Option<Duration>) {
         let mut state = self.lock();
+        if let Some(took) = took {
+            state.pace.learn(took);
+        }
         state.in_use = state.in_use.saturating_sub(1);
         self.place(&mut state, seat);
     }
 
     /// The seat of a process has gone with it.
-    pub(crate) fn lose(&self) {
+    pub(crate) fn lose(self: &Arc<Self>) {
         let mut state = self.lock();
         state.in_use = state.in_use.saturating_sub(1);
         if !state.waiting.is_empty()
@@ -294,18 +338,62 @@ impl Pool {
         }
     }
 
+    /// Queues those again whose events a process was sent and did not begin.
+    pub(crate) fn wait_again(self: &Arc<Self>, ahead: VecDeque<Waiter>) {
+        if ahead.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        if state.closed {
+            for waiter in ahead {
+                drop(waiter.seat.send(Err(Refused::ShuttingDown)));
+            }
+            return;
+        }
+        for mut waiter in ahead.into_iter().rev() {
+            // The next process has it alone.
+            waiter.event = None;
+            state.waiting.push_front(waiter);
+        }
+        while state.in_use < state.contention.in_use_max
+            && !state.waiting.is_empty()
+            && let Some(seat) = take_idle(&mut state.idle)
+        {
+            self.place(&mut state, seat);
+        }
+        if !state.waiting.is_empty() {
+            self.grow(&mut state);
+        }
+    }
+
     /// Adds a process that can take its first invocation.
-    pub(crate) fn give(&self, seat: Seat) {
+    pub(crate) fn give(self: &Arc<Self>, seat: Seat) {
         self.place(&mut self.lock(), seat);
     }
 
-    fn place(&self, state: &mut State, mut seat: Seat) {
+    fn place(self: &Arc<Self>, state: &mut State, mut seat: Seat) {
+        // Whatever becomes of the process, those whose events it has come next.
+        if let Some(Waiter { seat: next, event, .. }) = seat.ahead.pop_front() {
+            state.in_use += 1;
+            #[cfg(test)]
+            {
+                state.sent_ahead += 1;
+            }
+            seat.sent = Some(event.map(|event| event.request_id).unwrap_or_default());
+            if let Err(Ok(back)) = next.send(Ok(seat)) {
+                self.finish_alone(back);
+            }
+            return;
+        }
         let current = state.generation;
         let wanted = state.live.get(&seat.desk.id).is_some_and(|process| process.generation == current);
         while wanted
             && state.in_use < state.contention.in_use_max
             && let Some(waiter) = state.waiting.pop_front()
         {
+            if waiter.event.is_some() && seat.link.as_ref().is_some_and(Link::takes_several) {
+                seat.ahead = ahead::choose(&mut state.waiting, state.in_use + 1);
+            }
             match waiter.seat.send(Ok(seat)) {
                 Ok(()) => {
                     state.taken += 1;
@@ -316,12 +404,40 @@ impl Pool {
                 // What is sent is what comes back.
                 Err(Err(_)) => return,
             }
+            for waiter in std::mem::take(&mut seat.ahead).into_iter().rev() {
+                state.waiting.push_front(waiter);
+            }
         }
         if wanted && (!state.retired || !state.waiting.is_empty()) {
             state.idle.push(seat);
         } else {
             let _ = seat.desk.orders.send(Command::Leave);
         }
+    }
+
+    /// Sees to the end of an invocation whose event a process has, and whose caller has gone.
+    fn finish_alone(self: &Arc<Self>, seat: Seat) {
+        let job = Job {
+            request_id: seat.sent.clone().unwrap_or_default(),
+            payload: Bytes::new(),
+            invoked_arn: None,
+            client_context: None,
+            trace_id: None,
+            log_tail: false,
+            queued: Instant::now(),
+            attempts: u8::MAX,
+            reply: Reply::Later,
+            permit: self.permit_late(),
+        };
+        let pool = Arc::clone(self);
+        self.shared.handle.spawn(async move {
+            let mut seat = seat;
+            seat.link = match seat.link.take().map(Link::move_here) {
+                Some(Ok(link)) => Some(link),
+                _ => None,
+            };
+            drop(Turn::new(&pool, seat, Box::new(job)).run().await);
+        });
     }
 
     /// Takes back an invocation that did not reach its process.
@@ -428,45 +544,6 @@ impl Pool {
         });
     }
 
-    /// Makes sure that a process of the current generation would run the code of that generation: while files are being
-    /// edited, no process is added to those that serve.
-    async fn settle_generation(self: &Arc<Self>, id: u64) -> bool {
-        if !self.config.watch {
-            return true;
-        }
-        let (root, runtime) = (self.config.code.clone(), self.config.runtime);
-        let stat =
-            tokio::task::spawn_blocking(move || fingerprint::stat(&root, runtime)).await.unwrap_or_default();
-        {
-            let mut state = self.lock();
-            if state.fingerprint.as_ref().is_some_and(|known| known.stat == stat) {
-                return true;
-            }
-            if state.live.values().any(|process| process.ready) {
-                state.live.remove(&id);
-                self.changed.notify_one();
-                return false;
-            }
-        }
-        let Some(found) = self.look().await else { return false };
-        let mut state = self.lock();
-        state.fingerprint = Some(found);
-        state.generation += 1;
-        let generation = state.generation;
-        if let Some(process) = state.live.get_mut(&id) {
-            process.generation = generation;
-        }
-        true
-    }
-
-    async fn look(&self) -> Option<Fingerprint> {
-        let (root, runtime) = (self.config.code.clone(), self.config.runtime);
-        let (found, dirs) =
-            tokio::task::spawn_blocking(move || fingerprint::take(&root, runtime)).await.ok()?;
-        self.shared.watcher.watch(&self.config.code, runtime, &dirs, &self.changed);
-        Some(found)
-    }
-
     /// A process has started, perhaps as a candidate.
     pub(crate) fn started(&self, id: u64, pid: u32) {
         if let Some(process) = self.lock().live.get_mut(&id) {
@@ -559,100 +636,11 @@ impl Pool {
             drop(waiter.seat.send(Err(Refused::ShuttingDown)));
         }
     }
-
-    /// Compares the files with the generation that serves, and moves to a new one if they differ and work.
-    async fn reload(self: &Arc<Self>) {
-        let Some(mut found) = self.look().await else { return };
-        loop {
-            let (id, orders, generation) = {
-                let mut state = self.lock();
-                if state.retired || state.fingerprint.as_ref() == Some(&found) {
-                    state.broken = None;
-                    return;
-                }
-                let unchanged =
-                    state.fingerprint.as_ref().is_some_and(|known| known.content == found.content);
-                if unchanged || state.live.is_empty() {
-                    // Nothing serves, so there is nothing to protect: the next invocation starts from these files.
-                    state.generation += u64::from(!unchanged);
-                    state.fingerprint = Some(found);
-                    state.broken = None;
-                    return;
-                }
-                if state.broken == Some(found.content) {
-                    return;
-                }
-                let generation = state.generation + 1;
-                let (id, orders) = Self::enlist(&mut state, generation);
-                (id, orders, generation)
-            };
-            let began = Instant::now();
-            let (told, outcome) = oneshot::channel();
-            let pool = Arc::clone(self);
-            self.shared.handle.spawn(async move {
-                let permit = Arc::clone(&pool.shared.starts).acquire_owned().await.ok();
-                process::run(id, pool, Role::Candidate(told), orders, permit).await;
-            });
-            let outcome = outcome.await;
-            let Some(after) = self.look().await else { return };
-            let mut state = self.lock();
-            if after.content != found.content || state.generation + 1 != generation {
-                // It read files that have changed since.
-                if let Some(process) = state.live.get(&id) {
-                    let _ = process.orders.send(Command::Die);
-                }
-                found = after;
-                continue;
-            }
-            match outcome {
-                Ok(Ok(())) => {
-                    self.accept(&mut state, id, generation, after);
-                    drop(state);
-                    let took = began.elapsed().as_millis();
-                    tracing::info!(target: "function", function = self.config.name, "reloaded in {took} ms");
-                }
-                Ok(Err(failure)) => {
-                    state.broken = Some(after.content);
-                    let serves = state.live.values().any(|process| process.ready);
-                    if !serves {
-                        state.fingerprint = Some(after);
-                        state.generation = generation;
-                    }
-                    drop(state);
-                    tracing::error!(
-                        target: "function", function = self.config.name,
-                        "the changed code does not start{}: {} [/var/task is {}]",
-                        if serves { ", the last good one goes on serving" } else { "" },
-                        failure.summary(),
-                        self.config.code.display(),
-                    );
-                    self.revive();
-                }
-                Err(_) => {}
-            }
-            return;
-        }
-    }
-
-    /// The step from one generation to the next.
-    fn accept(&self, state: &mut State, id: u64, generation: u64, fingerprint: Fingerprint) {
-        state.generation = generation;
-        state.fingerprint = Some(fingerprint);
-        state.broken = None;
-        state.growth_paused = None;
-        for seat in std::mem::take(&mut state.idle) {
-            let _ = seat.desk.orders.send(Command::Leave);
-        }
-        if let Some(process) = state.live.get_mut(&id) {
-            process.ready = true;
-            let _ = process.orders.send(Command::Serve);
-        }
-    }
 }
 
 /// The idle process that this thread's event loop watches and that was used last, or else any.
 fn take_idle(idle: &mut Vec<Seat>) -> Option<Seat> {
-    let at_home = |seat: &Seat| seat.link.as_ref().is_none_or(crate::link::Link::is_at_home);
+    let at_home = |seat: &Seat| seat.link.as_ref().is_none_or(Link::is_at_home);
     let place = idle.iter().rposition(at_home).or_else(|| idle.len().checked_sub(1))?;
     Some(idle.remove(place))
 }
@@ -673,21 +661,11 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.given.close();
         if let Ok(Ok(seat)) = self.given.try_recv() {
-            self.pool.give_back(seat);
+            if seat.sent.is_some() {
+                self.pool.finish_alone(seat);
+            } else {
+                self.pool.give_back(seat, None);
+            }
         }
-    }
-}
-
-/// Reloads a pool whenever its files may have changed, as long as the pool is there.
-async fn follow(pool: Weak<Pool>, changed: Arc<Notify>) {
-    loop {
-        changed.notified().await;
-        let first = Instant::now();
-        while first.elapsed() < NOISE_MAX && tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
-        let Some(pool) = pool.upgrade() else { return };
-        if pool.lock().retired {
-            return;
-        }
-        pool.reload().await;
     }
 }

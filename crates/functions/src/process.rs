@@ -142,8 +142,14 @@ async fn start(id: u64, pool: &Arc<Pool>, (told, orders): Orders) -> io::Result<
     let (config, shared) = (&pool.config, &pool.shared);
     let (logs, output, outputs) = Logs::new(&config.name)?;
     let (calls_in, calls) = mpsc::channel(4);
-    let mut link = None;
-    // The connection of our own bootstraps is inherited; any other executable is told a port.
+    let (mut link, mut stdout) = (None, outputs.stdout);
+    // The connections of our own bootstraps are inherited; any other executable is told a port. The shell, which sets limits
+    // that hold from the first instruction, moves them off the standard streams and becomes the program.
+    let moved = match config.runtime {
+        Runtime::Provided(_) => "",
+        Runtime::Python(_) => "3<&0 </dev/null",
+        Runtime::Node(_) => "3<&0 4>&1 </dev/null >&2",
+    };
     let (inherited, runtime_api) = match config.runtime {
         Runtime::Provided(_) => {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -153,19 +159,19 @@ async fn start(id: u64, pool: &Arc<Pool>, (told, orders): Orders) -> io::Result<
         }
         Runtime::Node(_) | Runtime::Python(_) => {
             let (ours, theirs) = StdUnixStream::pair()?;
-            link = Some(Link::new(ours)?);
+            let mut aside = None;
+            if matches!(config.runtime, Runtime::Node(_)) {
+                let (ours, theirs) = StdUnixStream::pair()?;
+                aside = Some(ours);
+                stdout = Stdio::from(OwnedFd::from(theirs));
+            }
+            link = Some(Link::new(ours, aside)?);
             // Lambda's own value, which only tells libraries that they run there.
             (Stdio::from(OwnedFd::from(theirs)), "127.0.0.1:9001".to_owned())
         }
     };
     let log_stream = log_stream(&config.version);
     let instance = Instance { log_stream: &log_stream, runtime_api: &runtime_api, private: &shared.private };
-    // The shell sets limits that hold from the first instruction, moves the connection off standard input, and becomes the
-    // program.
-    let moved = match config.runtime {
-        Runtime::Provided(_) => "",
-        _ => "3<&0 </dev/null",
-    };
     let script = format!(
         "ulimit -c 0; ulimit -n {} 2>/dev/null; ulimit -d {} 2>/dev/null; exec \"$@\" {moved}",
         shared.settings.open_files_max,
@@ -175,7 +181,7 @@ async fn start(id: u64, pool: &Arc<Pool>, (told, orders): Orders) -> io::Result<
     command.arg("-c").arg(script).arg("stagedoor-function").args(command_line(config, shared).await?);
     command.env_clear().envs(environment(config, &shared.settings.environment, &instance));
     command.current_dir(&config.code);
-    command.stdin(inherited).stdout(outputs.stdout).stderr(outputs.stderr);
+    command.stdin(inherited).stdout(stdout).stderr(outputs.stderr);
     command.process_group(0).kill_on_drop(true);
     let child = command.spawn()?;
     // The command holds our copies of the child's ends; with them open, nothing would ever see the child's end.
@@ -486,7 +492,7 @@ impl Process {
                 None
             }
         };
-        self.pool.give(Seat { desk: Arc::clone(&self.desk), link });
+        self.pool.give(Seat::new(Arc::clone(&self.desk), link));
     }
 
     fn on_order(&mut self, order: Order) -> Option<End> {

@@ -4,6 +4,7 @@
 //! bootstraps hold the socket itself, so that whoever invokes talks to the process without another thread in between. A
 //! foreign executable keeps its connections to itself, and its task is told what to run.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::link::Link;
 use crate::logs::Logs;
-use crate::pool::Command;
+use crate::pool::{Command, Waiter};
 use crate::process::End;
 
 /// Readiness for one invocation.
@@ -20,6 +21,16 @@ pub(crate) struct Seat {
     pub(crate) desk: Arc<Desk>,
     /// None for an executable that speaks the Runtime API.
     pub(crate) link: Option<Link>,
+    /// The request id of the event that the process has been sent already, with others before it.
+    pub(crate) sent: Option<String>,
+    /// Those whose events the process is sent together with the next one, or has been.
+    pub(crate) ahead: VecDeque<Waiter>,
+}
+
+impl Seat {
+    pub(crate) fn new(desk: Arc<Desk>, link: Option<Link>) -> Self {
+        Self { desk, link, sent: None, ahead: VecDeque::new() }
+    }
 }
 
 /// What concerns a process and its invocation alike.

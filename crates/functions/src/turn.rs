@@ -3,6 +3,7 @@
 //! A turn that is given up half-way (its caller has gone) goes on by itself in the functions' own event loop, because the
 //! process goes on too: only then is it free again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +15,7 @@ use crate::config::FunctionConfig;
 use crate::error::InvokeError;
 use crate::link::{self, Frame};
 use crate::outcome::{self, InvocationOutput, RESULT_BYTES_MAX, STREAM_BYTES_MAX};
-use crate::pool::{Command, Job, Pool};
+use crate::pool::{Command, Job, Pool, Waiter};
 use crate::process::{End, memory_kib};
 use crate::reply::Reply;
 use crate::seat::{Desk, Seat};
@@ -23,6 +24,9 @@ use crate::seat::{Desk, Seat};
 pub(crate) const DRAIN_BYTES: usize = 1024 * 1024;
 /// How many processes may end before they have read an event until that is its answer.
 pub(crate) const ATTEMPTS_MAX: u8 = 3;
+
+/// How long a result that has been said aside may lie there, at most.
+const LOOK_ASIDE: Duration = Duration::from_millis(1);
 
 /// What became of an invocation.
 pub(crate) enum Outcome {
@@ -37,8 +41,8 @@ pub(crate) struct Turn {
     pool: Arc<Pool>,
     /// Both there until the turn has come to its end.
     held: Option<(Seat, Box<Job>)>,
-    head: Bytes,
-    payload: Bytes,
+    /// What is left of its event, and of those that are sent with it.
+    unsent: VecDeque<Bytes>,
     began: Instant,
     /// Where the pieces of a streamed result go; none for a caller who wants it whole.
     sink: Option<mpsc::Sender<Bytes>>,
@@ -51,16 +55,15 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    pub(crate) fn new(pool: &Arc<Pool>, seat: Seat, job: Box<Job>) -> Self {
+    pub(crate) fn new(pool: &Arc<Pool>, mut seat: Seat, job: Box<Job>) -> Self {
         let now = Instant::now();
         let config = &pool.config;
         seat.desk.begin(now);
         seat.desk.logs().begin(&job.request_id, &config.version, job.log_tail);
-        let head = event_head(&job, config);
+        let unsent = if seat.sent.take().is_some() { VecDeque::new() } else { events(&seat, &job, config) };
         Self {
             pool: Arc::clone(pool),
-            head,
-            payload: job.payload.clone(),
+            unsent,
             held: Some((seat, job)),
             began: now,
             sink: None,
@@ -83,6 +86,10 @@ impl Turn {
                         unread = true;
                         break;
                     }
+                    Ok(Frame::GivenBack) => {
+                        let ahead = self.held.as_mut().map(|(seat, _)| std::mem::take(&mut seat.ahead));
+                        self.pool.wait_again(ahead.unwrap_or_default());
+                    }
                     Ok(frame) => result = self.on_frame(frame).await,
                     Err(error) => {
                         // The kernel resets a connection that is closed with unread bytes, by which an event that was
@@ -97,12 +104,13 @@ impl Turn {
             Some(output) => {
                 let (seat, job) = self.held.take()?;
                 seat.desk.finish();
-                self.pool.give_back(seat);
+                self.pool.give_back(seat, Some(self.began.elapsed()));
                 Some(Outcome::Finished(job, Ok(output)))
             }
             None => {
                 let end = self.end().await?;
-                let (seat, job) = self.held.take()?;
+                let (mut seat, job) = self.held.take()?;
+                self.pool.wait_again(std::mem::take(&mut seat.ahead));
                 self.pool.lose();
                 Some(self.lost(&seat.desk, job, &end, unread))
             }
@@ -110,21 +118,23 @@ impl Turn {
     }
 
     async fn send(&mut self) -> std::io::Result<()> {
-        let Some((Seat { desk, link: Some(link) }, _)) = &mut self.held else { return Err(ended()) };
+        let Some((Seat { desk, link: Some(link), .. }, _)) = &mut self.held else { return Err(ended()) };
         let ends = desk.ends();
         if desk.end().is_some() {
             return Err(ended());
         }
         tokio::select! {
             biased;
-            sent = link.send(&mut self.head, &mut self.payload) => sent,
+            sent = link.send(&mut self.unsent) => sent,
             () = ends => Err(ended()),
         }
     }
 
     /// The next thing that the process says.
     async fn next(&mut self) -> std::io::Result<Frame> {
-        let Some((Seat { desk, link: Some(link) }, _)) = &mut self.held else { return Err(ended()) };
+        let Some((Seat { desk, link: Some(link), ahead, .. }, _)) = &mut self.held else {
+            return Err(ended());
+        };
         loop {
             if let Some(frame) = link.frame()? {
                 return Ok(frame);
@@ -132,15 +142,23 @@ impl Turn {
             let ends = desk.ends();
             if desk.end().is_some() {
                 // What it said before it ended still counts.
-                if link.read_now() {
+                let more = link.read_now();
+                if link.read_aside()? || more {
                     continue;
                 }
                 return Err(ended());
             }
-            tokio::select! {
+            let is_followed = !ahead.is_empty();
+            let read = tokio::select! {
                 biased;
-                read = link.read() => read?,
-                () = ends => {}
+                read = link.read() => read,
+                () = ends => Ok(()),
+                () = tokio::time::sleep(LOOK_ASIDE), if is_followed => Ok(()),
+            };
+            // What was said aside was said before.
+            let said_aside = is_followed && link.read_aside()?;
+            if !said_aside {
+                read?;
             }
         }
     }
@@ -188,7 +206,7 @@ impl Turn {
             }
             Frame::Ready => self.ended.take(),
             // Nothing that belongs here.
-            Frame::InitError(_) | Frame::Unread => None,
+            Frame::InitError(_) | Frame::Unread | Frame::GivenBack => None,
         }
     }
 
@@ -230,8 +248,7 @@ impl Drop for Turn {
         let rest = Self {
             pool: Arc::clone(&pool),
             held: Some((seat, job)),
-            head: std::mem::take(&mut self.head),
-            payload: std::mem::take(&mut self.payload),
+            unsent: std::mem::take(&mut self.unsent),
             began: self.began,
             sink: self.sink.take(),
             pieces: std::mem::take(&mut self.pieces),
@@ -306,16 +323,42 @@ pub(crate) fn output(
     }
 }
 
-fn event_head(job: &Job, config: &FunctionConfig) -> Bytes {
-    let deadline = deadline_ms(config.timeout).to_string();
-    let lines = [
-        job.request_id.as_str(),
-        &deadline,
-        job.invoked_arn.as_deref().unwrap_or(&config.arn),
-        job.trace_id.as_deref().unwrap_or_default(),
-        job.client_context.as_deref().unwrap_or_default(),
-    ];
-    link::event_head(lines, job.payload.len())
+/// An event and those that are sent with it.
+fn events(seat: &Seat, job: &Job, config: &FunctionConfig) -> VecDeque<Bytes> {
+    let mut unsent = VecDeque::with_capacity(3 * (1 + seat.ahead.len()));
+    let deadline = u64::try_from(deadline_ms(config.timeout)).unwrap_or(u64::MAX);
+    let others = seat.ahead.iter().filter_map(Waiter::event);
+    let own = Event::new(job, config);
+    for (number, event) in std::iter::once(&own).chain(others).enumerate() {
+        let following = seat.ahead.len() - number.min(seat.ahead.len());
+        unsent.push_back(link::event_start(&event.lines, &event.payload, following, deadline));
+        unsent.push_back(event.lines.clone());
+        unsent.push_back(event.payload.clone());
+    }
+    unsent
+}
+
+/// What a process is sent.
+pub(crate) struct Event {
+    pub(crate) request_id: String,
+    lines: Bytes,
+    payload: Bytes,
+}
+
+impl Event {
+    pub(crate) fn new(job: &Job, config: &FunctionConfig) -> Self {
+        let lines = [
+            job.request_id.as_str(),
+            job.invoked_arn.as_deref().unwrap_or(&config.arn),
+            job.trace_id.as_deref().unwrap_or_default(),
+            job.client_context.as_deref().unwrap_or_default(),
+        ];
+        Self {
+            request_id: job.request_id.clone(),
+            lines: link::event_lines(lines),
+            payload: job.payload.clone(),
+        }
+    }
 }
 
 /// When an invocation that begins now has to be done, in ms since 1970.

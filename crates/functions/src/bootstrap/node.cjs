@@ -1,10 +1,11 @@
-// Runs a Node handler. It talks to the gateway over file descriptor 3, a socket that it inherited, in messages that
-// `link.rs` describes. Nobody else can reach it, and when the gateway ends in whatever way, the socket closes and this
-// process ends with it.
+// Runs a Node handler. It talks to the gateway over file descriptors 3 and 4, sockets that it inherited, in messages that
+// `link.rs` describes. Nobody else can reach them, and when the gateway ends in whatever way, they close and this process
+// ends with it.
 //
 // A warm call costs one read and one write: between two invocations the process waits in a blocking read, without turns
 // of its event loop, much as Lambda freezes it then. A handler that streams gets its events through the event loop
-// instead, so that a slow reader of what it writes holds up nothing else.
+// instead, so that a slow reader of what it writes holds up nothing else. Several events may come at once; one is worked on
+// at a time, and if its handler waits for something, those that have not begun are given back.
 'use strict';
 
 const fs = require('node:fs');
@@ -18,8 +19,40 @@ const { AsyncResource } = require('node:async_hooks');
 const env = process.env;
 const taskRoot = env.LAMBDA_TASK_ROOT;
 const link = 3; // the file descriptor
+const aside = 4; // the one for answers to all but the last of several events
 let current; // the invocation being worked on
 let handler;
+
+// ---- the environment ----
+
+// The trace id of an invocation is not in the real one: the C library would keep a copy of each for good.
+const traceName = '_X_AMZN_TRACE_ID';
+let traceId;
+
+process.env = new Proxy(env, {
+  get: (target, name) => (name === traceName ? traceId : target[name]),
+  has: (target, name) => (name === traceName ? traceId !== undefined : name in target),
+  set(target, name, value) {
+    if (name === traceName) traceId = String(value);
+    else target[name] = value;
+    return true;
+  },
+  deleteProperty(target, name) {
+    if (name === traceName) traceId = undefined;
+    else delete target[name];
+    return true;
+  },
+  ownKeys(target) {
+    const names = Reflect.ownKeys(target);
+    return traceId === undefined ? names : [...names, traceName];
+  },
+  getOwnPropertyDescriptor(target, name) {
+    if (name !== traceName) return Reflect.getOwnPropertyDescriptor(target, name);
+    if (traceId === undefined) return undefined;
+    return { value: traceId, writable: true, enumerable: true, configurable: true };
+  },
+});
+require('node:module').syncBuiltinESMExports();
 
 // ---- errors as Lambda words them ----
 
@@ -247,7 +280,7 @@ function failStream(invocation, error) {
 function finish(invocation, letter, body) {
   if (current !== invocation) return;
   current = undefined;
-  send(letter, body);
+  answer(invocation, letter, body);
   // What ends because the event loop is empty needs one that is not; anything else may go on at once.
   if (invocation.emptied) setImmediate(next);
   else queueMicrotask(next);
@@ -290,7 +323,7 @@ const constants = {
   logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
 };
 
-function contextOf(invocation, [, , functionArn, , clientContext]) {
+function contextOf(invocation, [, functionArn, , clientContext]) {
   const settleNow = (error, result) => {
     invocation.waitForEmptyEventLoop = false;
     settle(invocation, error, result);
@@ -318,17 +351,18 @@ function contextOf(invocation, [, , functionArn, , clientContext]) {
   };
 }
 
-function invoke(head, body) {
+function invoke({ head, deadline, following, body }) {
   const invocation = {
     id: head[0],
-    deadline: Number(head[1]),
+    deadline,
+    following, // how many events have come with it and have not begun
     waitForEmptyEventLoop: true,
     emptied: false,
     settled: undefined,
   };
   current = invocation;
-  if (head[3]) env._X_AMZN_TRACE_ID = head[3];
-  else delete env._X_AMZN_TRACE_ID;
+  traceId = head[2] || undefined;
+  if (following > 0) watch();
   try {
     const context = contextOf(invocation, head);
     const event = JSON.parse(body);
@@ -446,7 +480,13 @@ function message(letter, content) {
   return Buffer.concat([head, bytes]);
 }
 
-function send(letter, text) {
+// Reports a result. Nobody is woken by what is said aside, and there is room for a little only.
+function answer(invocation, letter, text) {
+  if (invocation.following > 0 && text.length > asideMax) giveBack(invocation);
+  send(letter, text, invocation.following > 0 ? aside : link);
+}
+
+function send(letter, text, to = link) {
   if (socket) {
     socket.write(message(letter, text));
     return;
@@ -464,7 +504,7 @@ function send(letter, text) {
     size = bytes.length;
   }
   try {
-    for (let sent = 0; sent < size;) sent += fs.writeSync(link, bytes, sent, size - sent);
+    for (let sent = 0; sent < size;) sent += fs.writeSync(to, bytes, sent, size - sent);
   } catch {
     process.exit(0);
   }
@@ -472,7 +512,7 @@ function send(letter, text) {
 
 // The context of no invocation: what a handler stores in an AsyncLocalStorage must not reach the next.
 const outside = new AsyncResource('stagedoor');
-const inside = (head, body) => new AsyncResource('stagedoor').runInAsyncScope(invoke, null, head, body);
+const inside = (event) => new AsyncResource('stagedoor').runInAsyncScope(invoke, null, event);
 
 let turned = 0; // when the event loop last had a turn, in ms
 let taken = false; // whether an event has been read whose handler has not begun
@@ -481,35 +521,77 @@ let taken = false; // whether an event has been read whose handler has not begun
 // function's own are not forgotten: what came in while it waited is seen before the handler runs.
 function next() {
   if (socket) return;
-  receive(8);
-  receive(eventSize());
-  const [head, body] = takeEvent();
+  receiveEvents();
+  const event = takeEvent();
   if (performance.now() - turned < 1) {
-    outside.runInAsyncScope(inside, null, head, body);
+    outside.runInAsyncScope(inside, null, event);
     return;
   }
   taken = true;
   setImmediate(() => {
     turned = performance.now();
     taken = false;
-    outside.runInAsyncScope(inside, null, head, body);
+    outside.runInAsyncScope(inside, null, event);
   });
 }
 
-const eventSize = () => 8 + received.readUInt32LE(from) + received.readUInt32LE(from + 4);
+const headBytes = 20;
+const eventSize = (at) => headBytes + received.readUInt32LE(at) + received.readUInt32LE(at + 4);
 
-function takeEvent() {
-  const end = from + eventSize();
-  const bodyAt = from + 8 + received.readUInt32LE(from);
-  const head = received.utf8Slice(from + 8, bodyAt).split('\n');
-  const body = received.utf8Slice(bodyAt, end);
-  from = end;
+// Waits for an event and those that come with it: one that has not been read while another runs would look, if that ends the
+// process, as if the other had not been read either.
+function receiveEvents() {
+  receive(headBytes);
+  const count = 1 + received.readUInt32LE(from + 8);
+  let size = 0;
+  for (let i = 0; i < count; i += 1) {
+    receive(size + headBytes);
+    size += eventSize(from + size);
+    receive(size);
+  }
+}
+
+function skipEvent() {
+  from += eventSize(from);
   if (from === to) {
     from = 0;
     to = 0;
     if (received.length > 1024 * 1024) received = Buffer.allocUnsafeSlow(64 * 1024);
   }
-  return [head, body];
+}
+
+function takeEvent() {
+  const end = from + eventSize(from);
+  const headAt = from + headBytes;
+  const bodyAt = headAt + received.readUInt32LE(from);
+  const event = {
+    head: received.utf8Slice(headAt, bodyAt).split('\n'),
+    deadline: received.readUInt32LE(from + 12) + received.readUInt32LE(from + 16) * 2 ** 32,
+    following: received.readUInt32LE(from + 8),
+    body: received.utf8Slice(bodyAt, end),
+  };
+  skipEvent();
+  return event;
+}
+
+// The largest answer that is said aside, in UTF-16 units.
+const asideMax = 4 * 1024;
+let watching = false;
+
+// While handlers are done without a turn of the event loop, the next ones follow at once. When the loop has a turn, one is
+// not, and nobody knows how long it takes.
+function watch() {
+  if (watching) return;
+  watching = true;
+  setImmediate(() => {
+    watching = false;
+    if (current && current.following > 0) giveBack(current);
+  });
+}
+
+function giveBack(invocation) {
+  for (; invocation.following > 0; invocation.following -= 1) skipEvent();
+  send('G', '');
 }
 
 // The connection of a handler that streams.
@@ -518,10 +600,22 @@ let socket;
 function listen() {
   const net = require('node:net');
   socket = new net.Socket({ fd: link, readable: true, writable: true });
+  let unwanted = 0; // how many events are to be forgotten
   socket.on('data', (chunk) => {
     reserve(to - from + chunk.length);
     to += chunk.copy(received, to);
-    if (to - from >= 8 && to - from >= eventSize()) inside(...takeEvent());
+    while (to - from >= headBytes && to - from >= eventSize(from)) {
+      if (unwanted > 0) {
+        unwanted -= 1;
+        skipEvent();
+        continue;
+      }
+      const event = takeEvent();
+      unwanted = event.following;
+      event.following = 0;
+      if (unwanted > 0) send('G', '');
+      inside(event);
+    }
   });
   socket.on('end', () => process.exit(0));
   socket.on('error', () => process.exit(0));

@@ -111,9 +111,9 @@ class LogFormatter(logging.Formatter):
 class Context:
     """The second argument of a handler."""
 
-    def __init__(self, head):
+    def __init__(self, head, deadline):
         environ = os.environ
-        self.aws_request_id, deadline, self.invoked_function_arn, _, client = head
+        self.aws_request_id, self.invoked_function_arn, _, client = head
         self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
         self.function_version = environ.get("AWS_LAMBDA_FUNCTION_VERSION")
         self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
@@ -121,7 +121,7 @@ class Context:
         self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
         self.client_context = client_context(client)
         self.identity = types.SimpleNamespace(cognito_identity_id=None, cognito_identity_pool_id=None)
-        self._deadline = int(deadline)
+        self._deadline = deadline
 
     def get_remaining_time_in_millis(self):
         return max(0, self._deadline - int(time.time() * 1000))
@@ -193,10 +193,11 @@ class Connection:
         return data[:size]
 
     def next_event(self):
-        """Request id, deadline in ms, ARN, trace id and client context; and the event as JSON."""
-        head_length, body_length = struct.unpack("<II", self.take(8))
+        """Request id, ARN, trace id and client context; when it has to be done, in ms since 1970; and the event as JSON.
+        None is ever followed by another before it is done."""
+        head_length, body_length, _, deadline = struct.unpack("<IIIQ", self.take(20))
         data = self.take(head_length + body_length)
-        return data[:head_length].decode().split("\n")[:5], data[head_length:]
+        return data[:head_length].decode().split("\n")[:4], deadline, data[head_length:]
 
 
 class Gateway:
@@ -275,7 +276,7 @@ def to_json(value):
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def invoke(handler, gateway, head, body):
+def invoke(handler, gateway, head, deadline, body):
     """Calls the handler; gives the letter and the body of what reports its result."""
     try:
         try:
@@ -283,7 +284,7 @@ def invoke(handler, gateway, head, body):
         except ValueError as error:
             raise Fault("UnmarshalError", f"Unable to unmarshal input: {error}") from None
         gateway.learn(event)
-        result = handler(event, Context(head))
+        result = handler(event, Context(head, deadline))
         try:
             return b"S", to_json(result)
         except (TypeError, ValueError) as error:
@@ -316,13 +317,13 @@ def main():
     connection.send(b"R")
     gateway = Gateway()
     while True:
-        head, body = connection.next_event()
-        request_id, _, _, trace_id, _ = head
+        head, deadline, body = connection.next_event()
+        request_id, _, trace_id, _ = head
         if trace_id:
             os.environ["_X_AMZN_TRACE_ID"] = trace_id
         else:
             os.environ.pop("_X_AMZN_TRACE_ID", None)
-        result = invoke(handler, gateway, head, body)
+        result = invoke(handler, gateway, head, deadline, body)
         sys.stdout.flush()
         connection.send(*result)
 
