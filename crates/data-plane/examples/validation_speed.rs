@@ -10,6 +10,9 @@ use stagedoor_data_plane::logs::LogDestinations;
 use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::plan::{self, CompileSettings};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let schema = json!({
         "$schema": "http://json-schema.org/draft-04/schema#",

@@ -15,6 +15,7 @@ use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, Response
 use stagedoor_policy::Verdict;
 
 use crate::clients::Client;
+use crate::clock;
 use crate::edge::{Target, Via};
 use crate::gateway_response::Fault;
 use crate::ids;
@@ -138,6 +139,7 @@ impl<'a> Exchange<'a> {
     ) -> Self {
         let sent_id = head.headers.get("x-amzn-requestid");
         let request_id = sent_id.map_or_else(ids::request_id, ids::request_id_from);
+        let started = Instant::now();
         Self {
             worker,
             connection,
@@ -148,8 +150,8 @@ impl<'a> Exchange<'a> {
             body: RequestBody::Unread(body),
             request_id,
             extended_request_id: ids::extended_request_id(),
-            started: Instant::now(),
-            received_at: SystemTime::now(),
+            started,
+            received_at: clock::on_the_wall(started),
             resource_verdict: None,
             client: None,
             caller: None,

@@ -10,6 +10,7 @@ pub mod backends;
 pub mod cache;
 pub mod client_certificate;
 pub mod clients;
+mod clock;
 mod connection;
 pub mod context;
 pub mod domains;

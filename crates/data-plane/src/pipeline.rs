@@ -195,7 +195,13 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) 
         head.headers.append("apigw-requestid", exchange.request_id.clone());
     }
     let status = head.status.as_u16();
-    let (latency, length) = (exchange.started.elapsed(), body.remaining());
+    // What comes after the phases takes next to nothing, unless the response was coded.
+    let latency = match exchange.record.steps.as_slice() {
+        [] => exchange.started.elapsed(),
+        _ if coding.is_some() => exchange.started.elapsed(),
+        steps => steps.iter().map(|step| step.took).sum(),
+    };
+    let length = body.remaining();
     exchange.record.response = ResponseRecord { status, latency: Some(latency), length };
     exchange.log_end(status);
     (head, body)
@@ -270,8 +276,8 @@ pub(crate) async fn run_phases(exchange: &mut Exchange<'_>) -> Result<(ResponseH
         exchange.record.log = Some(Box::new(log.begin()));
     }
     let mut has_started = false;
-    // A phase begins where the one before it has ended.
-    let mut began = Instant::now();
+    // A phase begins where the one before it has ended, and the first with the request.
+    let mut began = exchange.started;
     for &phase in &method.phases {
         if exchange.is_preflight && matches!(phase, Phase::RequestParameters | Phase::Integration) {
             return answer_preflight(exchange);

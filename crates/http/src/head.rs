@@ -283,15 +283,40 @@ fn origin_form(method: &Method, target: &str, bytes: &Bytes) -> Result<(Bytes, O
     Ok((target, Some(bytes.slice_ref(authority.as_bytes()))))
 }
 
-/// Whether these bytes may stand as a host and port (RFC 3986 §3.2.2).
+/// The bytes that may stand in a host and port (RFC 3986 §3.2.2), one bit for each.
+const HOST_BYTES: u128 = {
+    let (mut bits, mut byte) = (0, 0_u8);
+    while byte < 128 {
+        let may_stand = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b';'
+                    | b'='
+                    | b'%'
+                    | b':'
+                    | b'['
+                    | b']'
+            );
+        bits |= (may_stand as u128) << byte;
+        byte += 1;
+    }
+    bits
+};
+
 fn is_valid_host(host: &[u8]) -> bool {
-    host.iter().all(|&byte| {
-        matches!(
-            byte,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'('
-                | b')' | b'*' | b'+' | b',' | b';' | b'=' | b'%' | b':' | b'[' | b']'
-        )
-    })
+    host.iter().all(|&byte| byte < 128 && HOST_BYTES >> byte & 1 == 1)
 }
 
 /// The fields that speak of the connection and of the body's framing.
