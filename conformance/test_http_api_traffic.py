@@ -473,8 +473,25 @@ class TestCors:
         }  # fmt: skip
         answer = api.call("GET", "/a", headers={"Origin": "https://b.test"})
         assert not [name for name in answer.headers if name.lower().startswith("access-")]
-        # A preflight of a route is answered without its integration.
-        assert self.preflight(api, "https://a.test", "/a").status_code == 204
+
+    def test_a_route_that_takes_a_preflight(self, gateway, raw_origin):
+        """Its integration answers, with the API's headers in place of its own."""
+        def play(link):
+            read_head(link)
+            link.sendall(b"HTTP/1.1 207 Multi\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 2\r\n\r\nok")
+
+        api = HttpApi(gateway, CorsConfiguration=self.CONFIGURATION)
+        api.backend("ANY /a", raw_origin(play).url)
+        answer = self.preflight(api, "https://a.test", "/a")
+        shown = {name.lower(): value for name, value in answer.headers.items() if name.lower().startswith("access-")}
+        assert (answer.status_code, answer.content) == (207, b"ok")
+        assert shown == {
+            "access-control-allow-origin": "https://a.test", "access-control-allow-methods": "GET,PUT",
+            "access-control-allow-headers": "x-a,x-b", "access-control-max-age": "60",
+            "access-control-allow-credentials": "true",
+        }  # fmt: skip
+        answer = self.preflight(api, "https://b.test", "/a")
+        assert answer.status_code == 207 and not [name for name in answer.headers if name.lower().startswith("access-")]
 
     def test_without_a_configuration_a_backend_has_its_say(self, api, echo):
         api.backend("OPTIONS /a", echo.url)

@@ -69,7 +69,7 @@ pub struct Exchange<'a> {
     pub mapped_path: Option<String>,
     /// The query that a mapping of an HTTP API has made, encoded.
     pub mapped_query: Option<String>,
-    /// Whether it is a browser's preflight that an HTTP API answers by itself.
+    /// Whether it is a browser's preflight, to an HTTP API with CORS headers of its own.
     pub is_preflight: bool,
     /// The client's `Host` where a mapping could change it: in HTTP APIs.
     pub original_host: Option<Bytes>,

@@ -52,7 +52,7 @@ pub const REST: &[Phase] = &[
 ///
 /// 1. the signature, and what its signer's policies allow;
 /// 2. the authorizer;
-/// 3. throttles, which protect all that follows; a browser's preflight is answered after them;
+/// 3. throttles, which protect all that follows;
 /// 4. the mapping of its parameters, which the integration is to see;
 /// 5. the integration;
 /// 6. the mapping of its answer's parameters.
@@ -189,8 +189,8 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) 
         }
     };
     if let Some(http_api) = &exchange.plan.http_api {
-        if let Some(cors) = http_api.cors.as_ref().filter(|_| !exchange.is_preflight) {
-            phases::http_api::cors::apply(&mut head.headers, origin.as_ref(), cors);
+        if let Some(cors) = &http_api.cors {
+            phases::http_api::cors::apply(&mut head.headers, origin.as_ref(), cors, exchange.is_preflight);
         }
         head.headers.append("apigw-requestid", exchange.request_id.clone());
     }
@@ -232,13 +232,6 @@ fn begin_http(exchange: &mut Exchange<'_>) -> Option<bytes::Bytes> {
     cors.and_then(|_| exchange.head.headers.get("origin").cloned())
 }
 
-/// Answers a browser's preflight. A route that takes it is asked whether the browser may come in, and no more.
-fn answer_preflight(exchange: &Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
-    let cors = exchange.plan.http_api.as_ref().and_then(|http_api| http_api.cors.as_ref());
-    let answer = cors.map(|cors| phases::http_api::cors::answer_preflight(exchange, cors));
-    answer.ok_or_else(Fault::not_found)
-}
-
 /// Runs the phases of a request.
 ///
 /// # Errors
@@ -258,7 +251,8 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Bo
     let coding = phases::content_encoding::of_request(exchange)?;
     if exchange.route.is_none() {
         match phases::routing::run(exchange) {
-            Err(_) if exchange.is_preflight => return answer_preflight(exchange),
+            // Nobody but the gateway takes it.
+            Err(_) if exchange.is_preflight => return Ok(phases::http_api::cors::answer_preflight()),
             routed => routed?,
         }
     }
@@ -279,9 +273,6 @@ pub(crate) async fn run_phases(exchange: &mut Exchange<'_>) -> Result<(ResponseH
     // A phase begins where the one before it has ended, and the first with the request.
     let mut began = exchange.started;
     for &phase in &method.phases {
-        if exchange.is_preflight && matches!(phase, Phase::RequestParameters | Phase::Integration) {
-            return answer_preflight(exchange);
-        }
         if !has_started && phase.is_execution() {
             has_started = true;
             if exchange.logs_data() {

@@ -1,4 +1,5 @@
-//! CORS as the API configures it: the gateway answers preflights, and its headers take the place of a backend's.
+//! CORS as the API configures it: the gateway answers preflights that no route takes, and its headers take the place of
+//! a backend's.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -16,22 +17,21 @@ pub fn is_preflight(exchange: &Exchange<'_>) -> bool {
         && headers.contains("access-control-request-method")
 }
 
-/// The answer to a preflight. An origin that is not allowed is told nothing, which makes the browser refuse.
+/// The answer to a preflight that no route takes, before its headers.
 #[must_use]
-pub fn answer_preflight(exchange: &Exchange<'_>, cors: &Cors) -> (ResponseHead, Body) {
-    let mut headers = Headers::with_capacity(8);
-    let origin = exchange.head.headers.get("origin").and_then(|origin| cors.allowed_origin(origin));
-    add(&mut headers, origin, &cors.preflight);
-    (ResponseHead { status: StatusCode::NO_CONTENT, headers }, Body::Empty)
+pub fn answer_preflight() -> (ResponseHead, Body) {
+    (ResponseHead { status: StatusCode::NO_CONTENT, headers: Headers::with_capacity(8) }, Body::Empty)
 }
 
-/// Replaces a backend's CORS headers by the API's own. `origin` is the request's.
-pub fn apply(headers: &mut Headers, origin: Option<&Bytes>, cors: &Cors) {
+/// Replaces a backend's CORS headers by the API's own. `origin` is the request's; one that is not allowed is told
+/// nothing, which makes the browser refuse.
+pub fn apply(headers: &mut Headers, origin: Option<&Bytes>, cors: &Cors, is_preflight: bool) {
     const PREFIX: &[u8] = b"access-control-";
     headers.retain(|header| {
         !header.name.get(..PREFIX.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PREFIX))
     });
-    add(headers, origin.and_then(|origin| cors.allowed_origin(origin)), &cors.actual);
+    let others = if is_preflight { &cors.preflight } else { &cors.actual };
+    add(headers, origin.and_then(|origin| cors.allowed_origin(origin)), others);
 }
 
 fn add(headers: &mut Headers, origin: Option<Bytes>, others: &[(&'static str, Bytes)]) {
