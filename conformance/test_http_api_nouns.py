@@ -53,6 +53,9 @@ def test_apis(client):
     gone(client.delete_api, "Invalid API identifier", ApiId=made["ApiId"])
     gone(client.update_api, "Invalid API identifier", ApiId=made["ApiId"], Name="x")
     refused(client.create_api, "BadRequestException", "Invalid API name specified", Name=" ", ProtocolType="HTTP")
+    message = 'Route selection expression is currently limited to "${request.method} ${request.path}"'
+    wrong = {"RouteSelectionExpression": "$request.body.action"}
+    refused(client.create_api, "BadRequestException", message, Name="x", ProtocolType="HTTP", **wrong)
     refused(client.get_apis, "BadRequestException", "maxResults", MaxResults="many")
 
 
@@ -109,11 +112,16 @@ def test_cors_configuration(client, api):
     gone(client.delete_cors_configuration, "Invalid API identifier", ApiId="absent1234")
     for wrong, message in [
         ({"AllowOrigins": ["*"], "AllowCredentials": True}, "allow-credentials is not supported if 'allow-origin' is *"),
-        ({"AllowOrigins": ["a.test"]}, "origin"),
+        ({"AllowOrigins": ["a.test"]}, "Invalid format for origin a.test"),
+        ({"AllowOrigins": ["chrome-extension://abc"]}, "Invalid format for origin chrome-extension://abc"),
+        ({"AllowOrigins": ["https://a.test/path"]}, "Invalid format for origin https://a.test/path"),
         ({"AllowMethods": ["FETCH"]}, "method"),
         ({"AllowHeaders": ["a b"]}, "header"),
+        ({"MaxAge": 86401}, "Invalid maxAge specified: it must be between -1 and 86400"),
     ]:
         refused(client.update_api, "BadRequestException", message, ApiId=api, CorsConfiguration=wrong)
+    kept = {"AllowOrigins": ["HTTP://WWW.EXAMPLE.ORG"], "AllowMethods": ["put", "delete"]}
+    assert client.update_api(ApiId=api, CorsConfiguration=kept)["CorsConfiguration"] == kept
 
 
 def test_routes(client, api):
@@ -127,10 +135,24 @@ def test_routes(client, api):
     create = client.create_route
     message = "Route with key ANY /{proxy+} already exists for this API"
     refused(create, "ConflictException", message, ApiId=api, RouteKey="ANY /{proxy+}")
-    refused(create, "BadRequestException", "The provided route key is not formatted properly", ApiId=api, RouteKey="pets")
+    for key in "pets", "get /pets", "TRACE /pets", "GET pets", "GET  /pets", "$connect":
+        refused(create, "BadRequestException", "The provided route key is not formatted properly", ApiId=api, RouteKey=key)
+    message = (
+        "One or more path parts appear to be invalid. Parts are validated against this regular expression: "
+        r"^(\{[\w.:-]+\+?\}|[a-zA-Z0-9.:_-]+)$"
+    )
+    for path in "/{id}.json", "/a{b}", "/{}", "/a//b", "/*", "/a~b":
+        refused(create, "BadRequestException", message, ApiId=api, RouteKey=f"GET {path}")
     gone(create, "Invalid Integration identifier", ApiId=api, RouteKey="GET /", Target="integrations/absent")
     message = "Setting the authorization type to JWT requires a valid JWT authorizer."
     refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", AuthorizationType="JWT")
+    wrong = {"AuthorizationType": "JWT", "AuthorizerId": "absent"}
+    refused(create, "BadRequestException", f"Invalid authorizer ID specified. {message}", ApiId=api, RouteKey="GET /", **wrong)
+    message = (
+        "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or COGNITO_USER_POOLS requires a valid "
+        "authorizer."
+    )
+    refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", **wrong | {"AuthorizationType": "CUSTOM"})
     message = "Unexpected or malformed target in route. Correct format should be integrations/<integration_id>."
     refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", Target="absent")
     message = "Authorization Scopes are only valid for COGNITO_USER_POOLS and JWT authorization type"
@@ -168,15 +190,27 @@ def test_integrations(client, api):
     gone(client.update_integration, "Invalid Integration identifier", **where)
     gone(client.delete_integration, "Invalid Integration identifier", **where)
     http = {"ApiId": api, "IntegrationType": "HTTP_PROXY", "IntegrationMethod": "GET", "IntegrationUri": "http://a.test"}
+    # As Terraform sends it, and AWS does not give it back.
+    assert "PassthroughBehavior" not in create(**http, PassthroughBehavior="WHEN_NO_MATCH")
+    service = {
+        "ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationSubtype": "SQS-SendMessage",
+        "PayloadFormatVersion": "1.0", "CredentialsArn": "arn:aws:iam::0:role/x",
+    }  # fmt: skip
     for wrong, message in [
         (
             {**http, "IntegrationType": "HTTP"},
             "Currently, an API with a protocol type of HTTP may only be associated with proxy integrations (AWS_PROXY, "
             "HTTP_PROXY)",
         ),
-        ({**http, "TimeoutInMillis": 30001}, "Member must have value less than or equal to 30000"),
-        ({**http, "PayloadFormatVersion": "2.0"}, "PayloadFormatVersion"),
+        ({**http, "TimeoutInMillis": 30001}, "Timeout should be between 50 ms and 30000 ms"),
+        ({**http, "PayloadFormatVersion": "2.0"}, "PayloadFormatVersion 2.0 is not supported for integration of type HTTP_PROXY"),
+        ({**http, "PayloadFormatVersion": "3.0"}, "Unsupported PayloadFormatVersion: 3.0"),
         ({**http, "IntegrationUri": "a.test"}, "Invalid HTTP endpoint specified for URI"),
+        ({**http, "IntegrationMethod": "FETCH"}, "Invalid HTTP method specified"),
+        (
+            {name: value for name, value in http.items() if name != "IntegrationMethod"},
+            "HttpMethod parameter method must be specified for integrationType HTTPPROXY",
+        ),
         ({**http, "ConnectionType": "VPC_LINK"}, "ConnectionId must be set to vpcLinkId for ConnectionType VPC_LINK"),
         ({**http, "ConnectionType": "VPC_LINK", "ConnectionId": "absent"}, "Vpc Link"),
         ({**http, "RequestTemplates": {"a/b": "x"}}, "requestTemplates"),
@@ -185,12 +219,28 @@ def test_integrations(client, api):
             "Invalid mapping expression specified: Validation Result: warnings : [], errors : [Operations on header "
             "connection are restricted]",
         ),
-        ({**http, "ResponseParameters": {"200": {"append:querystring.x": "x"}}}, "Response Actioned Parameter"),
-        ({"ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationUri": FUNCTION}, "PayloadFormatVersion"),
         (
-            {"ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationSubtype": "SQS-SendMessage",
-             "PayloadFormatVersion": "1.0", "CredentialsArn": "arn:aws:iam::0:role/x"},
-            "QueueUrl, MessageBody",
+            {**http, "ResponseParameters": {"200": {"append:querystring.x": "x"}}},
+            "Invalid Response Actioned Parameter destination specified: append:querystring.x",
+        ),
+        ({**http, "ResponseParameters": {"2xx": {"append:header.x": "x"}}}, "Status Code 2xx is not valid"),
+        (
+            {"ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationUri": FUNCTION},
+            "PayloadFormatVersion is a required parameter for integration with type AWS_PROXY",
+        ),
+        (
+            {"ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationUri": FUNCTION, "PayloadFormatVersion": "1"},
+            "Unsupported PayloadFormatVersion: 1",
+        ),
+        ({**service, "IntegrationSubtype": "DynamoDB-PutItem"}, "Operation: DynamoDB-PutItem is not supported."),
+        ({**service, "PayloadFormatVersion": "2.0"}, "Operation: SQS-SendMessage is not supported."),
+        (
+            {name: value for name, value in service.items() if name != "CredentialsArn"},
+            "Role ARN must be specified for AWS integration configuration with Subtype: SQS-SendMessage",
+        ),
+        (
+            service,
+            "Operation: SQS-SendMessage requires enabling passthrough, or defining all of the following parameters",
         ),
     ]:  # fmt: skip
         refused(create, "BadRequestException", message, **wrong)
@@ -216,15 +266,31 @@ def test_authorizers(client, api):
     gone(client.delete_authorizer, "Invalid Authorizer identifier", **where)
     request = {"ApiId": api, "AuthorizerType": "REQUEST", "Name": "r", "AuthorizerUri": FUNCTION, "IdentitySource": []}
     for wrong, message in [
-        ({**jwt, "JwtConfiguration": {"Issuer": "issuer", "Audience": ["a"]}}, "issuer"),
+        (
+            {**jwt, "JwtConfiguration": {"Issuer": "issuer", "Audience": ["a"]}},
+            "Invalid issuer: Issuer is not a valid URL for JWT Authorizer",
+        ),
+        (
+            {name: value for name, value in jwt.items() if name != "JwtConfiguration"},
+            "JwtConfiguration must not be null for JWT Authorizer",
+        ),
         ({**jwt, "JwtConfiguration": {"Issuer": "https://issuer.test"}}, "Audience"),
-        ({**jwt, "IdentitySource": ["Authorization"]}, "Invalid identity source expression: Authorization"),
+        *(({**jwt, "IdentitySource": [source]}, f"Invalid identity source expression: {source}")
+          for source in ("Authorization", "$request.header.", "$request.header.a b", "$request.body.a")),
+        (
+            {name: value for name, value in request.items() if name != "AuthorizerUri"},
+            "AuthorizerUri is a required field in an Authorizer",
+        ),
+        ({**request, "AuthorizerPayloadFormatVersion": "3.0"}, "AuthorizerPayloadFormatVersion 3.0 is not supported"),
         (request, "AuthorizerPayloadFormatVersion is a required parameter for REQUEST authorizer"),
-        ({**request, "AuthorizerPayloadFormatVersion": "1.0", "EnableSimpleResponses": True}, "EnableSimpleResponses"),
+        (
+            {**request, "AuthorizerPayloadFormatVersion": "1.0", "EnableSimpleResponses": True},
+            'EnableSimpleResponses can only be set for AuthorizerPayloadFormatVersion "2.0".',
+        ),
         ({**request, "AuthorizerPayloadFormatVersion": "2.0", "AuthorizerResultTtlInSeconds": 5},
          "Identity source must be set if authorizer caching is enabled (TTL is greater than 0)"),
         ({**request, "AuthorizerPayloadFormatVersion": "2.0", "AuthorizerResultTtlInSeconds": 3601},
-         "less than or equal to 3600"),
+         "Authorizer result TTL outside allowable range. TTL must be between 0 and 3600 seconds."),
     ]:  # fmt: skip
         refused(client.create_authorizer, "BadRequestException", message, **wrong)
 
@@ -250,6 +316,8 @@ def test_stages(client, api):
     assert client.get_stage(**where)["AccessLogSettings"] == log
     client.delete_access_log_settings(**where)
     assert "AccessLogSettings" not in client.get_stage(**where)
+    client.update_stage(**where, AccessLogSettings=log)
+    assert "AccessLogSettings" not in client.update_stage(**where, AccessLogSettings={})
     client.reset_authorizers_cache(**where)
     refused(client.create_stage, "ConflictException", "Stage already exists", **where)
     refused(client.create_stage, "BadRequestException", "Stage name", ApiId=api, StageName="a.b")
@@ -289,7 +357,7 @@ def test_vpc_links(client):
     assert client.get_vpc_link(**where)["VpcLinkStatus"] == "AVAILABLE"
     assert client.update_vpc_link(**where, Name="m")["Name"] == "m"
     assert [item["Name"] for item in client.get_vpc_links()["Items"]] == ["m"]
-    refused(client.create_vpc_link, "BadRequestException", "SubnetIds", Name="x", SubnetIds=[])
+    refused(client.create_vpc_link, "BadRequestException", "SubnetIds for a vpc link cannot be empty", Name="x", SubnetIds=[])
     client.delete_vpc_link(**where)
     gone(client.get_vpc_link, "Invalid VpcLink identifier", **where)
     gone(client.delete_vpc_link, "Invalid VpcLink identifier", **where)

@@ -6,6 +6,10 @@ use stagedoor_shapes::{Binding, Constraint, Operation, Shape, Structure};
 
 use crate::{java, service::Service};
 
+/// Numbers whose range AWS judges with the rest of the noun, in words of its own: before them a wrong combination of
+/// members may be what is refused, and for WebSocket APIs the limits are others than the model's.
+const JUDGED_LATER: [&str; 3] = ["authorizerResultTtlInSeconds", "maxAge", "timeoutInMillis"];
+
 /// The message of a refusal, or `None` if the input is as the model wants it.
 pub(crate) fn violations(
     service: Service,
@@ -39,6 +43,7 @@ fn structure(
         let name = if member.binding == Binding::Body { member.wire } else { member.key };
         let path = format!("{prefix}{name}");
         match members.get(member.key) {
+            Some(Value::Number(_)) if JUDGED_LATER.contains(&member.key) => {}
             Some(value) => check(value, &member.shape, &path, found),
             None if member.required => found.push(format!(
                 "Value null at '{path}' failed to satisfy constraint: Member must not be null"
@@ -238,8 +243,14 @@ mod tests {
             Service::Http,
             "CreateIntegration",
             json!({"apiId": "a", "integrationType": "AWS_PROXY", "timeoutInMillis": 20}),
-            "1 validation error detected: Value '20' at 'timeoutInMillis' failed to satisfy constraint: Member \
-             must have value greater than or equal to 50",
+            "",
+        );
+        check(
+            Service::Http,
+            "CreateRoutingRule",
+            json!({"domainName": "a", "actions": [], "conditions": [], "priority": 0}),
+            "1 validation error detected: Value '0' at 'priority' failed to satisfy constraint: Member must have \
+             value greater than or equal to 1",
         );
     }
 

@@ -294,9 +294,9 @@ pub(super) fn check(api: &Api) -> Result<(), ApiError> {
         // The second form is how AWS answers it.
         if selection.is_some_and(|text| text != HTTP_SELECTION && text != "${request.method} ${request.path}")
         {
-            return bad_request(format!(
-                "Invalid routeSelectionExpression: for HTTP APIs it must be {HTTP_SELECTION}"
-            ));
+            return bad_request(
+                "Route selection expression is currently limited to \"${request.method} ${request.path}\"",
+            );
         }
         if api.disable_schema_validation == Some(true) {
             return bad_request("disableSchemaValidation is only supported for WebSocket APIs");
@@ -309,16 +309,12 @@ pub(super) fn check(api: &Api) -> Result<(), ApiError> {
 /// AWS's rules for `corsConfiguration`.
 pub(super) fn check_cors(cors: &Cors) -> Result<(), ApiError> {
     for origin in cors.allow_origins.iter().flatten() {
-        let rest = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
-        let other_scheme = origin.split_once("://").is_some_and(|(scheme, host)| {
-            !scheme.is_empty()
-                && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-                && !host.is_empty()
-        });
-        let valid =
-            origin == "*" || rest.map_or(other_scheme, |host| !host.is_empty() && !host.contains('/'));
-        if !valid {
-            return bad_request(format!("Invalid origin specified in the CORS configuration: {origin}"));
+        let host = origin
+            .split_once("://")
+            .filter(|(scheme, _)| ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme)));
+        let valid = host.is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+        if origin != "*" && !valid {
+            return bad_request(format!("Invalid format for origin {origin}"));
         }
         if origin == "*" && cors.allow_credentials == Some(true) {
             return bad_request("allow-credentials is not supported if 'allow-origin' is *");
@@ -326,7 +322,7 @@ pub(super) fn check_cors(cors: &Cors) -> Result<(), ApiError> {
     }
     const METHODS: [&str; 8] = ["*", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
     for method in cors.allow_methods.iter().flatten() {
-        if !METHODS.contains(&method.as_str()) {
+        if !METHODS.iter().any(|known| known.eq_ignore_ascii_case(method)) {
             return bad_request(format!("Invalid HTTP method specified in the CORS configuration: {method}"));
         }
     }

@@ -101,15 +101,14 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
     }
     let sources = authorizer.identity_source.as_deref().unwrap_or_default();
     if authorizer.authorizer_type == Some(AuthorizerType::Jwt) {
-        let configuration = authorizer.jwt_configuration.clone().unwrap_or_default();
-        if !required(&configuration.issuer).starts_with("https://")
-            && !is_local(required(&configuration.issuer))
-        {
-            return bad_request(
-                "Invalid issuer specified in the JWT configuration: it has to be an https URL",
-            );
+        let Some(configuration) = &authorizer.jwt_configuration else {
+            return bad_request("JwtConfiguration must not be null for JWT Authorizer");
+        };
+        let issuer = required(&configuration.issuer);
+        if issuer.strip_prefix("https://").is_none_or(str::is_empty) && !is_local(issuer) {
+            return bad_request("Invalid issuer: Issuer is not a valid URL for JWT Authorizer");
         }
-        if configuration.audience.is_none_or(|audience| audience.is_empty()) {
+        if configuration.audience.as_ref().is_none_or(Vec::is_empty) {
             return bad_request("Audience must be specified in the JWT configuration");
         }
         if sources.len() != 1 {
@@ -118,7 +117,7 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
         return check_sources(sources);
     }
     if required(&authorizer.authorizer_uri).is_empty() {
-        return bad_request("AuthorizerUri must be specified for REQUEST authorizers");
+        return bad_request("AuthorizerUri is a required field in an Authorizer");
     }
     if authorizer.jwt_configuration.is_some() {
         return bad_request("JwtConfiguration is only supported for JWT authorizers");
@@ -139,7 +138,9 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
     match authorizer.authorizer_payload_format_version.as_deref() {
         Some("2.0") => {}
         Some("1.0") if authorizer.enable_simple_responses == Some(true) => {
-            return bad_request("EnableSimpleResponses is only supported for payload format version 2.0");
+            return bad_request(
+                "EnableSimpleResponses can only be set for AuthorizerPayloadFormatVersion \"2.0\".",
+            );
         }
         Some("1.0") => {}
         None => {
@@ -147,10 +148,8 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
                 "AuthorizerPayloadFormatVersion is a required parameter for REQUEST authorizer",
             );
         }
-        Some(_) => {
-            return bad_request(
-                "Invalid authorizerPayloadFormatVersion specified. Must be one of: [1.0, 2.0]",
-            );
+        Some(version) => {
+            return bad_request(format!("AuthorizerPayloadFormatVersion {version} is not supported"));
         }
     }
     check_sources(sources)
@@ -165,7 +164,11 @@ fn is_local(issuer: &str) -> bool {
 
 fn check_sources(sources: &[String]) -> Result<(), ApiError> {
     const PLACES: [&str; 4] = ["$request.header.", "$request.querystring.", "$context.", "$stageVariables."];
-    match sources.iter().find(|source| !PLACES.iter().any(|place| source.starts_with(place))) {
+    let fits = |source: &str| {
+        let name = PLACES.iter().find_map(|place| source.strip_prefix(place));
+        name.is_some_and(|name| !name.is_empty() && !name.contains(char::is_whitespace))
+    };
+    match sources.iter().find(|source| !fits(source)) {
         Some(source) => bad_request(format!("Invalid identity source expression: {source}")),
         None => Ok(()),
     }

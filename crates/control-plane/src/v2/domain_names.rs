@@ -40,7 +40,11 @@ impl V2<'_> {
             mutual_tls_authentication: input.mutual_tls_authentication.and_then(kept_mutual_tls),
             ..Kept::default()
         };
-        configure(&mut domain, input.domain_name_configurations.as_deref().unwrap_or_default())?;
+        let configurations = input.domain_name_configurations.unwrap_or_default();
+        if configurations.iter().any(|given| given.endpoint_type == Some(EndpointType::Edge)) {
+            return bad_request("EDGE endpoint type is not supported for APIGatewayV2 domainName");
+        }
+        configure(&mut domain, &configurations)?;
         let made = self.0.new_domain_name(domain, |message| ApiError::Conflict(message.to_owned()))?;
         let shown = shown(made);
         Ok(CreateDomainNameResponse {

@@ -162,6 +162,8 @@ pub(super) fn complete(api: &Api, integration: &mut Integration) {
         return websocket::complete(integration);
     }
     integration.timeout_in_millis.get_or_insert(HTTP_TIMEOUT_MAX);
+    // Terraform sends its default; HTTP APIs have no templates that could match, and AWS does not show it.
+    integration.passthrough_behavior.take_if(|behavior| *behavior == PassthroughBehavior::WhenNoMatch);
     let is_function = integration.integration_type == Some(IntegrationType::AwsProxy);
     if is_function && integration.integration_subtype.is_none() {
         integration.integration_method.get_or_insert_with(|| "POST".to_owned());
@@ -204,10 +206,7 @@ fn check_http(integration: &Integration) -> Result<(), ApiError> {
     }
     let websocket_only = [
         (integration.content_handling_strategy.is_some(), "contentHandlingStrategy"),
-        (
-            integration.passthrough_behavior.is_some_and(|it| it != PassthroughBehavior::WhenNoMatch),
-            "passthroughBehavior",
-        ),
+        (integration.passthrough_behavior.is_some(), "passthroughBehavior"),
         (integration.request_templates.as_ref().is_some_and(|all| !all.is_empty()), "requestTemplates"),
         (integration.template_selection_expression.is_some(), "templateSelectionExpression"),
     ];
@@ -226,14 +225,14 @@ fn check_http(integration: &Integration) -> Result<(), ApiError> {
     }
     let parameters = integration.request_parameters.as_ref();
     if let Some(subtype) = integration.integration_subtype.as_deref() {
-        let Some(known) = Subtype::find(subtype).filter(|_| kind == Some(IntegrationType::AwsProxy)) else {
-            return bad_request(format!("Invalid IntegrationSubtype specified: {subtype}"));
+        let is_known = kind == Some(IntegrationType::AwsProxy) && version == "1.0";
+        let Some(known) = Subtype::find(subtype).filter(|_| is_known) else {
+            return bad_request(format!("Operation: {subtype} is not supported."));
         };
-        if version != "1.0" {
-            return bad_request("PayloadFormatVersion must be 1.0 for an integration with a subtype");
-        }
         if required(&integration.credentials_arn).is_empty() {
-            return bad_request("Credentials must be specified for an integration with a subtype");
+            return bad_request(format!(
+                "Role ARN must be specified for AWS integration configuration with Subtype: {subtype}"
+            ));
         }
         return known.check(parameters);
     }
@@ -248,24 +247,43 @@ fn check_http(integration: &Integration) -> Result<(), ApiError> {
             "" => bad_request(
                 "PayloadFormatVersion is a required parameter for integration with type AWS_PROXY",
             ),
-            _ => bad_request("Invalid payloadFormatVersion specified. Must be one of: [1.0, 2.0]"),
+            _ => bad_request(format!("Unsupported PayloadFormatVersion: {version}")),
         };
     }
     if version != "1.0" {
-        return bad_request("PayloadFormatVersion must be 1.0 for an integration with type HTTP_PROXY");
+        return bad_request(match version {
+            "2.0" => {
+                "PayloadFormatVersion 2.0 is not supported for integration of type HTTP_PROXY".to_owned()
+            }
+            _ => format!("Unsupported PayloadFormatVersion: {version}"),
+        });
     }
     if integration.integration_method.is_none() {
-        return bad_request("IntegrationMethod must be specified for an integration with type HTTP_PROXY");
+        return bad_request("HttpMethod parameter method must be specified for integrationType HTTPPROXY");
     }
-    let private = integration.connection_type == Some(ConnectionType::VpcLink);
-    let fits = match private {
-        true => uri.starts_with("arn:"),
-        false => uri.starts_with("http://") || uri.starts_with("https://") || uri.starts_with("${"),
-    };
-    if fits {
-        return Ok(());
+    if integration.connection_type == Some(ConnectionType::VpcLink) {
+        return match is_private_target(uri) {
+            true => Ok(()),
+            false => bad_request(
+                "For VpcLink VPC_LINK, integration uri should be a valid ELB listener ARN or a valid Cloud Map service \
+                 ARN.",
+            ),
+        };
     }
-    bad_request(format!("Invalid HTTP endpoint specified for URI: {uri}"))
+    match ["http://", "https://", "${"].iter().any(|begin| uri.starts_with(begin)) {
+        true => Ok(()),
+        false => bad_request("Invalid HTTP endpoint specified for URI"),
+    }
+}
+
+/// Whether this is the ARN of a load balancer's listener or of a Cloud Map service, or a stage variable's.
+fn is_private_target(uri: &str) -> bool {
+    let parts: Vec<&str> = uri.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", _, "elasticloadbalancing", _, _, resource] => resource.starts_with("listener/"),
+        ["arn", _, "servicediscovery", _, _, resource] => resource.starts_with("service/"),
+        _ => uri.starts_with("${"),
+    }
 }
 
 fn check_function(uri: &str) -> Result<(), ApiError> {

@@ -85,13 +85,11 @@ impl Subtype {
     /// Checks the parameters of an integration of this subtype.
     pub(super) fn check(&self, parameters: Option<&BTreeMap<String, String>>) -> Result<(), ApiError> {
         let given = |name: &str| parameters.is_some_and(|parameters| parameters.contains_key(name));
-        let missing: Vec<_> = self.required.iter().filter(|name| !given(name)).copied().collect();
-        if !missing.is_empty() {
+        if !self.required.iter().all(|name| given(name)) {
             return bad_request(format!(
-                "Parameter: {} does not fit schema. Missing required parameters for {}: {}",
-                missing.join(", "),
+                "Operation: {} requires enabling passthrough, or defining all of the following parameters: [{}]",
                 self.name,
-                missing.join(", ")
+                self.required.join(", ")
             ));
         }
         for name in parameters.into_iter().flat_map(BTreeMap::keys) {
@@ -117,7 +115,7 @@ pub(super) fn check_request(parameters: &BTreeMap<String, String>) -> Result<(),
             Some(_) => false,
         };
         if !fits {
-            return invalid(&format!("Invalid Request Actioned Parameter mapping specified: {target}"));
+            return invalid(&format!("Invalid Request Actioned Parameter destination specified: {target}"));
         }
         check_source(source, "$request.")?;
     }
@@ -127,7 +125,7 @@ pub(super) fn check_request(parameters: &BTreeMap<String, String>) -> Result<(),
 /// Checks the response parameters for one status.
 pub(super) fn check_response(status: &str, parameters: &BTreeMap<String, String>) -> Result<(), ApiError> {
     if !status.parse::<u16>().is_ok_and(|status| (200..600).contains(&status)) {
-        return bad_request(format!("Invalid status code specified: {status}"));
+        return bad_request(format!("Status Code {status} is not valid"));
     }
     for (target, source) in parameters {
         let (action, place) = target.split_once(':').unwrap_or(("", target));
@@ -144,7 +142,7 @@ pub(super) fn check_response(status: &str, parameters: &BTreeMap<String, String>
             Some(_) => false,
         };
         if !fits {
-            return invalid(&format!("Invalid Response Actioned Parameter mapping specified: {target}"));
+            return invalid(&format!("Invalid Response Actioned Parameter destination specified: {target}"));
         }
         check_source(source, "$response.")?;
     }

@@ -1,6 +1,7 @@
 //! Route keys of HTTP APIs: `GET /pets/{petId}`, `ANY /{proxy+}`, `$default`.
 
 use crate::ApiError;
+use crate::control_plane::bad_request;
 
 /// The key of the route that takes what no other takes.
 pub(super) const DEFAULT: &str = "$default";
@@ -29,15 +30,20 @@ pub(super) fn check(key: &str) -> Result<(), ApiError> {
     let mut names = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
-        let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
-            if segment.contains(['{', '}']) {
-                return Err(malformed());
-            }
-            continue;
-        };
+        let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let inner = name.map_or(segment, |name| name.strip_suffix('+').unwrap_or(name));
+        // A path may end with a slash, and be nothing but one.
+        let is_end = segment.is_empty() && segments.peek().is_none();
+        if !is_end && !is_part(inner) {
+            return bad_request(
+                "One or more path parts appear to be invalid. Parts are validated against this regular expression: \
+                 ^(\\{[\\w.:-]+\\+?\\}|[a-zA-Z0-9.:_-]+)$",
+            );
+        }
+        let Some(name) = name else { continue };
         let greedy = name.ends_with('+');
         let name = name.trim_end_matches('+');
-        if name.is_empty() || name.contains(['{', '}', '+']) || (greedy && segments.peek().is_some()) {
+        if greedy && segments.peek().is_some() {
             return Err(malformed());
         }
         if names.contains(&name) {
@@ -46,6 +52,11 @@ pub(super) fn check(key: &str) -> Result<(), ApiError> {
         names.push(name);
     }
     Ok(())
+}
+
+/// Whether a part of a path, or the name of a parameter in it, has the characters that it may have.
+fn is_part(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte))
 }
 
 /// A key without the names of its parameters: two routes whose keys have the same form would take the same requests.

@@ -198,7 +198,11 @@ fn check_authorization(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError
     };
     if found.is_none_or(|authorizer| authorizer.authorizer_type != Some(wanted)) {
         if kind == AuthorizationType::Jwt {
-            return bad_request("Setting the authorization type to JWT requires a valid JWT authorizer.");
+            let invalid =
+                if route.authorizer_id.is_some() { "Invalid authorizer ID specified. " } else { "" };
+            return bad_request(format!(
+                "{invalid}Setting the authorization type to JWT requires a valid JWT authorizer."
+            ));
         }
         return bad_request(
             "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or COGNITO_USER_POOLS requires \

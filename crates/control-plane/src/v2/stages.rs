@@ -57,7 +57,7 @@ impl V2<'_> {
             let there = tx.keys(&keys::all(api_id, Kind::Stage))?.len();
             quotas::check_one_more(there, self.0.settings.quotas.stages_per_api, "Stages", "API")?;
             let mut stage: Stage = updated(&self.new_stage(name, is_http(&api)), &input)?;
-            stage.description = stage.description.filter(|text| !text.is_empty());
+            drop_blanks(&mut stage);
             self.put_stage(tx, &api, stage, input.deployment_id.is_some())
         })
     }
@@ -100,7 +100,7 @@ impl V2<'_> {
             let api = self.api(tx, api_id)?;
             let before: Stage = members::find(tx, api_id, Kind::Stage, name)?;
             let mut stage: Stage = updated(&before, &input)?;
-            stage.description = stage.description.filter(|text| !text.is_empty());
+            drop_blanks(&mut stage);
             stage.stage_variables =
                 merged(before.stage_variables, input.stage_variables.clone()).or(Some(Default::default()));
             let mut settings = before.route_settings.unwrap_or_default();
@@ -182,6 +182,14 @@ impl V2<'_> {
         tx.put(&key, &stage)?;
         Ok(answer(stage))
     }
+}
+
+/// Takes away what is empty: Terraform removes an access log by an update to an empty one.
+fn drop_blanks(stage: &mut Stage) {
+    stage.description.take_if(|text| text.is_empty());
+    stage
+        .access_log_settings
+        .take_if(|log| required(&log.destination_arn).is_empty() && required(&log.format).is_empty());
 }
 
 /// A name that a stage can have.

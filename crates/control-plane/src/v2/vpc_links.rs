@@ -46,7 +46,7 @@ impl V2<'_> {
             return bad_request("Name cannot be empty");
         }
         if input.subnet_ids.as_ref().is_none_or(Vec::is_empty) {
-            return bad_request("SubnetIds cannot be empty");
+            return bad_request("SubnetIds for a vpc link cannot be empty");
         }
         tags::check(input.tags.as_ref())?;
         let mut pending: VpcLink = recast(&input)?;
