@@ -86,6 +86,7 @@ pub fn server_config(
     };
     let mut config =
         builder.with_single_cert(identity.chain, identity.key).map_err(|error| error.to_string())?;
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     if mutual {
         // A resumed session would bring a certificate along that was looked at long ago.
@@ -101,6 +102,18 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
+/// The order in which AWS lists cipher suites (developer guide, "Security policies for REST APIs"). The server's order
+/// counts: most clients put the longer keys first, which cost more.
+const PREFERRED: &[CipherSuite] = &[
+    CipherSuite::TLS13_AES_128_GCM_SHA256,
+    CipherSuite::TLS13_AES_256_GCM_SHA384,
+    CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+];
+
 static NEWEST: &[&SupportedProtocolVersion] = &[&version::TLS13];
 static BOTH: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 
@@ -110,6 +123,9 @@ fn allowed(policy: SecurityPolicy) -> (Arc<CryptoProvider>, &'static [&'static S
     let (fips, post_quantum) = (name.contains("FIPS"), name.contains("_PQ_"));
     let only_newest = name.contains("TLS13_1_3") || name == "SecurityPolicy_TLS13_2025_EDGE";
     let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        PREFERRED.iter().position(|preferred| *preferred == suite.suite()).unwrap_or(PREFERRED.len())
+    });
     if fips {
         provider.cipher_suites.retain(|suite| {
             !matches!(
@@ -184,7 +200,10 @@ mod tests {
             let config = server_config(identity, *policy, false).unwrap();
             assert_eq!(config.alpn_protocols.len(), 2);
             let (provider, versions) = allowed(*policy);
-            assert!(!provider.cipher_suites.is_empty() && !provider.kx_groups.is_empty());
+            assert!(!provider.kx_groups.is_empty());
+            let first = provider.cipher_suites.first().map(|suite| suite.suite());
+            assert_eq!(first, Some(CipherSuite::TLS13_AES_128_GCM_SHA256));
+            assert!(config.ignore_client_order);
             let only_newest = policy.as_str().contains("_1_3_") || policy.as_str().contains("TLS13_2025");
             assert_eq!(versions.len() == 1, only_newest, "{policy}");
         }
