@@ -1,8 +1,11 @@
 """The stage's response cache: what is cached, what keeps responses apart, who may ask for fresh ones, and how it is flushed."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+import requests
 from botocore.exceptions import ClientError
 from harness import eventually
 from origin import read_head
@@ -341,3 +344,71 @@ class TestCanary:
     def test_no_cache_unless_it_uses_the_stages(self, cached):
         self.canary(cached, own_deployment=False, useStageCache=False)
         assert [cached.get(), cached.get()] == ["2", "3"]
+
+
+MEGABYTE = 1 << 20
+
+
+class TestMemory:
+    """`[cache] bytes_max`: what the caches of all stages hold together."""
+
+    @pytest.fixture
+    def small_gateway(self, new_gateway):
+        gateway = new_gateway()
+        config = gateway.work / "stagedoor.toml"
+        config.write_text(f"[cache]\nbytes_max = {8 * MEGABYTE}\n")
+        gateway.arguments = ["--config", str(config)]
+        return gateway.start()
+
+    def cached(self, gateway, origin):
+        cached = CachedApi(gateway, origin)
+        cached.proxy("GET", "/{id}", parameters=["path.id"], keys=["method.request.path.id"])
+        cached.deploy()
+        return cached
+
+    def held(self, gateway):
+        lines = requests.get(gateway.control + "/_stagedoor/metrics", timeout=5).text.splitlines()
+        numbers = dict(line.split() for line in lines if line.startswith("stagedoor_cache_"))
+        assert int(numbers["stagedoor_cache_bytes_max"]) == 8 * MEGABYTE
+        return int(numbers["stagedoor_cache_bytes"])
+
+    def test_all_stages_share_what_there_is(self, small_gateway, counter):
+        counter.state["body"] = b"x" * 200_000
+        first, second = (self.cached(small_gateway, counter) for _ in range(2))
+        for cached in first, second:
+            for number in range(80):
+                cached.get(f"/{number}")
+                assert number % 10 or self.held(small_gateway) <= 8 * MEGABYTE
+        assert self.held(small_gateway) > 4 * MEGABYTE
+        # 32 MB of answers later, the second has room for its own, although the first had taken all.
+        before = counter.state["count"]
+        for number in range(80):
+            second.get(f"/{number}")
+        assert counter.state["count"] - before <= 75
+        # A small answer finds room as well.
+        counter.state["body"] = b""
+        eventually(lambda: first.get("/small") == first.get("/small"), what="a small answer in the cache")
+
+    def test_the_process_stays_small(self, small_gateway, counter):
+        counter.state["body"] = b"x" * 500_000
+        cached = self.cached(small_gateway, counter)
+        for number in range(20):
+            cached.get(f"/{number}")
+        before = resident_bytes(small_gateway)
+        for number in range(200):
+            cached.get(f"/{number}")
+        # 100 MB went through.
+        assert resident_bytes(small_gateway) < before + 40 * MEGABYTE
+
+    def test_what_is_larger_than_all_of_it_is_not_kept(self, new_gateway, counter):
+        gateway = new_gateway()
+        config = gateway.work / "stagedoor.toml"
+        config.write_text("[cache]\nbytes_max = 0\n")
+        gateway.arguments = ["--config", str(config)]
+        cached = self.cached(gateway.start(), counter)
+        assert [cached.get("/a"), cached.get("/a")] == ["1", "2"]
+
+
+def resident_bytes(gateway):
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024

@@ -1,8 +1,11 @@
 """Canary deployments: what the control plane says of them (recorded), and who gets which share of the traffic."""
 
+import re
+
 import pytest
+import requests
 from botocore.exceptions import ClientError
-from harness import body_json
+from harness import ACCOUNT, REGION, body_json, eventually
 
 TEMPLATE = """{"deployment": "%s", "var": "$stageVariables.testVar", "own": "$stageVariables.noStageVar",
 "kept": "$stageVariables.defaultVar", "isCanary": "$context.isCanaryRequest"}"""
@@ -174,3 +177,77 @@ class TestTraffic:
             canaries += answers.count(b'"isCanary": "true"')
         # Four standard deviations of a fair draw are 160.
         assert abs(canaries - calls * 0.2) < 160, canaries
+
+
+class TestLogs:
+    """What AWS reports of a canary's requests: to the stage's log groups, and to groups of their own."""
+
+    GROUPS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group"
+
+    @pytest.fixture
+    def gateway(self, new_gateway):
+        gateway = new_gateway()
+        config = gateway.work / "stagedoor.toml"
+        destinations = {
+            "*:log-group:access/Canary": "canary-access.log",
+            "*:log-group:access": "access.log",
+            "*:log-group:API-Gateway-Execution-Logs_*/dev/Canary": "canary-execution.log",
+            "*:log-group:API-Gateway-Execution-Logs_*/dev": "execution.log",
+            "*:log-group:shared*": "shared.log",
+        }
+        config.write_text(
+            "".join(f"[[log_destinations]]\narn = '{arn}'\nfile = '{file}'\n" for arn, file in destinations.items())
+        )
+        gateway.arguments = ["--config", str(config)]
+        return gateway.start()
+
+    @pytest.fixture
+    def api(self, api):
+        api.redeploy("first", stageName="dev")
+        api.redeploy("second", stageName="dev", canarySettings={"percentTraffic": 0})
+        return api
+
+    def log(self, api, group="access"):
+        form = "$context.requestId $context.isCanaryRequest"
+        api.update(
+            "dev",
+            ("replace", "/accessLogSettings/destinationArn", f"{self.GROUPS}:{group}"),
+            ("replace", "/accessLogSettings/format", form),
+            ("replace", "/*/*/logging/loglevel", "INFO"),
+        )
+
+    def calls(self, api):
+        """A request of the stage's and one of its canary's: their ids."""
+        ids = []
+        for percent in "0.0", "100.0":
+            api.update("dev", ("replace", "/canarySettings/percentTraffic", percent))
+            ids.append(api.call("GET", "/", "dev").headers["x-amzn-RequestId"])
+        return ids
+
+    def test_a_canary_has_groups_of_its_own(self, gateway, api):
+        self.log(api)
+        own, canary = self.calls(api)
+        read = lambda name: (gateway.work / name).read_text()  # noqa: E731
+        eventually(lambda: canary in read("canary-access.log") and canary in read("canary-execution.log"))
+        assert read("access.log").splitlines() == [f"{own} false", f"{canary} true"]
+        assert read("canary-access.log").splitlines() == [f"{canary} true"]
+        assert own in read("execution.log") and canary in read("execution.log")
+        assert own not in read("canary-execution.log")
+        lines = [line for line in read("execution.log").splitlines() if canary in line]
+        assert read("canary-execution.log").splitlines() == lines and len(lines) > 3
+
+    def test_nothing_is_written_twice_to_one_file(self, gateway, api):
+        self.log(api, "shared")
+        own, canary = self.calls(api)
+        eventually(lambda: canary in (gateway.work / "shared.log").read_text())
+        assert (gateway.work / "shared.log").read_text().splitlines() == [f"{own} false", f"{canary} true"]
+
+    def test_metrics(self, gateway, api):
+        self.calls(api)
+        self.calls(api)
+        text = requests.get(gateway.control + "/_stagedoor/metrics", timeout=5).text
+        counts = dict(re.findall(r'aws_apigateway_count_total{[^}]*stage="([^"]+)"[^}]*} (\d+)', text))
+        assert counts == {"dev": "4", "dev/Canary": "2"}
+        api.update("dev", ("remove", "/canarySettings"))
+        api.client.delete_stage(restApiId=api.id, stageName="dev")
+        assert "aws_apigateway_count_total{" not in requests.get(gateway.control + "/_stagedoor/metrics", timeout=5).text

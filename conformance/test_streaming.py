@@ -7,8 +7,9 @@ import time
 import zipfile
 
 import pytest
+import requests
 from botocore.exceptions import ClientError
-from harness import REGION, body_json
+from harness import REGION, body_json, eventually
 from origin import read_head
 
 HANDLER = """
@@ -198,3 +199,131 @@ class TestRules:
             api.deploy()
             answer = api.call("GET", "/")
             assert (answer.status_code, body_json(answer)) == (504, {"message": "Endpoint request timed out"})
+
+
+class TestLimits:
+    """AWS's limits of a stream, which configuration makes shorter here."""
+
+    @pytest.fixture
+    def gateway(self, new_gateway):
+        gateway = new_gateway()
+        config = gateway.work / "stagedoor.toml"
+        config.write_text("[streams]\nlifetime_seconds_max = 4\nidle_seconds_max = 2\nedge_idle_seconds_max = 1\n")
+        gateway.arguments = ["--config", str(config)]
+        return gateway.start()
+
+    def stream(self, gateway, raw_origin, pause, kind):
+        """The seconds until a stream of a piece each `pause` breaks off, and its pieces."""
+        done = threading.Event()
+
+        def play(link):
+            read_head(link)
+            link.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while not done.is_set():
+                link.sendall(b"5\r\npiece\r\n")
+                done.wait(pause)
+
+        api = gateway.rest_api(endpointConfiguration={"types": [kind]})
+        api.proxy("GET", "/", raw_origin(play).url, responseTransferMode="STREAM")
+        api.deploy()
+        began, pieces = time.monotonic(), b""
+        try:
+            with api.call("GET", "/", stream=True) as answer:
+                assert answer.status_code == 200
+                with pytest.raises(requests.RequestException):
+                    for piece in answer.iter_content(5):
+                        pieces += piece
+        finally:
+            done.set()
+        return time.monotonic() - began, pieces.count(b"piece")
+
+    def test_idle(self, gateway, raw_origin):
+        times = {}
+        for kind, seconds in ("REGIONAL", 2), ("EDGE", 1):
+            times[kind], pieces = self.stream(gateway, raw_origin, 30, kind)
+            assert pieces == 1 and seconds <= times[kind] < 20, (kind, times)
+        assert times["EDGE"] < times["REGIONAL"]
+
+    def test_lifetime(self, gateway, raw_origin):
+        took, pieces = self.stream(gateway, raw_origin, 0.5, "REGIONAL")
+        assert 2 <= pieces <= 9 and 4 <= took < 20, took
+
+    def test_limits_of_nothing_are_refused(self, new_gateway):
+        gateway = new_gateway()
+        config = gateway.work / "stagedoor.toml"
+        config.write_text("[streams]\nidle_seconds_max = 0\n")
+        gateway.arguments = ["--config", str(config)]
+        code, _, stderr = gateway.run_to_end()
+        assert code == 2 and "[streams] has limits of at least 1" in stderr
+
+
+class TestWhatIsTold:
+    """Of a stream: in the access log when it has ended, and by TestInvokeMethod, as far as it waits."""
+
+    def slow(self, raw_origin, **pauses):
+        """A backend that makes these pauses before its headers, its first bytes and its last."""
+
+        def play(link):
+            read_head(link)
+            time.sleep(pauses.get("headers", 0))
+            link.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n")
+            time.sleep(pauses.get("first", 0))
+            link.sendall(b"first")
+            time.sleep(pauses.get("last", 0))
+            link.sendall(b" last")
+
+        return raw_origin(play).url
+
+    def test_access_log(self, new_gateway, raw_origin):
+        gateway = new_gateway()
+        config, log = gateway.work / "stagedoor.toml", gateway.work / "access.log"
+        config.write_text(f"[[log_destinations]]\narn = '*'\nfile = '{log}'\n")
+        gateway.arguments = ["--config", str(config)]
+        gateway.start()
+        url = self.slow(raw_origin, headers=0.1, first=0.2, last=0.3)
+        api = gateway.rest_api()
+        api.proxy("GET", "/stream", url, responseTransferMode="STREAM")
+        api.proxy("GET", "/whole", url)
+        api.deploy()
+        names = [
+            "resourcePath", "integration.responseTransferMode", "integration.timeToAllHeaders",
+            "integration.timeToFirstContent", "integration.latency", "integrationLatency", "responseLength",
+        ]  # fmt: skip
+        patch = [
+            {"op": "replace", "path": f"/accessLogSettings/{name}", "value": value}
+            for name, value in {
+                "destinationArn": f"arn:aws:logs:{REGION}:000000000000:log-group:a",
+                "format": " ".join(f"$context.{name}" for name in ["requestId", *names]),
+            }.items()
+        ]
+        api.client.update_stage(restApiId=api.id, stageName="test", patchOperations=patch)
+        for path in "/stream", "/whole":
+            assert api.call("GET", path).text == "first last"
+        lines = eventually(lambda: (found := log.read_text().splitlines()) and len(found) == 2 and found)
+        found = {fields[0]: fields[1:] for _, *fields in (line.split() for line in lines)}
+        mode, headers, first, latency, same, length = found["/stream"]
+        assert (mode, latency, length) == ("STREAMED", same, "10")
+        headers, first, latency = int(headers), int(first), int(latency)
+        assert headers >= 100 and first - headers >= 190 and latency - first >= 290, found
+        mode, headers, first, latency, same, length = found["/whole"]
+        assert (mode, first, latency, length) == ("BUFFERED", "-", same, "10")
+
+    def invoke(self, gateway, url):
+        api = gateway.rest_api()
+        api.proxy("GET", "/", url, responseTransferMode="STREAM")
+        return api.client.test_invoke_method(restApiId=api.id, resourceId=api.resource("/"), httpMethod="GET")
+
+    def test_a_test_waits_for_the_end(self, gateway, raw_origin):
+        told = self.invoke(gateway, self.slow(raw_origin, first=0.1, last=0.1))
+        assert (told["status"], told["body"], told["headers"]["Content-Type"]) == (200, "first last", "text/plain")
+        assert told.get("log", "") == "" and told["latency"] >= 200
+
+    def test_a_test_waits_for_a_megabyte(self, gateway, raw_origin):
+        def play(link):
+            read_head(link)
+            link.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                link.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+
+        body = self.invoke(gateway, raw_origin(play).url)["body"]
+        assert 1 << 20 < len(body) < 2 << 20 and set(body) == {"x"}

@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use serde_json::json;
+use stagedoor_data_plane::cache_budget::CacheBudget;
 use stagedoor_data_plane::logs::LogDestinations;
 use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::plan::{self, CompileSettings};
@@ -57,6 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         has_account_throttle: false,
         user_pools: Default::default(),
         aws: Default::default(),
+        cache_budget: CacheBudget::new(1 << 20),
     };
     let plan = plan::compile(&snapshot, &stage, &settings).map_err(|errors| format!("{errors:?}"))?;
     let route = plan.route(&http::Method::POST, "/orders").ok_or("no route")?;

@@ -14,6 +14,8 @@ use moka::sync::Cache;
 use stagedoor_http::{Body, Header, Headers, ResponseHead};
 use stagedoor_shapes::apigateway::CacheClusterSize;
 
+use crate::cache_budget::{CacheBudget, Share};
+
 /// The largest body that AWS caches, in bytes.
 pub const BODY_BYTES_MAX: u64 = 1_048_576;
 
@@ -30,6 +32,7 @@ pub struct StageCache {
     entries: Cache<Key, Arc<CachedResponse>>,
     size: CacheClusterSize,
     generation: u64,
+    budget: Arc<CacheBudget>,
 }
 
 /// A response as it is kept.
@@ -41,7 +44,8 @@ pub struct CachedResponse {
     /// Whether the response told the trace's id, which each request has its own of.
     traced: bool,
     time_to_live: Duration,
-    bytes: u32,
+    /// What it takes of the memory of all caches.
+    share: Share,
 }
 
 /// The headers that differ from request to request and are written anew.
@@ -66,17 +70,20 @@ impl Expiry<Key, Arc<CachedResponse>> for TimeToLive {
 }
 
 impl StageCache {
-    /// An empty cache of a cluster's size. Caches of different generations share nothing: a flush makes a new one.
+    /// An empty cache of a cluster's size, or of all that caches may have if that is less. Caches of different generations
+    /// share nothing: a flush makes a new one.
     #[must_use]
-    pub fn new(size: CacheClusterSize, generation: u64) -> Self {
+    pub fn new(size: CacheClusterSize, generation: u64, budget: &Arc<CacheBudget>) -> Arc<Self> {
         let entries = Cache::builder()
-            .max_capacity(bytes_of(size))
-            .weigher(|key: &Key, response: &Arc<CachedResponse>| {
-                response.bytes.saturating_add(u32::try_from(key.len()).unwrap_or(u32::MAX))
+            .max_capacity(bytes_of(size).min(budget.bytes_max()))
+            .weigher(|_: &Key, response: &Arc<CachedResponse>| {
+                u32::try_from(response.share.bytes()).unwrap_or(u32::MAX)
             })
             .expire_after(TimeToLive)
             .build();
-        Self { entries, size, generation }
+        let cache = Arc::new(Self { entries, size, generation, budget: Arc::clone(budget) });
+        budget.join(&cache);
+        cache
     }
 
     /// The cluster's size.
@@ -97,38 +104,72 @@ impl StageCache {
         self.entries.get(key)
     }
 
-    /// Keeps a response, in the place of what was there.
-    pub fn put(&self, key: Key, response: CachedResponse) {
-        self.entries.insert(key, Arc::new(response));
-    }
-}
-
-impl CachedResponse {
-    /// A copy of a response, to be kept for `time_to_live`.
-    #[must_use]
-    pub fn new(head: &ResponseHead, body: &Bytes, time_to_live: Duration) -> Self {
-        let is_own = |header: &&Header| !OF_THE_REQUEST.iter().any(|name| header.is(name));
-        let traced = head.headers.contains("x-amzn-trace-id");
-        let length: usize = head.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
+    /// Keeps a copy of a response for `time_to_live`, in the place of what was there, if the caches have room for it.
+    pub fn put(&self, key: Key, head: &ResponseHead, body: &Bytes, time_to_live: Duration) {
+        let headers = || head.headers.iter().filter(is_kept);
+        let length: usize = headers().map(|header| header.name.len() + header.value.len()).sum();
+        let bytes = ENTRY_BYTES + key.len() + length + headers().count() * size_of::<Header>() + body.len();
+        let Some(share) = self.budget.take(bytes as u64) else { return };
+        let replaced = self.entries.get(&key);
         let mut buffer = BytesMut::with_capacity(length);
-        let mut headers = Vec::with_capacity(head.headers.len());
-        for header in head.headers.iter().filter(is_own) {
+        let copies = headers().map(|header| {
             buffer.extend_from_slice(&header.name);
             let name = buffer.split().freeze();
             buffer.extend_from_slice(&header.value);
-            headers.push(Header { name, value: buffer.split().freeze() });
-        }
-        let bytes = ENTRY_BYTES + length + headers.len() * size_of::<Header>() + body.len();
-        Self {
+            Header { name, value: buffer.split().freeze() }
+        });
+        let response = CachedResponse {
             status: head.status,
-            headers,
+            headers: copies.collect(),
             body: Bytes::copy_from_slice(body),
-            traced,
+            traced: head.headers.contains("x-amzn-trace-id"),
             time_to_live,
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            share,
+        };
+        self.entries.insert(key, Arc::new(response));
+        if let Some(replaced) = replaced {
+            replaced.share.leaves();
         }
     }
 
+    /// The budget that it takes its memory from.
+    #[must_use]
+    pub fn budget(&self) -> &Arc<CacheBudget> {
+        &self.budget
+    }
+
+    /// How many bytes it holds, as far as it knows by now.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.entries.weighted_size()
+    }
+
+    /// Lets go of what has expired or been replaced.
+    pub(crate) fn tidy(&self) {
+        self.entries.run_pending_tasks();
+    }
+
+    /// Gives up responses of so many bytes, or all there are: any, whichever come first.
+    pub(crate) fn give_up(&self, bytes: u64) {
+        let mut given = 0;
+        for (key, _) in &self.entries {
+            if given >= bytes {
+                break;
+            }
+            if let Some(response) = self.entries.remove(&*key) {
+                given += response.share.bytes();
+                response.share.leaves();
+            }
+        }
+        self.tidy();
+    }
+}
+
+/// Whether a header is the same for every request.
+fn is_kept(header: &&Header) -> bool {
+    !OF_THE_REQUEST.iter().any(|name| header.is(name))
+}
+
+impl CachedResponse {
     /// The response for a request with these ids.
     #[must_use]
     pub fn response(
@@ -169,19 +210,27 @@ fn bytes_of(size: CacheClusterSize) -> u64 {
 mod tests {
     use super::*;
 
-    fn response(body: &'static str, time_to_live: Duration) -> CachedResponse {
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn put(cache: &StageCache, key: &[u8], body: &[u8], time_to_live: Duration) {
         let mut headers = Headers::new();
         headers.append("x-amzn-RequestId", "one");
         headers.append("x-amz-apigw-id", "two");
         headers.append("X-Amzn-Trace-Id", "Root=three");
         headers.append("Content-Type", "text/plain");
         let head = ResponseHead { status: StatusCode::OK, headers };
-        CachedResponse::new(&head, &Bytes::from_static(body.as_bytes()), time_to_live)
+        cache.put(Box::from(key), &head, &Bytes::copy_from_slice(body), time_to_live);
+    }
+
+    fn cache(budget: &Arc<CacheBudget>) -> Arc<StageCache> {
+        StageCache::new(CacheClusterSize::V0_5, 0, budget)
     }
 
     #[test]
     fn ids_belong_to_the_request_that_is_answered() {
-        let kept = response("body", Duration::from_secs(1));
+        let cache = cache(&CacheBudget::new(10_000));
+        put(&cache, b"key", b"body", HOUR);
+        let kept = cache.get(b"key").unwrap();
         let (head, body) = kept.response("a".into(), "b".into(), &Bytes::from_static(b"c"));
         let shown: Vec<_> = head
             .headers
@@ -197,27 +246,72 @@ mod tests {
 
     #[test]
     fn entries_are_found_by_their_whole_key_until_their_time_is_over() {
-        let cache = StageCache::new(CacheClusterSize::V0_5, 7);
-        cache.put(Box::from(&b"key"[..]), response("kept", Duration::from_secs(3600)));
-        cache.put(Box::from(&b"short"[..]), response("gone", Duration::from_millis(1)));
+        let cache = cache(&CacheBudget::new(10_000));
+        put(&cache, b"key", b"kept", HOUR);
+        put(&cache, b"short", b"gone", Duration::from_millis(1));
         assert!(cache.get(b"key").is_some() && cache.get(b"ke").is_none());
         std::thread::sleep(Duration::from_millis(5));
         assert!(cache.get(b"short").is_none());
     }
 
     #[test]
-    fn memory_is_bounded() {
-        let cache = StageCache::new(CacheClusterSize::V0_5, 0);
-        let body = Bytes::from(vec![0; 1 << 20]);
-        let head = ResponseHead { status: StatusCode::OK, headers: Headers::new() };
-        // One body is shared by all entries here; what counts is what the cache believes it holds.
-        let one = CachedResponse::new(&head, &body, Duration::from_secs(3600));
+    fn a_stage_keeps_to_its_size() {
+        let cache = cache(&CacheBudget::new(u64::MAX));
+        // Entries that only claim to be large.
         for number in 0..1000_u32 {
-            let kept = CachedResponse { body: one.body.clone(), headers: Vec::new(), ..one };
-            cache.put(Box::from(number.to_be_bytes()), kept);
+            let share = cache.budget.take(1 << 20).unwrap();
+            let (headers, body) = (Vec::new(), Bytes::new());
+            let (status, time_to_live) = (StatusCode::OK, HOUR);
+            let kept = CachedResponse { status, headers, body, traced: false, time_to_live, share };
+            cache.entries.insert(Box::from(number.to_be_bytes()), Arc::new(kept));
         }
-        cache.entries.run_pending_tasks();
-        assert!(cache.entries.weighted_size() <= bytes_of(CacheClusterSize::V0_5));
+        cache.tidy();
+        assert!(cache.bytes() <= bytes_of(CacheClusterSize::V0_5));
         assert!(cache.entries.entry_count() > 400);
+    }
+
+    #[test]
+    fn all_stages_keep_to_their_budget() {
+        const MAX: u64 = 1 << 20;
+        let budget = CacheBudget::new(MAX);
+        let (old, new) = (cache(&budget), cache(&budget));
+        let body = vec![0; 10_000];
+        let fill = |cache: &StageCache| {
+            for number in 0..500_u32 {
+                put(cache, &number.to_be_bytes(), &body, HOUR);
+                assert!(budget.bytes() <= MAX);
+            }
+        };
+        fill(&old);
+        assert!(budget.bytes() > MAX / 2, "{}", budget.bytes());
+        fill(&new);
+        old.tidy();
+        new.tidy();
+        // The one that was there first has made room for the other.
+        let counts = || (old.entries.entry_count(), new.entries.entry_count());
+        assert!(counts().0 > 10 && counts().1 > 40, "{:?}", counts());
+        // What is too large for all of it goes nowhere, and takes nothing from others.
+        let before = counts();
+        put(&new, b"large", &vec![0; 2 << 20], HOUR);
+        assert_eq!(counts(), before);
+    }
+
+    #[test]
+    fn what_is_given_up_comes_back() {
+        let budget = CacheBudget::new(1 << 20);
+        let first = cache(&budget);
+        put(&first, b"key", &[0; 600_000], HOUR);
+        let held = first.get(b"key").unwrap();
+        drop(first);
+        // Somebody has it still, so it counts.
+        assert!(budget.bytes() > 600_000);
+        drop(held);
+        let second = cache(&budget);
+        let came_back = (0..10_000).any(|_| {
+            put(&second, b"key", b"", HOUR);
+            second.give_up(1);
+            budget.bytes() < 600_000
+        });
+        assert!(came_back, "{} bytes are still taken", budget.bytes());
     }
 }

@@ -8,6 +8,7 @@ mod accept;
 pub mod acme;
 pub mod backends;
 pub mod cache;
+pub mod cache_budget;
 pub mod client_certificate;
 pub mod clients;
 mod clock;

@@ -17,6 +17,9 @@ use crate::websocket::metrics::SocketSeries;
 /// The upper ends of the histograms' buckets, in milliseconds.
 const BUCKETS_MS: [u64; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000];
 
+/// What stands behind a stage's name where its canary's requests are counted apart, as in the names of log groups.
+pub const CANARY_SUFFIX: &str = "/Canary";
+
 /// The numbers of all stages, and of the methods that have numbers of their own.
 #[derive(Debug)]
 pub struct Metrics {

@@ -127,6 +127,9 @@ pub async fn serve(
         );
     }
     plan.metrics.count(worker.number, &exchange);
+    if let Some(metrics) = &plan.canary_metrics {
+        metrics.count(worker.number, &exchange);
+    }
     if let Some(metrics) = exchange.method().and_then(|method| method.metrics.as_ref()) {
         metrics.count(worker.number, &exchange);
     }

@@ -10,10 +10,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Method;
 use serde_json::{Map, Value};
-use stagedoor_http::{Body, Headers, RequestHead, Version};
+use stagedoor_http::{Body, Headers, RequestHead, ResponseHead, Version};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
@@ -30,6 +30,10 @@ pub const STAGE: &str = "test-invoke-stage";
 const SOURCE_IP: &str = "test-invoke-source-ip";
 const API_KEY: &str = "test-invoke-api-key";
 const API_KEY_ID: &str = "test-invoke-api-key-id";
+/// How long AWS waits for a response that streams.
+const STREAM_TIME_MAX: Duration = Duration::from_secs(35);
+/// How much of it AWS waits for.
+const STREAM_BYTES_MAX: usize = 1 << 20;
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -214,16 +218,50 @@ async fn run_authorizer(worker: &Rc<Worker>, plan: &Plan, test: MethodTest) -> A
 async fn run(worker: &Rc<Worker>, plan: &Plan, test: MethodTest) -> MethodTestAnswer {
     let connection = connection();
     let mut exchange = exchange(worker, &connection, plan, test);
+    if exchange.method().is_some_and(|method| method.integration.streams()) {
+        return run_streaming(exchange).await;
+    }
     let (head, body) = pipeline::answer(&mut exchange).await;
     let latency = exchange.started.elapsed();
     let log = log_of(&mut exchange);
-    let headers = response_headers(&head.headers)
-        .filter(|header| !(exchange.answers_with_own_text() && header.is("content-type")))
-        .map(|header| (header.name_str().to_owned(), header.value_str().into_owned()))
-        .collect();
+    let headers = shown(&exchange, &head);
     // A body that breaks off is shown as far as AWS would: not at all.
     let body = body.collect(MAX_PAYLOAD_BYTES).await.unwrap_or_default();
     MethodTestAnswer { status: head.status.as_u16(), headers, body, log, latency }
+}
+
+/// A method whose response streams is shown as far as it has come when it ends, or after a while or enough of it, and has no
+/// execution log (developer guide).
+async fn run_streaming(mut exchange: Exchange<'_>) -> MethodTestAnswer {
+    exchange.record.log = None;
+    let end = tokio::time::Instant::from_std(exchange.started + STREAM_TIME_MAX);
+    let answer = tokio::time::timeout_at(end, pipeline::answer(&mut exchange)).await;
+    let Ok((head, mut body)) = answer else {
+        let (headers, body, log) = (Vec::new(), Bytes::new(), String::new());
+        return MethodTestAnswer { status: 0, headers, body, log, latency: exchange.started.elapsed() };
+    };
+    let mut shown_body = BytesMut::new();
+    while shown_body.len() <= STREAM_BYTES_MAX {
+        match tokio::time::timeout_at(end, body.chunk()).await {
+            Ok(Some(Ok(piece))) => shown_body.extend_from_slice(&piece),
+            _ => break,
+        }
+    }
+    MethodTestAnswer {
+        status: head.status.as_u16(),
+        headers: shown(&exchange, &head),
+        body: shown_body.freeze(),
+        log: String::new(),
+        latency: exchange.started.elapsed(),
+    }
+}
+
+/// The headers that a test shows.
+fn shown(exchange: &Exchange<'_>, head: &ResponseHead) -> Vec<(String, String)> {
+    response_headers(&head.headers)
+        .filter(|header| !(exchange.answers_with_own_text() && header.is("content-type")))
+        .map(|header| (header.name_str().to_owned(), header.value_str().into_owned()))
+        .collect()
 }
 
 impl Exchange<'_> {

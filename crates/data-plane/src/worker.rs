@@ -29,6 +29,7 @@ use crate::phases::authorization::grant::Grant;
 use crate::phases::authorization::iam::Principals;
 use crate::phases::authorization::jwt::Claims;
 use crate::phases::authorization::remembered::{ByEnd, Remembered};
+use crate::phases::integration::streaming::StreamLimits;
 use crate::published::{Current, View};
 use crate::timers::Timers;
 use crate::websocket::WebSockets;
@@ -61,6 +62,8 @@ pub struct Services {
     pub xray_daemon: Option<SocketAddr>,
     /// The connections of WebSocket APIs, and what they may do.
     pub websockets: WebSockets,
+    /// How long answers may stream.
+    pub streams: StreamLimits,
     /// What certificate authorities are shown that ask whether a name is served here.
     pub challenges: Challenges,
 }

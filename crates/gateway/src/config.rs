@@ -10,13 +10,16 @@ use std::time::Duration;
 use serde::Deserialize;
 use stagedoor_control_plane::Quotas;
 use stagedoor_data_plane::backends::VpcLinkTargets;
+use stagedoor_data_plane::cache_budget::CacheBudget;
 use stagedoor_data_plane::domains::{Network, VpcEndpoint, VpcEndpoints};
 use stagedoor_data_plane::logs::LogDestinations;
+use stagedoor_data_plane::phases::integration::streaming::StreamLimits;
 use stagedoor_data_plane::websocket::WebSocketLimits;
 use stagedoor_shared_state::Limit;
 use stagedoor_wire::Credential;
 
 use crate::acme::ConfiguredAcme;
+use crate::memory;
 use crate::remote_lambda::{Endpoint, LambdaEndpoint};
 use crate::vpc_links::ConfiguredVpcLink;
 
@@ -57,6 +60,57 @@ pub(crate) struct Config {
     pub(crate) vpc_endpoints: Vec<ConfiguredVpcEndpoint>,
     /// What connections of WebSocket APIs may do; AWS's limits where it says nothing.
     pub(crate) websocket: ConfiguredWebSocket,
+    /// What the caches of all stages may hold.
+    pub(crate) cache: ConfiguredCache,
+    /// How long answers may stream (`responseTransferMode: STREAM`); AWS's limits where it says nothing.
+    pub(crate) streams: ConfiguredStreams,
+}
+
+/// The memory of stages' caches.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConfiguredCache {
+    /// Of all stages together, in bytes. A quarter of the memory there is if it is absent.
+    bytes_max: Option<u64>,
+}
+
+impl ConfiguredCache {
+    pub(crate) fn budget(self) -> Arc<CacheBudget> {
+        CacheBudget::new(self.bytes_max.unwrap_or_else(|| memory::bytes() / 4))
+    }
+}
+
+/// Limits of answers that stream.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConfiguredStreams {
+    /// How long an answer may take altogether, from the request's arrival.
+    lifetime_seconds_max: Option<u32>,
+    /// How long the next byte is waited for, in regional and private APIs.
+    idle_seconds_max: Option<u32>,
+    /// The same in edge-optimized ones.
+    edge_idle_seconds_max: Option<u32>,
+}
+
+impl ConfiguredStreams {
+    pub(crate) fn limits(self) -> StreamLimits {
+        let defaults = StreamLimits::default();
+        let time = |seconds: Option<u32>, default: Duration| {
+            seconds.map_or(default, |seconds| Duration::from_secs(seconds.into()))
+        };
+        StreamLimits {
+            lifetime_max: time(self.lifetime_seconds_max, defaults.lifetime_max),
+            idle_time_max: time(self.idle_seconds_max, defaults.idle_time_max),
+            edge_idle_time_max: time(self.edge_idle_seconds_max, defaults.edge_idle_time_max),
+        }
+    }
+
+    fn check(self) -> Result<(), String> {
+        match [self.lifetime_seconds_max, self.idle_seconds_max, self.edge_idle_seconds_max].contains(&Some(0)) {
+            true => Err("[streams] has limits of at least 1".to_owned()),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Limits of WebSocket connections.
@@ -228,6 +282,8 @@ impl Default for Config {
             truststores: Vec::new(),
             vpc_endpoints: Vec::new(),
             websocket: ConfiguredWebSocket::default(),
+            cache: ConfiguredCache::default(),
+            streams: ConfiguredStreams::default(),
         }
     }
 }
@@ -288,6 +344,7 @@ impl Config {
             return Err("account_throttle needs a rate_limit and a burst_limit of at least 0".to_owned());
         }
         config.websocket.check()?;
+        config.streams.check()?;
         if let Some(https) = &config.https
             && https.certificate.is_some() != https.key.is_some()
         {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use stagedoor_data_plane::logs::LogWriter;
+use stagedoor_data_plane::cache_budget::CacheBudget;
 use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::worker::{ConnectionInfo, Fallback, FallbackBody};
 use stagedoor_functions::{ApiBody, LambdaApi};
@@ -26,6 +27,7 @@ pub(crate) struct Control {
     pub(crate) follow: Follow,
     pub(crate) runtime: Handle,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) cache_budget: Arc<CacheBudget>,
     /// Where the built-in issuer's key is.
     pub(crate) data: std::path::PathBuf,
     pub(crate) logs: Arc<LogWriter>,
@@ -115,6 +117,13 @@ impl Control {
              # TYPE stagedoor_log_lines_dropped_total counter\n",
         );
         text.push_str(&format!("stagedoor_log_lines_dropped_total {dropped}\n"));
+        let budget = &self.cache_budget;
+        for (name, help, bytes) in [
+            ("stagedoor_cache_bytes", "What the caches of all stages hold.", budget.bytes()),
+            ("stagedoor_cache_bytes_max", "What they may hold.", budget.bytes_max()),
+        ] {
+            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {bytes}\n"));
+        }
         let mut response = Response::new(text.into());
         let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -13,6 +13,7 @@ mod domains;
 mod explain;
 mod lambda;
 mod logging;
+mod memory;
 mod principals;
 mod publisher;
 mod remote_lambda;

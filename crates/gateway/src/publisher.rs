@@ -10,6 +10,7 @@ use stagedoor_control_plane::store::Revision;
 use stagedoor_control_plane::{ApiError, ControlPlane};
 use stagedoor_data_plane::clients::{Clients, ClientsBuilder, CurrentClients};
 use stagedoor_data_plane::fast_map::FastMap;
+use stagedoor_data_plane::metrics::CANARY_SUFFIX;
 use stagedoor_data_plane::plan::{self, CompileSettings, Plan, PlanError};
 use stagedoor_data_plane::published::{Current, Published, PublishedApi};
 use stagedoor_data_plane::server_tls::Identity;
@@ -216,7 +217,8 @@ impl Publisher {
         }
         // A worker may hold on to a plan that is not served any more until its next request.
         self.settings.metrics.keep(|labels| {
-            now.apis.get(&labels.api_id).is_some_and(|api| api.stages.contains_key(&labels.stage))
+            let stage = labels.stage.strip_suffix(CANARY_SUFFIX).unwrap_or(&labels.stage);
+            now.apis.get(&labels.api_id).is_some_and(|api| api.stages.contains_key(stage))
         });
         let now = Arc::new(now);
         self.target.current.store(Arc::clone(&now));

@@ -125,6 +125,7 @@ async fn serve(
     let metrics = Metrics::new(count);
     let vpc_links = config.vpc_link_targets().map_err(Failure::Config)?;
     health::start(&vpc_links, &runtime).map_err(Failure::Config)?;
+    let cache_budget = config.cache.budget();
     let compile = CompileSettings {
         account_id: config.account_id.clone(),
         region: config.region.clone(),
@@ -134,6 +135,7 @@ async fn serve(
         has_account_throttle: config.account_throttle.is_some(),
         user_pools: config.user_pools.clone(),
         aws: AwsServices::from_environment(std::env::vars()),
+        cache_budget: Arc::clone(&cache_budget),
     };
     // What is compiled to be thrown away counts in nothing that is shown, and takes no tokens.
     let trial = CompileSettings { metrics: Metrics::new(1), has_account_throttle: false, ..compile.clone() };
@@ -167,6 +169,7 @@ async fn serve(
         takes_any_local_key: config.credentials.is_empty(),
         xray_daemon: Some(config.xray_daemon()),
         websockets: WebSockets::new(config.websocket.limits(), &*counters),
+        streams: config.streams.limits(),
         challenges: Challenges::default(),
     });
     let tester = Tester::start(Arc::clone(&services))
@@ -238,6 +241,7 @@ async fn serve(
         follow: follow.clone(),
         runtime: runtime.clone(),
         metrics,
+        cache_budget,
         data: options.data.clone(),
         logs: Arc::clone(&logs),
     };

@@ -6,15 +6,14 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 use stagedoor_http::{Body, BodyError, BodyStream};
 
-use super::{Target, push_in_line};
+use super::{Targets, push_in_line};
 use crate::context::ContextVariable;
 use crate::exchange::Exchange;
 use crate::worker::Worker;
@@ -22,7 +21,7 @@ use crate::worker::Worker;
 /// A stage's access log, compiled.
 #[derive(Debug)]
 pub struct AccessLog {
-    target: Arc<Target>,
+    targets: Targets,
     pieces: Vec<Piece>,
 }
 
@@ -36,6 +35,10 @@ enum Piece {
     Latency,
     /// `dataProcessed`, of HTTP APIs: the bytes of both bodies.
     DataProcessed,
+    /// `integration.latency` and `integrationLatency`, which for a response that streams end with it.
+    IntegrationLatency,
+    /// `integration.timeToFirstContent`, of a response that streams.
+    FirstContent,
     /// A variable that does not exist.
     Unknown,
 }
@@ -43,7 +46,7 @@ enum Piece {
 impl AccessLog {
     /// Splits a format. Whether AWS takes it has been checked when it was set.
     #[must_use]
-    pub fn compile(format: &str, target: Arc<Target>) -> Self {
+    pub fn compile(format: &str, targets: impl Into<Targets>) -> Self {
         let mut pieces = Vec::new();
         let mut rest = format.strip_suffix('\n').unwrap_or(format);
         rest = rest.strip_suffix('\r').unwrap_or(rest);
@@ -63,6 +66,8 @@ impl AccessLog {
                 "responseLength" => Piece::Length,
                 "responseLatency" => Piece::Latency,
                 "dataProcessed" => Piece::DataProcessed,
+                "integration.latency" | "integrationLatency" => Piece::IntegrationLatency,
+                "integration.timeToFirstContent" => Piece::FirstContent,
                 name => ContextVariable::parse(name).map_or(Piece::Unknown, Piece::Value),
             });
             rest = after;
@@ -71,7 +76,7 @@ impl AccessLog {
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal.into()));
         }
-        Self { target, pieces }
+        Self { targets: targets.into(), pieces }
     }
 
     /// Whether a header of the request is shown.
@@ -88,30 +93,33 @@ impl AccessLog {
         self.pieces.iter().any(|piece| matches!(piece, Piece::DataProcessed))
     }
 
-    /// Logs a request: now, or when a body whose length is not known yet has been sent.
+    /// Logs a request: now, or when a body that streams, or whose length is not known yet, has been sent.
     pub fn log(&self, exchange: &Exchange<'_>, body: Body) -> Body {
         let is_head = exchange.head.method == http::Method::HEAD;
+        let streams = exchange.method().is_some_and(|method| method.integration.streams());
         let length = if is_head { Some(0) } else { body.remaining() };
+        let mut ends = Ends::of(exchange, length.unwrap_or_default());
         let stream = match (body, length) {
             (Body::Stream(stream), None) => stream,
+            (Body::Stream(stream), Some(1..)) if streams => stream,
             (body, _) => {
-                let sizes = Sizes::of(exchange, length.unwrap_or_default());
-                exchange.worker.log(&self.target, 1, |line| {
-                    self.write(line, exchange, |line, hole| hole.fill(line, &sizes, exchange.started));
+                exchange.worker.log(&self.targets, 1, |line| {
+                    self.write(line, exchange, |line, hole| hole.fill(line, &ends));
                     line.push(b'\n');
                 });
                 return body;
             }
         };
+        ends.response = 0;
+        ends.streams = streams;
         let mut text = Vec::with_capacity(256);
         let mut holes = SmallVec::new();
         self.write(&mut text, exchange, |line, hole| holes.push((line.len(), hole)));
         Body::Stream(Box::new(LoggedBody {
             stream,
-            sizes: Sizes::of(exchange, 0),
-            started: exchange.started,
+            ends,
             worker: Rc::clone(exchange.worker),
-            target: Arc::clone(&self.target),
+            targets: self.targets.clone(),
             text,
             holes,
         }))
@@ -128,6 +136,8 @@ impl AccessLog {
                 Piece::Length => hole(line, Hole::Length),
                 Piece::Latency => hole(line, Hole::Latency),
                 Piece::DataProcessed => hole(line, Hole::DataProcessed),
+                Piece::IntegrationLatency => hole(line, Hole::IntegrationLatency),
+                Piece::FirstContent => hole(line, Hole::FirstContent),
                 Piece::Unknown => line.push(b'-'),
             }
         }
@@ -140,33 +150,62 @@ enum Hole {
     Length,
     Latency,
     DataProcessed,
+    IntegrationLatency,
+    FirstContent,
 }
 
-/// The bytes of the bodies.
-struct Sizes {
-    /// Of the request's, where they are counted.
+/// What is known when a response ends.
+struct Ends {
+    /// Bytes of the request's body, where they are counted.
     request: Option<Rc<Cell<u64>>>,
+    /// Bytes of the response's.
     response: u64,
+    /// When the request came in.
+    started: Instant,
+    /// When the integration was called, and how long its answer took to begin.
+    integration: (Option<Instant>, Option<Duration>),
+    /// Whether the answer is handed on as it comes.
+    streams: bool,
+    /// When the first of it came.
+    first: Option<Instant>,
 }
 
-impl Sizes {
+impl Ends {
     fn of(exchange: &Exchange<'_>, response: u64) -> Self {
-        Self { request: exchange.record.received.clone(), response }
+        let integration = &exchange.record.integration;
+        Self {
+            request: exchange.record.received.clone(),
+            response,
+            started: exchange.started,
+            integration: (integration.began, integration.latency),
+            streams: false,
+            first: None,
+        }
     }
 }
 
 impl Hole {
-    fn fill(self, line: &mut Vec<u8>, sizes: &Sizes, started: Instant) {
+    fn fill(self, line: &mut Vec<u8>, ends: &Ends) {
+        let (began, latency) = ends.integration;
         let value = match self {
-            Self::Length => u128::from(sizes.response),
-            Self::Latency => started.elapsed().as_millis(),
-            Self::DataProcessed => match &sizes.request {
-                Some(request) => u128::from(request.get()) + u128::from(sizes.response),
-                None => return line.push(b'-'),
-            },
+            Self::Length => Some(u128::from(ends.response)),
+            Self::Latency => Some(ends.started.elapsed().as_millis()),
+            Self::DataProcessed => {
+                ends.request.as_ref().map(|request| u128::from(request.get()) + u128::from(ends.response))
+            }
+            Self::IntegrationLatency => {
+                let whole = began.filter(|_| ends.streams).map(|began| began.elapsed());
+                whole.or(latency).map(|latency| latency.as_millis())
+            }
+            Self::FirstContent => {
+                ends.first.zip(began).map(|(first, began)| first.saturating_duration_since(began).as_millis())
+            }
         };
-        // Writing to memory does not fail.
-        let _ = std::io::Write::write_fmt(line, format_args!("{value}"));
+        match value {
+            // Writing to memory does not fail.
+            Some(value) => _ = std::io::Write::write_fmt(line, format_args!("{value}")),
+            None => line.push(b'-'),
+        }
     }
 }
 
@@ -186,10 +225,9 @@ fn split_variable(from: &str) -> Option<(&str, &str)> {
 /// A response's body that is counted as it is sent. The line is written when it ends, or when the client is gone.
 struct LoggedBody {
     stream: Box<dyn BodyStream>,
-    sizes: Sizes,
-    started: Instant,
+    ends: Ends,
     worker: Rc<Worker>,
-    target: Arc<Target>,
+    targets: Targets,
     text: Vec<u8>,
     holes: SmallVec<[(usize, Hole); 2]>,
 }
@@ -198,7 +236,10 @@ impl BodyStream for LoggedBody {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let chunk = self.stream.poll_chunk(context);
         if let Poll::Ready(Some(Ok(bytes))) = &chunk {
-            self.sizes.response += bytes.len() as u64;
+            self.ends.response += bytes.len() as u64;
+            if self.ends.streams && self.ends.first.is_none() {
+                self.ends.first = Some(Instant::now());
+            }
         }
         chunk
     }
@@ -210,12 +251,12 @@ impl BodyStream for LoggedBody {
 
 impl Drop for LoggedBody {
     fn drop(&mut self) {
-        let Self { sizes, started, text, holes, .. } = self;
-        self.worker.log(&self.target, 1, |line| {
+        let Self { ends, text, holes, .. } = self;
+        self.worker.log(&self.targets, 1, |line| {
             let mut written = 0;
             for (at, hole) in holes.iter() {
                 line.extend_from_slice(text.get(written..*at).unwrap_or_default());
-                hole.fill(line, sizes, *started);
+                hole.fill(line, ends);
                 written = *at;
             }
             line.extend_from_slice(text.get(written..).unwrap_or_default());
@@ -226,7 +267,10 @@ impl Drop for LoggedBody {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::logs::Target;
 
     fn check(format: &str, expected: &str) {
         let log = AccessLog::compile(format, Arc::new(Target::Stdout));
@@ -239,6 +283,8 @@ mod tests {
                 Piece::Length => "<length>".to_owned(),
                 Piece::Latency => "<latency>".to_owned(),
                 Piece::DataProcessed => "<data>".to_owned(),
+                Piece::IntegrationLatency => "<integration>".to_owned(),
+                Piece::FirstContent => "<first>".to_owned(),
                 Piece::Unknown => "<->".to_owned(),
             })
             .collect();
@@ -253,6 +299,8 @@ mod tests {
         check("at $context.requestTime. ${context.status}s", "at <value>. <value>s");
         check("$context.responseLength,$context.responseLatency,", "<length>,<latency>,");
         check("$context.dataProcessed", "<data>");
+        check("$context.integrationLatency $context.integration.latency", "<integration> <integration>");
+        check("$context.integration.timeToFirstContent", "<first>");
         check("$context.nothing $context.authorizer.claims.sub", "<-> <value>");
         check(
             "$input.body $stageVariables.x 5$ $context. $context",

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LogWriter, Target};
+use super::{LogWriter, Target, Targets};
 use crate::worker::Worker;
 
 /// Lines of one destination are handed over when they take this much memory, or after a while.
@@ -61,8 +61,17 @@ impl Batch {
 }
 
 impl Worker {
-    /// Adds lines for a destination; `write` appends them, each with its newline.
-    pub fn log(self: &Rc<Self>, target: &Arc<Target>, count: u64, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds lines for a stage's destinations; `write` appends them, each with its newline.
+    pub fn log(self: &Rc<Self>, targets: &Targets, count: u64, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(canary) = &targets.canary else { return self.log_to(&targets.stage, count, write) };
+        let mut lines = Vec::new();
+        write(&mut lines);
+        for target in [&targets.stage, canary] {
+            self.log_to(target, count, |text| text.extend_from_slice(&lines));
+        }
+    }
+
+    fn log_to(self: &Rc<Self>, target: &Arc<Target>, count: u64, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(writer) = &self.logs.writer else { return };
         let mut batches = self.logs.batches.borrow_mut();
         let known = batches.iter().position(|batch| Arc::ptr_eq(&batch.target, target));

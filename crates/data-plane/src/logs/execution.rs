@@ -5,7 +5,6 @@
 //! request without one pays for one comparison at each place.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use stagedoor_shapes::apigateway::MethodSetting;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Target, push_in_line};
+use super::{Targets, push_in_line};
 use crate::exchange::Exchange;
 use crate::websocket::event::EventKind;
 
@@ -39,13 +38,13 @@ pub struct ExecutionLogSettings {
     /// Whether parameters, headers and bodies are written.
     data: bool,
     /// Where to. `TestInvokeMethod` gets it in its answer instead.
-    target: Option<Arc<Target>>,
+    targets: Option<Targets>,
 }
 
 impl ExecutionLogSettings {
     /// What a stage sets; nothing if it logs nothing.
     #[must_use]
-    pub fn compile(setting: Option<&MethodSetting>, target: &Arc<Target>) -> Option<Self> {
+    pub fn compile(setting: Option<&MethodSetting>, targets: &Targets) -> Option<Self> {
         let setting = setting?;
         let level = match setting.logging_level.as_deref() {
             Some("ERROR") => Level::Error,
@@ -53,13 +52,13 @@ impl ExecutionLogSettings {
             _ => return None,
         };
         let data = setting.data_trace_enabled == Some(true);
-        Some(Self { level, data, target: Some(Arc::clone(target)) })
+        Some(Self { level, data, targets: Some(targets.clone()) })
     }
 
     /// Everything, for `TestInvokeMethod`.
     #[must_use]
     pub fn test() -> Self {
-        Self { level: Level::Info, data: true, target: None }
+        Self { level: Level::Info, data: true, targets: None }
     }
 
     /// An empty log.
@@ -251,9 +250,9 @@ impl Exchange<'_> {
         }
         self.log_info(|x| format!("X-ray Tracing ID : {}", String::from_utf8_lossy(x.trace_id())));
         let Some(log) = self.record.log.take() else { return };
-        let Some(target) = &log.settings.target else { return };
+        let Some(targets) = &log.settings.targets else { return };
         let id = String::from_utf8_lossy(&self.request_id);
-        self.worker.log(target, log.entries.len() as u64, |lines| {
+        self.worker.log(targets, log.entries.len() as u64, |lines| {
             for (time, text) in &log.entries {
                 let head = format!("{} ({id}) ", event_time(*time));
                 lines.extend_from_slice(head.as_bytes());

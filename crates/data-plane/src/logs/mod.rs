@@ -24,6 +24,21 @@ pub enum Target {
     File(PathBuf),
 }
 
+/// Where the lines of a stage are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// All of them.
+    pub stage: Arc<Target>,
+    /// Those of its canary's requests, once more.
+    pub canary: Option<Arc<Target>>,
+}
+
+impl From<Arc<Target>> for Targets {
+    fn from(stage: Arc<Target>) -> Self {
+        Self { stage, canary: None }
+    }
+}
+
 /// Which destination's lines go where, told by ARN.
 #[derive(Clone, Debug, Default)]
 pub struct LogDestinations(Vec<(String, Arc<Target>)>);
@@ -39,26 +54,44 @@ impl LogDestinations {
     /// Where lines for this ARN go: what no destination names goes to standard output.
     #[must_use]
     pub fn find(&self, arn: &str) -> Arc<Target> {
-        // A log group's ARN may end in `:*`, as CloudWatch shows it.
-        let arn = arn.strip_suffix(":*").unwrap_or(arn);
-        let found =
-            self.0.iter().find(|(pattern, _)| fits(pattern, arn) || pattern.strip_suffix(":*") == Some(arn));
-        found.map_or_else(|| Arc::new(Target::Stdout), |(_, target)| Arc::clone(target))
+        self.named(arn).unwrap_or_else(|| Arc::new(Target::Stdout))
+    }
+
+    /// The first destination that fits an ARN.
+    fn named(&self, arn: &str) -> Option<Arc<Target>> {
+        let arn = bare(arn);
+        let mut fitting =
+            self.0.iter().filter(|(pattern, _)| fits(pattern, arn) || pattern.strip_suffix(":*") == Some(arn));
+        fitting.next().map(|(_, target)| Arc::clone(target))
+    }
+
+    /// Where the lines of a canary's requests go that a stage's go to this ARN. AWS reports them twice, to the stage's log
+    /// group and to one of their own, whose name has `/Canary` behind the stage's. Nothing is written twice to one file,
+    /// nor to standard output because no destination names the second.
+    #[must_use]
+    pub fn of_canary(&self, arn: &str) -> Targets {
+        let stage = self.find(arn);
+        let is_group = arn.contains(":log-group:");
+        let canary = if is_group { self.named(&format!("{}/Canary", bare(arn))) } else { None };
+        Targets { canary: canary.filter(|canary| *canary != stage), stage }
     }
 
     /// Where the execution log of a WebSocket API's stage goes.
     #[must_use]
-    pub fn websocket_log(&self, region: &str, account: &str, api: &str, stage: &str) -> Arc<Target> {
-        self.find(&format!("arn:aws:logs:{region}:{account}:log-group:/aws/apigateway/{api}/{stage}"))
+    pub fn websocket_log(&self, region: &str, account: &str, api: &str, stage: &str) -> Targets {
+        self.find(&format!("arn:aws:logs:{region}:{account}:log-group:/aws/apigateway/{api}/{stage}")).into()
     }
+}
 
-    /// Where the execution log of a stage goes. AWS keeps it in a log group of this name.
-    #[must_use]
-    pub fn execution_log(&self, region: &str, account: &str, api: &str, stage: &str) -> Arc<Target> {
-        self.find(&format!(
-            "arn:aws:logs:{region}:{account}:log-group:API-Gateway-Execution-Logs_{api}/{stage}"
-        ))
-    }
+/// The ARN of the log group in which AWS keeps the execution log of a stage.
+#[must_use]
+pub fn execution_log_arn(region: &str, account: &str, api: &str, stage: &str) -> String {
+    format!("arn:aws:logs:{region}:{account}:log-group:API-Gateway-Execution-Logs_{api}/{stage}")
+}
+
+/// A log group's ARN without the `:*` at its end, with which CloudWatch shows it.
+fn bare(arn: &str) -> &str {
+    arn.strip_suffix(":*").unwrap_or(arn)
 }
 
 /// Whether a text fits a pattern in which `*` stands for any text.
@@ -115,10 +148,31 @@ mod tests {
         check("arn:aws:logs:eu-central-1:1:log-group:any", Some("eu.log"));
         check("arn:aws:logs:us-east-1:1:log-group:shown", Some("shown.log"));
         check("arn:aws:firehose:us-east-1:1:deliverystream/amazon-apigateway-x", Some("firehose.log"));
-        assert_eq!(
-            *destinations.execution_log("eu-west-1", "2", "abc", "prod"),
-            Target::File("prod.log".into())
-        );
+        check(&execution_log_arn("eu-west-1", "2", "abc", "prod"), Some("prod.log"));
+    }
+
+    #[test]
+    fn a_canary_has_a_group_of_its_own() {
+        let destinations = LogDestinations::new([
+            ("*:log-group:own/Canary", Path::new("canary.log")),
+            ("*:log-group:own", Path::new("own.log")),
+            ("*:log-group:alone/Canary", Path::new("canary.log")),
+            ("*:log-group:both*", Path::new("both.log")),
+            ("*:log-group:stage", Path::new("stage.log")),
+            ("*:firehose:*", Path::new("firehose.log")),
+        ]);
+        let file = |name: &str| Target::File(name.into());
+        let check = |arn: &str, stage: Target, canary: Option<Target>| {
+            let targets = destinations.of_canary(&format!("arn:aws:{arn}"));
+            assert_eq!((&*targets.stage, targets.canary.as_deref()), (&stage, canary.as_ref()), "{arn}");
+        };
+        check("logs:eu-west-1:1:log-group:own", file("own.log"), Some(file("canary.log")));
+        check("logs:eu-west-1:1:log-group:own:*", file("own.log"), Some(file("canary.log")));
+        check("logs:eu-west-1:1:log-group:alone", Target::Stdout, Some(file("canary.log")));
+        check("logs:eu-west-1:1:log-group:both", file("both.log"), None);
+        check("logs:eu-west-1:1:log-group:stage", file("stage.log"), None);
+        check("logs:eu-west-1:1:log-group:none", Target::Stdout, None);
+        check("firehose:eu-west-1:1:deliverystream/amazon-apigateway-x", file("firehose.log"), None);
     }
 
     #[test]

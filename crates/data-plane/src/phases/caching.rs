@@ -6,7 +6,7 @@ use stagedoor_shapes::apigateway::UnauthorizedCacheControlHeaderStrategy as Stra
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
-use crate::cache::{BODY_BYTES_MAX, CachedResponse, Key};
+use crate::cache::{BODY_BYTES_MAX, Key};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::authorization;
@@ -82,7 +82,7 @@ pub async fn store(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let body = match gather(body, BODY_BYTES_MAX).await.map_err(broken)? {
         Gathered::Whole(body) => {
             if let Some(cache) = &exchange.plan.cache {
-                cache.put(turn.key, CachedResponse::new(&head, &body, turn.rules.time_to_live));
+                cache.put(turn.key, &head, &body, turn.rules.time_to_live);
             }
             body.into()
         }

@@ -24,7 +24,7 @@ use super::validation::Validation;
 use super::{CompileSettings, PlanError, method_settings};
 use crate::backends::Backends;
 use crate::backends::group::Group;
-use crate::logs::Target;
+use crate::logs::Targets;
 use crate::logs::execution::ExecutionLogSettings;
 use crate::metrics::{Labels, Series};
 use crate::phase::Phase;
@@ -86,7 +86,7 @@ pub(super) struct Scope<'a> {
     pub(super) variables: &'a BTreeMap<String, String>,
     pub(super) settings: &'a CompileSettings,
     pub(super) labels: &'a Labels,
-    pub(super) execution_log: &'a Arc<Target>,
+    pub(super) execution_log: &'a Targets,
     pub(super) authorizers: Authorizers,
     pub(super) has_resource_policy: bool,
     pub(super) caching: CachingScope<'a>,

@@ -37,10 +37,11 @@ use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 
 use crate::backends::VpcLinkTargets;
 use crate::cache::StageCache;
+use crate::cache_budget::CacheBudget;
 use crate::gateway_response::GatewayResponses;
-use crate::logs::LogDestinations;
+use crate::logs::{LogDestinations, execution_log_arn};
 use crate::logs::access::AccessLog;
-use crate::metrics::{Labels, Metrics, Series};
+use crate::metrics::{CANARY_SUFFIX, Labels, Metrics, Series};
 use crate::tls::ClientTls;
 use crate::upstream::{Scheme, Upstream};
 use authorization::Authorizers;
@@ -101,6 +102,8 @@ pub struct CompileSettings {
     pub user_pools: BTreeMap<String, String>,
     /// Where AWS's services are.
     pub aws: AwsServices,
+    /// What the caches of all stages may hold together.
+    pub cache_budget: Arc<CacheBudget>,
 }
 
 /// A stage, compiled.
@@ -143,6 +146,8 @@ pub struct Plan {
     pub is_traced: bool,
     /// What the stage counts in.
     pub metrics: Arc<Series>,
+    /// What its canary counts in beside that, if this is the canary's plan.
+    pub canary_metrics: Option<Arc<Series>>,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
     /// Whether the request's headers are needed after the integration took them.
@@ -220,7 +225,7 @@ impl Plan {
             let size = own.size();
             let kept = before.and_then(|before| before.cache.clone());
             let kept = kept.filter(|cache| cache.size() == size && cache.generation() == generation);
-            let cache = kept.unwrap_or_else(|| Arc::new(StageCache::new(size, generation)));
+            let cache = kept.unwrap_or_else(|| StageCache::new(size, generation, own.budget()));
             if let Some(canary) = &mut self.canary {
                 canary.plan.cache = Some(Arc::clone(&cache));
             }
@@ -351,12 +356,12 @@ fn compile_for(
         stage: stage.stage_name.clone().unwrap_or_default(),
         method: None,
     };
-    let execution_log = settings.log_destinations.execution_log(
-        &settings.region,
-        &settings.account_id,
-        &labels.api_id,
-        &labels.stage,
-    );
+    let destinations = &settings.log_destinations;
+    let log_arn = execution_log_arn(&settings.region, &settings.account_id, &labels.api_id, &labels.stage);
+    let execution_log = match for_canary {
+        true => destinations.of_canary(&log_arn),
+        false => destinations.find(&log_arn).into(),
+    };
     let scope = method::Scope {
         snapshot,
         stage,
@@ -392,11 +397,13 @@ fn compile_for(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let access_log = access_log(stage, settings);
+    let access_log = access_log(stage, settings, for_canary);
     let types = api.endpoint_configuration.as_ref().and_then(|configuration| configuration.types.as_ref());
     let api_id = api.id.as_deref().unwrap_or_default();
-    let cache = (stage.cache_cluster_enabled == Some(true))
-        .then(|| Arc::new(StageCache::new(stage.cache_cluster_size.unwrap_or(CacheClusterSize::V0_5), 0)));
+    let cache = (stage.cache_cluster_enabled == Some(true)).then(|| {
+        let size = stage.cache_cluster_size.unwrap_or(CacheClusterSize::V0_5);
+        StageCache::new(size, 0, &settings.cache_budget)
+    });
     Ok(Plan {
         api_id: api_id.into(),
         api_id_header: Bytes::from(api_id.to_owned()),
@@ -417,6 +424,10 @@ fn compile_for(
         access_log,
         api_name: labels.api_name.as_str().into(),
         is_traced: stage.tracing_enabled == Some(true),
+        canary_metrics: for_canary.then(|| {
+            let stage = labels.stage.clone() + CANARY_SUFFIX;
+            settings.metrics.series(Labels { stage, ..labels.clone() })
+        }),
         metrics: settings.metrics.series(labels),
         is_canary: None,
         canary: None,
@@ -432,12 +443,17 @@ fn compile_for(
 }
 
 /// The stage's access log. Settings that lack the destination or the format log nothing, as on AWS.
-fn access_log(stage: &Stage, settings: &CompileSettings) -> Option<AccessLog> {
+fn access_log(stage: &Stage, settings: &CompileSettings, for_canary: bool) -> Option<AccessLog> {
     let shape = stage.access_log_settings.as_ref()?;
-    compile_access_log(shape.format.as_deref(), shape.destination_arn.as_deref(), settings)
+    let (format, arn) = (shape.format.as_deref()?, shape.destination_arn.as_deref()?);
+    let destinations = &settings.log_destinations;
+    Some(match for_canary {
+        true => AccessLog::compile(format, destinations.of_canary(arn)),
+        false => AccessLog::compile(format, destinations.find(arn)),
+    })
 }
 
-/// The access log of a stage of any kind of API.
+/// The access log of a stage of an HTTP or WebSocket API.
 fn compile_access_log(
     format: Option<&str>,
     destination_arn: Option<&str>,
@@ -476,6 +492,7 @@ impl Plan {
             has_account_throttle: false,
             user_pools: BTreeMap::new(),
             aws: AwsServices::default(),
+            cache_budget: CacheBudget::new(0),
         };
         compile(&snapshot, &stage, &settings).unwrap()
     }

@@ -51,6 +51,7 @@ pub(super) fn plan(labels: &Labels, stage: &Stage, settings: &CompileSettings, m
         keeps_request_headers: access_log.as_ref().is_some_and(AccessLog::uses_request_headers),
         access_log,
         metrics,
+        canary_metrics: None,
         endpoint_type: EndpointType::Regional,
         binary_media_types: MediaTypes::new(&[]),
         is_canary: None,

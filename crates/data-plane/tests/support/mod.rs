@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use stagedoor_data_plane::cache_budget::CacheBudget;
 use stagedoor_data_plane::clients::Clients;
 use stagedoor_data_plane::fast_map::FastMap;
 use stagedoor_data_plane::forward::UpstreamTls;
@@ -78,6 +79,7 @@ pub(crate) fn compile(definition: &Value, stage: &Value) -> Result<plan::Plan, V
         has_account_throttle: false,
         user_pools: Default::default(),
         aws: Default::default(),
+        cache_budget: CacheBudget::new(1 << 20),
     };
     let snapshot = serde_json::from_value(snapshot).unwrap();
     plan::compile(&snapshot, &serde_json::from_value(whole_stage).unwrap(), &settings)
@@ -122,6 +124,7 @@ impl Api {
             takes_any_local_key: false,
             xray_daemon: None,
             websockets: WebSockets::new(WebSocketLimits::default(), &MemoryCounters::forgetful()),
+            streams: Default::default(),
             challenges: stagedoor_data_plane::acme::Challenges::default(),
         });
         let listener = Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)), None);

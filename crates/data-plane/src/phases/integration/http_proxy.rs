@@ -7,7 +7,6 @@ use bytes::Bytes;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
 use stagedoor_shapes::apigateway::EndpointType;
 
-use super::streaming::{idle_time_max, limit_time};
 use super::{begun, begun_answer, call_backend, log};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
@@ -43,15 +42,18 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
         version: Version::Http11,
         headers: request_headers(exchange, endpoint, mapped),
     };
-    let (began, edge) = (exchange.started, exchange.plan.endpoint_type);
-    let body_wait_max = if proxy.streams { idle_time_max(edge) } else { endpoint.timeout };
+    let (began, streams) = (exchange.started, exchange.worker.services.streams);
+    let body_wait_max = match proxy.streams {
+        true => streams.idle_time_max(exchange.plan.endpoint_type),
+        false => endpoint.timeout,
+    };
     let (mut head, mut body) = call_backend(exchange, endpoint, head, body, body_wait_max).await?;
     if !proxy.streams && body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES) {
         return Err(Fault::configuration("the integration's answer is larger than 10,485,760 bytes"));
     }
     body = if proxy.streams {
         // A coding is the backend's own business then.
-        limit_time(body, began)
+        streams.limit_time(body, began)
     } else {
         let body = begun_answer(exchange, body, endpoint.timeout).await?;
         let body = limit(undo_coding(&mut head.headers, body));

@@ -16,7 +16,7 @@ mod log;
 mod mock;
 mod socket_event;
 mod socket_function;
-mod streaming;
+pub mod streaming;
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};

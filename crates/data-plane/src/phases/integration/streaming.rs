@@ -20,26 +20,47 @@ use crate::gateway_response::Fault;
 use crate::lambda::LambdaChunks;
 use crate::plan::integration::LambdaFunction;
 
-/// How long AWS lets a response stream.
-const STREAM_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 /// What stands between a function's headers and the body.
 const DELIMITER: [u8; 8] = [0; 8];
 /// Where the delimiter has to have come, in bytes from the beginning.
 const METADATA_BYTES_MAX: usize = 16 * 1024;
 
-/// How long AWS waits for the next byte of a response that streams.
-#[must_use]
-pub(super) fn idle_time_max(endpoint_type: EndpointType) -> Duration {
-    match endpoint_type {
-        EndpointType::Edge => Duration::from_secs(30),
-        EndpointType::Regional | EndpointType::Private => Duration::from_secs(5 * 60),
+/// How long a response may stream.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Altogether, from the request's arrival. 15 minutes unless set, as on AWS.
+    pub lifetime_max: Duration,
+    /// Without a byte, in regional and private APIs. 5 minutes unless set, as on AWS.
+    pub idle_time_max: Duration,
+    /// Without a byte, in edge-optimized APIs. 30 seconds unless set, as on AWS.
+    pub edge_idle_time_max: Duration,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            lifetime_max: Duration::from_secs(15 * 60),
+            idle_time_max: Duration::from_secs(5 * 60),
+            edge_idle_time_max: Duration::from_secs(30),
+        }
     }
 }
 
-/// Ends a stream that takes too long altogether, counted from when the request came in.
-pub(super) fn limit_time(body: Body, began: Instant) -> Body {
-    let end = Box::pin(tokio::time::sleep_until((began + STREAM_TIME_MAX).into()));
-    Body::Stream(Box::new(TimeLimited { body, end }))
+impl StreamLimits {
+    /// How long the next byte is waited for.
+    #[must_use]
+    pub fn idle_time_max(&self, endpoint_type: EndpointType) -> Duration {
+        match endpoint_type {
+            EndpointType::Edge => self.edge_idle_time_max,
+            EndpointType::Regional | EndpointType::Private => self.idle_time_max,
+        }
+    }
+
+    /// Ends a stream that takes too long altogether, counted from when the request came in.
+    pub(super) fn limit_time(&self, body: Body, began: Instant) -> Body {
+        let end = Box::pin(tokio::time::sleep_until((began + self.lifetime_max).into()));
+        Body::Stream(Box::new(TimeLimited { body, end }))
+    }
 }
 
 struct TimeLimited {
@@ -93,8 +114,9 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, function: &LambdaFunction) 
     let output = Output::parse_metadata(&metadata).map_err(Fault::malformed_answer)?;
     record.status = Some(output.status.as_u16());
     let body = Body::Stream(Box::new(Chunks { first, chunks }));
-    let body = limit_waits(body, idle_time_max(exchange.plan.endpoint_type));
-    let body = limit_time(body, exchange.started);
+    let limits = exchange.worker.services.streams;
+    let body = limit_waits(body, limits.idle_time_max(exchange.plan.endpoint_type));
+    let body = limits.limit_time(body, exchange.started);
     aws_proxy::respond(exchange, output.status, output.headers, body);
     Ok(())
 }

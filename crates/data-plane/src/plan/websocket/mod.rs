@@ -20,7 +20,7 @@ use super::throttle::Throttle;
 use super::validation::{self, Parameter};
 use super::{CompileSettings, MethodPlan, Plan, PlanError, ResourcePlan, Route as Found, v2};
 use crate::exchange::Exchange;
-use crate::logs::Target;
+use crate::logs::Targets;
 use crate::logs::execution::ExecutionLogSettings;
 use crate::metrics::Labels;
 use crate::phase::Phase;
@@ -181,7 +181,7 @@ struct Scope<'a> {
     settings: &'a CompileSettings,
     labels: &'a Labels,
     models: RestApiSnapshot,
-    execution_log: Arc<Target>,
+    execution_log: Targets,
 }
 
 impl Scope<'_> {
