@@ -5,6 +5,7 @@ import json
 import zlib
 
 import pytest
+import requests
 from harness import body_json
 
 
@@ -17,6 +18,11 @@ def raw_get(api, path="/", accept="gzip", **headers):
     answer = api.call("GET", path, headers={"Accept-Encoding": accept, **headers}, stream=True)
     body = answer.raw.read(decode_content=False)
     return answer.headers, body
+
+
+def resident_kilobytes(gateway):
+    status = open(f"/proc/{gateway.process.pid}/status").read()
+    return int(status.split("VmRSS:")[1].split()[0])
 
 
 class TestResponses:
@@ -146,17 +152,17 @@ class TestRequests:
         assert (answer.status_code, body_json(answer)) == (415, {"message": "Unsupported Media Type"})
 
     @pytest.mark.parametrize("path", ["/proxy", "/http"])
-    def test_a_bomb_is_too_large(self, api, path):
-        bomb = gzip.compress(bytes(50_000_000))
+    @pytest.mark.parametrize("coding", ["gzip", "deflate"])
+    def test_a_bomb_is_too_large(self, api, path, coding):
+        bomb = coded(coding, bytes(50_000_000))
         assert len(bomb) < 100_000
-        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
         answer = api.call("POST", path, data=bomb, headers=headers)
         assert (answer.status_code, body_json(answer)) == (413, {"message": "Request Too Long"})
 
     def test_bombs_take_no_memory(self, api, gateway):
         def resident():
-            status = open(f"/proc/{gateway.process.pid}/status").read()
-            return int(status.split("VmRSS:")[1].split()[0])
+            return resident_kilobytes(gateway)
 
         bomb = gzip.compress(bytes(100_000_000))
         headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
@@ -172,3 +178,65 @@ class TestRequests:
         # One decoded bomb is 100 MB, and a payload may be 10 MB: what is held does not grow with their number.
         assert resident() - before < 60_000
         assert resident() - begun < 200_000
+
+
+class TestBombsOfBackends:
+    """Answers that are small on the wire, and larger than a payload may be."""
+
+    @pytest.fixture
+    def api(self, gateway, raw_origin):
+        bombs = {coding: coded(coding, bytes(100_000_000)) for coding in ("gzip", "deflate")}
+
+        def play(link):
+            head = link.recv(65536)
+            coding = "gzip" if b"gzip" in head.split(b"\r\n")[0] else "deflate"
+            bomb = bombs[coding]
+            link.sendall(
+                f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: {coding}\r\n"
+                f"Content-Length: {len(bomb)}\r\nConnection: close\r\n\r\n".encode()
+                + bomb
+            )
+
+        api, url = gateway.rest_api(), raw_origin(play).url
+        for coding in bombs:
+            api.proxy("GET", f"/proxy/{coding}", f"{url}/{coding}")
+            api.proxy("GET", f"/stream/{coding}", f"{url}/{coding}", responseTransferMode="STREAM")
+            api.proxy("GET", f"/http/{coding}", f"{url}/{coding}", kind="HTTP")
+            where = {"restApiId": api.id, "resourceId": api.resource(f"/http/{coding}"), "httpMethod": "GET"}
+            api.client.put_method_response(**where, statusCode="200")
+            api.client.put_integration_response(
+                **where, statusCode="200", responseTemplates={"application/json": "$input.json('$')"}
+            )
+        api.deploy()
+        api.bombs = bombs
+        return api
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate"])
+    def test_what_is_read_whole_fails(self, api, coding):
+        answer = api.call("GET", f"/http/{coding}")
+        assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal server error"})
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate"])
+    def test_what_is_passed_on_breaks_off(self, api, coding):
+        received = 0
+        with api.call("GET", f"/proxy/{coding}", stream=True) as answer, pytest.raises(requests.RequestException):
+            for piece in answer.iter_content(65536):
+                received += len(piece)
+        assert received <= 10 * 1024 * 1024
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate"])
+    def test_what_streams_is_not_decoded(self, api, coding):
+        headers, body = raw_get(api, f"/stream/{coding}")
+        assert headers["Content-Encoding"] == coding and body == api.bombs[coding]
+
+    def test_they_take_no_memory(self, api, gateway):
+        def send(times):
+            for _ in range(times):
+                assert api.call("GET", "/http/gzip").status_code == 500
+
+        begun = resident_kilobytes(gateway)
+        send(12)
+        before = resident_kilobytes(gateway)
+        send(24)
+        assert resident_kilobytes(gateway) - before < 60_000
+        assert resident_kilobytes(gateway) - begun < 200_000

@@ -76,6 +76,15 @@ def test_a_client_may_choose_the_request_id_if_it_is_one(gateway):
     assert (answer.text, answer.headers["x-amzn-RequestId"]) == (chosen, chosen)
 
 
+@pytest.mark.parametrize("sent", ["mine", "0a1b2c3d-1111-4222-8333-44445555666", "0a1b2c3d111142228333444455556666"])
+def test_a_request_id_that_is_none_is_replaced(gateway, sent):
+    api = gateway.rest_api()
+    api.mock("GET", "/", "$context.requestId")
+    api.deploy()
+    answer = api.call("GET", "/", headers={"x-amzn-RequestId": sent})
+    assert answer.text == answer.headers["x-amzn-RequestId"] == "UUID_REPLACED_INVALID_REQUEST_ID"
+
+
 def test_a_backend_in_parts_keeps_several_values(gateway, raw_origin):
     def play(link):
         read_head(link)

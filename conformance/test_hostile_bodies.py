@@ -107,3 +107,51 @@ def test_compressed_bombs(api, path):
 def test_many_keys(api, path):
     data = json.dumps({f"k{number}": number for number in range(200_000)}).encode()
     assert answered(api, path, data).status_code in (200, 400, 500)
+
+
+class TestPatterns:
+    """Regular expressions of templates that no linear engine knows."""
+
+    def api(self, gateway, template):
+        api = gateway.rest_api()
+        api.mock("GET", "/fine", "fine")
+        api.mock("POST", "/", "")
+        where = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "POST"}
+        # A MOCK's answer has no body: what the request's template makes is told by an override.
+        value = f"#set($context.responseOverride.header.X-Made = {template})" + '{"statusCode": 200}'
+        patch = [{"op": "replace", "path": "/requestTemplates/application~1json", "value": value}]
+        api.client.update_integration(**where, patchOperations=patch)
+        api.deploy()
+        return api
+
+    @pytest.mark.parametrize(
+        "template, body, expected",
+        [
+            (r"""$input.path('$.s').replaceAll("(?<!\\)'", "q")""", {"s": "it's \\'x"}, "itqs \\'x"),
+            (r"""$input.path('$.s').replaceAll('(?<=\d)(?=(\d{3})+$)', ',')""", {"s": "1234567"}, "1,234,567"),
+            (r"""$input.path('$.s').matches('(?!admin).*')""", {"s": "administrator"}, "false"),
+            (r"""$input.path('$.s').matches('(.+)-\1')""", {"s": "ab-ab"}, "true"),
+            (r"""$input.path('$.s').split('(?=[A-Z])').size()""", {"s": "camelCaseText"}, "3"),
+            (r"""$input.json("$.list[?(@.a =~ /x(?!y).*/)].a")""", {"list": [{"a": "xy"}, {"a": "xz"}]}, '["xz"]'),
+        ],
+    )
+    def test_look_around_and_back_references(self, gateway, template, body, expected):
+        answer = self.api(gateway, template).call("POST", "/", json=body)
+        assert (answer.status_code, answer.headers.get("X-Made")) == (200, expected), answer.text
+
+    @pytest.mark.parametrize(
+        "template",
+        [
+            "$input.path('$.s').matches('((?=a)a+)+b')",
+            "$input.path('$.s').replaceAll('((?!c)a+)+b', 'x')",
+            "$input.path('$.s').split('(a*)*\\1b')",
+            "$input.json('$.l[?(@.s =~ /((?=a)a+)+b/)]')",
+        ],
+    )
+    def test_more_steps_than_allowed(self, gateway, template):
+        api = self.api(gateway, template)
+        for length in 100, 10_000, 1_000_000:
+            text = "a" * length
+            answer = answered(api, "/", json.dumps({"s": text, "l": [{"s": text}]}).encode())
+            assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal server error"})
+        assert api.call("GET", "/fine").text == "fine"

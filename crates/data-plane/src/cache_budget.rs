@@ -36,7 +36,12 @@ impl CacheBudget {
     /// So many bytes for all caches.
     #[must_use]
     pub fn new(bytes_max: u64) -> Arc<Self> {
-        Arc::new(Self { bytes_max, used: AtomicU64::new(0), leaving: AtomicU64::new(0), caches: Mutex::default() })
+        Arc::new(Self {
+            bytes_max,
+            used: AtomicU64::new(0),
+            leaving: AtomicU64::new(0),
+            caches: Mutex::default(),
+        })
     }
 
     /// How many bytes all caches may take.

@@ -116,7 +116,8 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("integration.latency", Late, |x| milliseconds(x.record.integration.latency)),
     ("integration.requestId", Late, |x| of(&x.record.integration.request_id)),
     ("integration.responseTransferMode", Late, |x| {
-        let integration = &x.method().filter(|_| x.plan.http_api.is_none() && x.socket.is_none())?.integration;
+        let integration =
+            &x.method().filter(|_| x.plan.http_api.is_none() && x.socket.is_none())?.integration;
         text(if integration.streams() { "STREAMED" } else { "BUFFERED" })
     }),
     ("integration.status", Late, |x| number(x.record.integration.status)),

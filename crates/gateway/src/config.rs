@@ -106,7 +106,9 @@ impl ConfiguredStreams {
     }
 
     fn check(self) -> Result<(), String> {
-        match [self.lifetime_seconds_max, self.idle_seconds_max, self.edge_idle_seconds_max].contains(&Some(0)) {
+        match [self.lifetime_seconds_max, self.idle_seconds_max, self.edge_idle_seconds_max]
+            .contains(&Some(0))
+        {
             true => Err("[streams] has limits of at least 1".to_owned()),
             false => Ok(()),
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use stagedoor_data_plane::logs::LogWriter;
 use stagedoor_data_plane::cache_budget::CacheBudget;
+use stagedoor_data_plane::logs::LogWriter;
 use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::worker::{ConnectionInfo, Fallback, FallbackBody};
 use stagedoor_functions::{ApiBody, LambdaApi};

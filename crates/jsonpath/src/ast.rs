@@ -1,7 +1,8 @@
 //! A path's tree.
 
-use regex::Regex;
 use serde_json::Value;
+
+use crate::pattern::Pattern;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Path {
@@ -56,7 +57,7 @@ pub(crate) enum Filter {
 #[derive(Clone, Debug)]
 pub(crate) enum Operand {
     Value(Value),
-    Regex(Regex),
+    Regex(Pattern),
     /// Relative to the item in question.
     Here(Path),
     /// Relative to the document.

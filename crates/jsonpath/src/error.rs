@@ -26,4 +26,7 @@ pub enum ReadError {
     /// The path looks at more places than is reasonable.
     #[error("the path looks at more than {0} places of the document")]
     TooMuch(u32),
+    /// A regular expression takes more steps than is reasonable.
+    #[error("a regular expression of the path takes too many steps")]
+    TooManySteps,
 }

@@ -47,12 +47,12 @@ impl<'d> Reader<'d> {
             }
             _ => return Ok(false),
         };
-        Ok(match text.as_deref() {
-            Some(Value::String(text)) => regex.is_match(text),
-            Some(Value::Number(number)) => regex.is_match(&number.to_string()),
-            Some(Value::Bool(flag)) => regex.is_match(if *flag { "true" } else { "false" }),
-            _ => false,
-        })
+        match text.as_deref() {
+            Some(Value::String(text)) => self.fits(regex, text),
+            Some(Value::Number(number)) => self.fits(regex, &number.to_string()),
+            Some(Value::Bool(flag)) => self.fits(regex, if *flag { "true" } else { "false" }),
+            _ => Ok(false),
+        }
     }
 
     /// An operand's value; `None` if its path leads nowhere.

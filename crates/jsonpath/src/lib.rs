@@ -21,14 +21,14 @@
 //! The dialect is that of the 2.x line. `tests/oracle.rs` compares it with version 2.0.0, the one that is packaged;
 //! what came later is beyond that test: negative indexes, double-quoted names, functions, and the operators spelled as
 //! words. The script `[(@.length-1)]`, which later versions dropped, is refused, and so are `[1,]` and `[1:2:3:4]`, of
-//! which the packaged version reads the beginning. Regular expressions run in linear time, so look-around and
-//! back-references are refused.
+//! which the packaged version reads the beginning. Regular expressions take a bounded number of steps.
 
 mod ast;
 mod error;
 mod filter;
 mod function;
 mod parse;
+mod pattern;
 mod read;
 
 use std::borrow::Cow;
@@ -63,7 +63,8 @@ impl Path {
     /// A place in the document is borrowed from it; lists and results of functions are made.
     ///
     /// # Errors
-    /// A function that cannot be applied, and paths that look at more than 1,000,000 places.
+    /// A function that cannot be applied, paths that look at more than 1,000,000 places, and regular expressions that take
+    /// too many steps.
     pub fn read<'d>(&self, document: &'d Value) -> Result<Option<Cow<'d, Value>>, ReadError> {
         read::read(&self.path, document)
     }

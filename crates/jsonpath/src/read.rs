@@ -184,7 +184,12 @@ impl<'d> Reader<'d> {
     }
 
     fn look(&mut self) -> Result<(), ReadError> {
-        self.places += 1;
+        self.look_at(1)
+    }
+
+    /// Counts so many places against what a path may look at.
+    pub(crate) fn look_at(&mut self, places: u64) -> Result<(), ReadError> {
+        self.places = self.places.saturating_add(u32::try_from(places).unwrap_or(u32::MAX));
         if self.places > PLACES_MAX {
             return Err(ReadError::TooMuch(PLACES_MAX));
         }

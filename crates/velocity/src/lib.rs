@@ -29,7 +29,8 @@
 //! Because hardly anything depends on it:
 //! - Integers past 64 bits become doubles where Velocity has big integers.
 //! - The array that `split` gives is a list, and printed as one. Lists, maps and objects cannot be keys of a map.
-//! - Regular expressions run in linear time, so look-around and back-references are refused as an invalid pattern is.
+//! - Look-around, back-references and possessive quantifiers of regular expressions take a bounded number of steps, fewer
+//!   on longer texts; a search that needs more fails as a method that throws does.
 //! - A method called with arguments it cannot take has no value, where Java's reflection may throw.
 //! - A few texts that Velocity's tokenizer fails on are rendered: letters or brackets right behind a `#set` that itself
 //!   stands right behind a reference, and a line comment at the very end that ends in `#`.
@@ -38,6 +39,7 @@ mod ast;
 mod aws;
 mod context;
 mod error;
+mod java_regex;
 mod json;
 mod methods;
 mod object;
@@ -51,7 +53,7 @@ pub use ast::Definition;
 pub use aws::Util;
 pub use context::{Context, Limits};
 pub use error::{ParseError, Position, RenderError};
-pub use methods::java_pattern;
+pub use java_regex::JavaRegex;
 pub use object::Object;
 pub use parse::TEMPLATE_BYTES_MAX;
 pub use value::{Key, List, Map, Value};

@@ -60,8 +60,10 @@ impl LogDestinations {
     /// The first destination that fits an ARN.
     fn named(&self, arn: &str) -> Option<Arc<Target>> {
         let arn = bare(arn);
-        let mut fitting =
-            self.0.iter().filter(|(pattern, _)| fits(pattern, arn) || pattern.strip_suffix(":*") == Some(arn));
+        let mut fitting = self
+            .0
+            .iter()
+            .filter(|(pattern, _)| fits(pattern, arn) || pattern.strip_suffix(":*") == Some(arn));
         fitting.next().map(|(_, target)| Arc::clone(target))
     }
 

@@ -59,8 +59,8 @@ impl Input {
 
     fn find(&self, path: &Value) -> Result<Option<Cow<'_, Json>>, RenderError> {
         let path = path.to_text();
-        let path = JsonPath::parse(&path).map_err(|error| RenderError::host(format!("{path}: {error}")))?;
-        Ok(path.read(self.document()?))
+        let failed = |error: String| RenderError::host(format!("{path}: {error}"));
+        JsonPath::parse(&path).map_err(failed)?.read_all(self.document()?).map_err(failed)
     }
 
     /// One parameter: from the path, else the query, else the headers, else nothing but an empty text.

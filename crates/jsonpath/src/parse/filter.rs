@@ -1,11 +1,11 @@
 //! Filters: `(@.price < 10 && @.name in ['a','b'])`.
 
-use regex::RegexBuilder;
 use serde_json::Value;
 
 use super::{Parser, Place};
 use crate::ast::{Comparison, Filter, Operand};
 use crate::error::ParseError;
+use crate::pattern::Pattern;
 
 /// The operators. Longer spellings stand before their beginnings; words are compared without case.
 const OPERATORS: [(&str, Comparison); 21] = [
@@ -151,7 +151,7 @@ impl Parser<'_> {
     }
 
     /// `/pattern/flags`. The pattern must fit the whole text.
-    fn regex(&mut self) -> Result<regex::Regex, ParseError> {
+    fn regex(&mut self) -> Result<Pattern, ParseError> {
         let rest = self.rest().get(1..).unwrap_or_default();
         let mut escaped = false;
         let end = rest.char_indices().find(|(_, c)| {
@@ -164,19 +164,11 @@ impl Parser<'_> {
         let after = after.get(1..).unwrap_or_default();
         let flags = after.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(after.len());
         let flags = after.get(..flags).unwrap_or_default();
-        let mut builder = RegexBuilder::new(&format!("^(?:{})$", pattern.replace("\\/", "/")));
-        builder.size_limit(1 << 20).nest_limit(64);
-        for flag in flags.chars() {
-            match flag {
-                'i' => builder.case_insensitive(true),
-                'm' => builder.multi_line(true),
-                's' => builder.dot_matches_new_line(true),
-                'x' => builder.ignore_whitespace(true),
-                'u' | 'd' => &mut builder,
-                _ => return Err(self.error(format!("There is no flag {flag}"))),
-            };
+        if let Some(flag) = flags.chars().find(|flag| !"imsxud".contains(*flag)) {
+            return Err(self.error(format!("There is no flag {flag}")));
         }
-        let regex = builder.build().map_err(|_| self.error("The regular expression is not usable"))?;
+        let regex = Pattern::new(&pattern.replace("\\/", "/"), flags);
+        let regex = regex.ok_or_else(|| self.error("The regular expression is not usable"))?;
         self.at += 1 + end + 1 + flags.len();
         Ok(regex)
     }

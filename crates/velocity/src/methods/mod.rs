@@ -10,7 +10,7 @@ mod number;
 mod pattern;
 mod string;
 
-pub use pattern::java_pattern;
+pub(crate) use pattern::java_pattern;
 
 use crate::context::Limits;
 use crate::error::{Position, RenderError};

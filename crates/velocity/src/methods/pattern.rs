@@ -1,71 +1,81 @@
-//! Java's regular expressions on a linear-time engine.
-//!
-//! What such an engine cannot do (look-around, back-references, possessive quantifiers) is refused like an invalid
-//! pattern. `\d`, `\w`, `\s` and `\b` mean ASCII, as in Java.
+//! The methods of `String` that take a regular expression, and how Java spells one.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use regex::{Captures, Regex, RegexBuilder};
-
 use super::{Host, exception};
 use crate::error::RenderError;
+use crate::java_regex::{Groups, JavaRegex, Matches, TooManySteps};
 use crate::value::Value;
 
 /// Compiled patterns kept on each thread: templates use the same few over and over.
 const CACHED_MAX: usize = 32;
+/// How much more than reading a text it is to search it with steps back.
+const BOUNDED_FACTOR: u64 = 4;
 
 thread_local! {
-    static CACHE: RefCell<HashMap<String, Rc<Regex>>> = RefCell::new(HashMap::new());
+    static CACHE: RefCell<HashMap<(String, bool), Rc<JavaRegex>>> = RefCell::new(HashMap::new());
 }
 
-fn compile(pattern: &str, method: &str) -> Result<Rc<Regex>, RenderError> {
-    if let Some(found) = CACHE.with_borrow(|cache| cache.get(pattern).cloned()) {
+fn compile(pattern: &str, whole: bool, method: &str) -> Result<Rc<JavaRegex>, RenderError> {
+    let key = (pattern.to_owned(), whole);
+    if let Some(found) = CACHE.with_borrow(|cache| cache.get(&key).cloned()) {
         return Ok(found);
     }
-    let regex = RegexBuilder::new(&java_pattern(pattern))
-        .size_limit(1 << 20)
-        .dfa_size_limit(1 << 20)
-        .nest_limit(64)
-        .build()
-        .map_err(|error| {
-            exception("String", method, format!("the pattern {pattern:?} is not usable: {error}"))
-        })?;
-    let regex = Rc::new(regex);
+    let regex = if whole { JavaRegex::whole(pattern) } else { JavaRegex::new(pattern) };
+    let regex = Rc::new(regex.map_err(|error| {
+        exception("String", method, format!("the pattern {pattern:?} is not usable: {error}"))
+    })?);
     CACHE.with_borrow_mut(|cache| {
         if cache.len() >= CACHED_MAX {
             cache.clear();
         }
-        cache.insert(pattern.to_owned(), Rc::clone(&regex));
+        cache.insert(key, Rc::clone(&regex));
     });
     Ok(regex)
 }
 
-pub(super) fn matches(text: &str, pattern: &str) -> Result<bool, RenderError> {
-    Ok(compile(&format!("^(?:{pattern})$"), "matches")?.is_match(text))
+/// The next place where a pattern is found.
+fn next<'t>(matches: &mut Matches<'_, 't>, method: &str) -> Result<Option<Groups<'t>>, RenderError> {
+    matches.next().transpose().map_err(|error| too_many_steps(error, method))
 }
 
-pub(super) fn split(text: &str, pattern: &str, limit: i32) -> Result<Value, RenderError> {
-    let regex = compile(pattern, "split")?;
+fn too_many_steps(error: TooManySteps, method: &str) -> RenderError {
+    exception("String", method, error.to_string())
+}
+
+/// Adds what searches cost to what the rendering may take.
+fn charge(host: &mut Host, matches: &Matches<'_, '_>) {
+    let bytes = matches.work().bytes().saturating_mul(BOUNDED_FACTOR);
+    host.work(usize::try_from(bytes).unwrap_or(usize::MAX));
+}
+
+pub(super) fn matches(host: &mut Host, text: &str, pattern: &str) -> Result<bool, RenderError> {
+    let regex = compile(pattern, true, "matches")?;
+    let mut found = regex.find_all(text);
+    let is_match = next(&mut found, "matches")?.is_some();
+    charge(host, &found);
+    Ok(is_match)
+}
+
+pub(super) fn split(host: &mut Host, text: &str, pattern: &str, limit: i32) -> Result<Value, RenderError> {
+    let regex = compile(pattern, false, "split")?;
     let most = usize::try_from(limit).ok().filter(|limit| *limit > 0);
     let mut parts: Vec<&str> = Vec::new();
     let mut from = 0;
-    for found in regex.find_iter(text) {
-        if most.is_some_and(|most| parts.len() + 1 >= most) {
-            break;
-        }
+    let mut matches = regex.find_all(text);
+    while most.is_none_or(|most| parts.len() + 1 < most) {
+        let Some(found) = next(&mut matches, "split")? else { break };
+        let (start, end) = found.range();
         // A match of nothing at the beginning splits off no empty text.
-        if found.end() == 0 {
+        if end == 0 {
             continue;
         }
-        // Nor does one at the end: the rest is the last part.
-        if found.is_empty() && found.start() == text.len() {
-            continue;
-        }
-        parts.push(text.get(from..found.start()).unwrap_or_default());
-        from = found.end();
+        parts.push(text.get(from..start).unwrap_or_default());
+        from = end;
     }
+    charge(host, &matches);
     parts.push(text.get(from..).unwrap_or_default());
     if limit == 0 && parts.len() > 1 {
         while parts.last().is_some_and(|part| part.is_empty()) {
@@ -82,20 +92,24 @@ pub(super) fn replace(
     replacement: &str,
     method: &str,
 ) -> Result<Value, RenderError> {
-    let regex = compile(pattern, method)?;
+    let regex = compile(pattern, false, method)?;
     let pieces = pieces(replacement).map_err(|message| exception("String", method, message))?;
     let mut output = host.output();
     let mut from = 0;
-    let count = if method == "replaceFirst" { 1 } else { usize::MAX };
-    for captures in regex.captures_iter(text).take(count) {
-        let Some(found) = captures.get(0) else { continue };
-        output.push(text.get(from..found.start()).unwrap_or_default()).map_err(|_| host.too_long())?;
+    let mut matches = regex.find_all(text);
+    while let Some(found) = next(&mut matches, method)? {
+        let (start, end) = found.range();
+        output.push(text.get(from..start).unwrap_or_default()).map_err(|_| host.too_long())?;
         for piece in &pieces {
-            let part = piece.text(&captures).map_err(|message| exception("String", method, message))?;
+            let part = piece.text(&found).map_err(|message| exception("String", method, message))?;
             output.push(part).map_err(|_| host.too_long())?;
         }
-        from = found.end();
+        from = end;
+        if method == "replaceFirst" {
+            break;
+        }
     }
+    charge(host, &matches);
     output.push(text.get(from..).unwrap_or_default()).map_err(|_| host.too_long())?;
     Ok(Value::from(output.into_string()))
 }
@@ -108,14 +122,11 @@ enum Piece {
 }
 
 impl Piece {
-    fn text<'t>(&'t self, captures: &'t Captures<'_>) -> Result<&'t str, String> {
+    fn text<'t>(&'t self, found: &Groups<'t>) -> Result<&'t str, String> {
         match self {
             Self::Text(text) => Ok(text),
-            Self::Group(number) if *number < captures.len() => {
-                Ok(captures.get(*number).map_or("", |group| group.as_str()))
-            }
-            Self::Group(number) => Err(format!("No group {number}")),
-            Self::Named(name) => Ok(captures.name(name).map_or("", |group| group.as_str())),
+            Self::Group(number) => found.group(*number),
+            Self::Named(name) => Ok(found.named(name)),
         }
     }
 }
@@ -157,7 +168,7 @@ fn pieces(replacement: &str) -> Result<Vec<Piece>, String> {
 
 /// A pattern of Java's in the spelling of the crate `regex`.
 #[must_use]
-pub fn java_pattern(pattern: &str) -> String {
+pub(crate) fn java_pattern(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut characters = pattern.chars().peekable();
     let mut classes = 0_usize;

@@ -114,11 +114,11 @@ pub(super) fn call(host: &mut Host, text: &Arc<str>, name: &str, arguments: &[Va
             pattern::replace(host, text, pattern, replacement, name).map(Some)
         }
         ("matches", [Value::String(pattern)]) => {
-            pattern::matches(text, pattern).map(|flag| Some(Value::Bool(flag)))
+            pattern::matches(host, text, pattern).map(|flag| Some(Value::Bool(flag)))
         }
-        ("split", [Value::String(pattern)]) => pattern::split(text, pattern, 0).map(Some),
+        ("split", [Value::String(pattern)]) => pattern::split(host, text, pattern, 0).map(Some),
         ("split", [Value::String(pattern), Value::Int(limit)]) => {
-            pattern::split(text, pattern, *limit).map(Some)
+            pattern::split(host, text, pattern, *limit).map(Some)
         }
         ("toCharArray", []) => {
             Ok(Some(Value::list(text.chars().map(|c| Value::from(c.to_string())).collect())))
