@@ -219,6 +219,47 @@ class TestInvoke:
         assert letter["responseContext"]["functionError"] == "Unhandled"
         assert (tmp_path / "tries").read_text() == "xx"
 
+    @pytest.mark.parametrize("caught", ["failed and waiting", "running"])
+    def test_queued_events_outlive_a_killed_gateway(self, gateway, behind, tmp_path, caught):
+        """From the Lambda API and from a method alike; each is placed once more, as the same invocation, and then done."""
+        seen, mended = tmp_path / "seen", tmp_path / "mended"
+        source = """const fs = require('fs');
+        exports.handler = async (event, context) => {
+          fs.appendFileSync(event.seen, `${context.awsRequestId} ${event.who}\\n`);
+          if (fs.existsSync(event.mended)) return;
+          if (event.fails) throw new Error('not yet');
+          await new Promise((done) => setTimeout(done, 60000));
+        };"""
+        arn = create(gateway, "queued", source, Timeout=120)
+        api = behind(arn, credentials=ROLE)
+        where = {"restApiId": api.id, "resourceId": api.resource("/{proxy+}"), "httpMethod": "ANY"}
+        api.client.put_integration(
+            **where, type="AWS", integrationHttpMethod="POST", credentials=ROLE, uri=lambda_uri(arn),
+            requestParameters={"integration.request.header.X-Amz-Invocation-Type": "'Event'"},
+        )  # fmt: skip
+        api.client.put_method_response(**where, statusCode="202")
+        api.client.put_integration_response(**where, statusCode="202")
+        api.deploy()
+        event = {"seen": str(seen), "mended": str(mended), "fails": caught != "running"}
+        answer, _ = invoke(gateway, "queued", event | {"who": "api"}, InvocationType="Event")
+        assert answer["StatusCode"] == 202
+        assert api.call("POST", "/a", json=event | {"who": "method"}).status_code == 202
+        lines = lambda: sorted(seen.read_text().splitlines())  # noqa: E731
+        eventually(lambda: len(lines()) == 2, 20)
+        tried = lines()
+        gateway.kill()
+        mended.touch()
+        gateway.start()
+        eventually(lambda: len(lines()) == 4, 20)
+        assert lines() == sorted(tried * 2) and {line.split()[1] for line in tried} == {"api", "method"}
+        # What is done is not done again.
+        eventually(lambda: (gateway.data / "events.jsonl").read_text().count("done") == 2, 10)
+        gateway.kill()
+        gateway.start()
+        create(gateway, "other", ECHO)
+        assert invoke(gateway, "other")[0]["StatusCode"] == 200
+        assert len(lines()) == 4
+
     def test_event_invoke_configs(self, gateway):
         arn = create(gateway, "f")
         client = gateway.client("lambda")

@@ -97,6 +97,9 @@ pub enum InvokeError {
         /// What went wrong.
         reason: String,
     },
+    /// An asynchronous event could not be kept.
+    #[error("the event could not be queued: {0}")]
+    NotQueued(String),
     /// The gateway is ending.
     #[error("functions are shutting down")]
     ShuttingDown,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -22,6 +22,7 @@ use crate::interpreter::Interpreters;
 use crate::outcome::{ASYNC_EVENT_BYTES_MAX, EVENT_BYTES_MAX, InvocationOutput};
 use crate::permission::Permission;
 use crate::pool::{Job, Pool};
+use crate::queue::{Event, Queue, Ticket};
 use crate::reply::{Reply, StreamedOutput};
 use crate::watch::Watcher;
 
@@ -46,6 +47,8 @@ pub struct Settings {
     pub retry_pauses: [Duration; 2],
     /// The file that asynchronous events are written to when no attempt could place them.
     pub dead_letters: Option<PathBuf>,
+    /// The file that asynchronous events are kept in until they are placed; without one they are gone with the process.
+    pub events: Option<PathBuf>,
     /// Variables that every function gets, such as `AWS_ENDPOINT_URL` and credentials that are no secret. A function's
     /// own win over them.
     pub environment: BTreeMap<String, String>,
@@ -60,6 +63,7 @@ impl Default for Settings {
             open_files_max: 1024,
             retry_pauses: [Duration::from_secs(60), Duration::from_secs(120)],
             dead_letters: None,
+            events: None,
             environment: BTreeMap::new(),
         }
     }
@@ -124,6 +128,7 @@ pub(crate) struct Shared {
     pub(crate) watcher: Watcher,
     pub(crate) interpreters: Interpreters,
     dead_letters: DeadLetters,
+    queue: Arc<Queue>,
     /// Bytes of asynchronous events under way.
     async_bytes: AtomicUsize,
     /// The functions' event loop is about to end.
@@ -174,6 +179,8 @@ impl Entry {
 struct Inner {
     shared: Arc<Shared>,
     registry: RwLock<HashMap<String, Entry>>,
+    /// What an earlier process has left in the queue, until it is resumed.
+    left: Mutex<Vec<(u64, Event)>>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     // Deleted after the thread has ended, and by the guardian if this never runs.
@@ -202,6 +209,10 @@ impl Functions {
         let (stop, stopped) = oneshot::channel::<()>();
         let (handle, thread) = start_thread(stopped).map_err(failed("no thread can be started"))?;
         let dead_letters = DeadLetters::new(settings.dead_letters.clone());
+        let (queue, left) = match &settings.events {
+            Some(path) => Queue::open(path).map_err(failed("the queue of events cannot be opened"))?,
+            None => (Queue::default(), Vec::new()),
+        };
         let starts_max = thread::available_parallelism().map_or(2, usize::from).max(2);
         let shared = Arc::new(Shared {
             settings,
@@ -214,6 +225,7 @@ impl Functions {
             watcher: Watcher::new(),
             interpreters: Interpreters::default(),
             dead_letters,
+            queue: Arc::new(queue),
             async_bytes: AtomicUsize::new(0),
             ending: AtomicBool::new(false),
         });
@@ -221,6 +233,7 @@ impl Functions {
             inner: Arc::new(Inner {
                 shared,
                 registry: RwLock::default(),
+                left: Mutex::new(left),
                 stop: Mutex::new(Some(stop)),
                 thread: Mutex::new(Some(thread)),
                 _private: private,
@@ -386,6 +399,7 @@ impl Functions {
         async move {
             match submitted? {
                 Submitted::Waiting(answer) => answer.await.unwrap_or(Err(InvokeError::ShuttingDown)),
+                Submitted::Queued(accepted) => accepted.await.unwrap_or(Err(InvokeError::ShuttingDown)),
                 Submitted::Accepted(output) => Ok(output),
             }
         }
@@ -448,7 +462,45 @@ impl Functions {
             invocation.payload = Bytes::from_static(b"{}");
         }
         let request_id = invocation.request_id.take().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        Ok((QueuedCall { pool, invocation, invoked_arn, request_id }, config))
+        let (accepted_at, attempts) = (SystemTime::now(), 0);
+        Ok((QueuedCall { pool, invocation, invoked_arn, request_id, accepted_at, attempts }, config))
+    }
+
+    /// Goes on with the asynchronous events that an earlier process has left. Functions have to be registered before.
+    pub fn resume(&self) {
+        let left = std::mem::take(&mut *self.inner.left.lock().unwrap_or_else(PoisonError::into_inner));
+        if !left.is_empty() {
+            tracing::info!(target: "function", events = left.len(), "going on with events that were queued before");
+        }
+        for (number, event) in left {
+            let ticket = self.inner.shared.queue.ticket(number);
+            let (accepted_at, attempts) = (UNIX_EPOCH + Duration::from_millis(event.accepted_at), event.attempts);
+            let (function, request_id) = (event.function.clone(), event.request_id.clone());
+            let invocation = Invocation {
+                function: event.function,
+                payload: event.payload,
+                request_id: Some(event.request_id),
+                client_context: event.client_context,
+                trace_id: event.trace_id,
+                invocation_type: InvocationType::Event,
+                // Whoever sent it was allowed to when it was accepted.
+                source_arn: None,
+                log_tail: false,
+            };
+            let shared = &self.inner.shared;
+            let size = invocation.payload.len();
+            match self.prepare(invocation) {
+                Ok((call, config)) => {
+                    let call = QueuedCall { accepted_at, attempts, ..call };
+                    shared.handle.spawn(call.send_until_it_works(config, Held::keep(shared, size), ticket));
+                }
+                Err(error) => {
+                    // As on Lambda, an event does not outlive its function.
+                    tracing::error!(target: "function", function, request_id, "the event is given up: {error}");
+                    ticket.done();
+                }
+            }
+        }
     }
 
     fn submit(&self, invocation: Invocation) -> Result<Submitted, InvokeError> {
@@ -460,11 +512,21 @@ impl Functions {
                 call.send(Reply::Whole(reply)).map(|()| Submitted::Waiting(answer))
             }
             InvocationType::Event => {
-                let shared = &self.inner.shared;
-                let held = Held::take(shared, call.invocation.payload.len())?;
-                let accepted = call.accepted();
-                shared.handle.spawn(call.send_until_it_works(config, held));
-                Ok(Submitted::Accepted(accepted))
+                let shared = Arc::clone(&self.inner.shared);
+                let held = Held::take(&shared, call.invocation.payload.len())?;
+                let (told, accepted) = oneshot::channel();
+                // On its own: an event that is kept is tried, whether or not its caller still waits.
+                let queued = async move {
+                    match shared.queue.accept(call.event()).await {
+                        Ok(ticket) => {
+                            let _ = told.send(Ok(call.accepted()));
+                            call.send_until_it_works(config, held, ticket).await;
+                        }
+                        Err(error) => _ = told.send(Err(InvokeError::NotQueued(error.to_string()))),
+                    }
+                };
+                self.inner.shared.handle.spawn(queued);
+                Ok(Submitted::Queued(accepted))
             }
         }
     }
@@ -493,6 +555,8 @@ impl Functions {
 
 enum Submitted {
     Waiting(oneshot::Receiver<Result<InvocationOutput, InvokeError>>),
+    /// Ready once it is kept.
+    Queued(oneshot::Receiver<Result<InvocationOutput, InvokeError>>),
     Accepted(InvocationOutput),
 }
 
@@ -501,9 +565,26 @@ struct QueuedCall {
     invocation: Invocation,
     invoked_arn: Option<String>,
     request_id: String,
+    accepted_at: SystemTime,
+    /// How often an asynchronous event has been tried.
+    attempts: u8,
 }
 
 impl QueuedCall {
+    /// An asynchronous event as it is kept.
+    fn event(&self) -> Event {
+        let accepted_at = self.accepted_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Event {
+            function: self.invocation.function.clone(),
+            request_id: self.request_id.clone(),
+            payload: self.invocation.payload.clone(),
+            client_context: self.invocation.client_context.clone(),
+            trace_id: self.invocation.trace_id.clone(),
+            accepted_at: u64::try_from(accepted_at).unwrap_or(u64::MAX),
+            attempts: self.attempts,
+        }
+    }
+
     /// The answer to a call whose result nobody waits for.
     fn accepted(&self) -> InvocationOutput {
         InvocationOutput {
@@ -552,9 +633,15 @@ impl QueuedCall {
 
     /// Tries an asynchronous event until it is placed, too old, or has failed too often. An event that finds no place in
     /// the function's concurrency has not been tried.
-    async fn send_until_it_works(self, config: AsyncConfig, held: Held) {
-        let began = Instant::now();
-        let (mut attempts, mut throttled) = (0_u8, THROTTLED_PAUSE);
+    async fn send_until_it_works(self, config: AsyncConfig, held: Held, ticket: Ticket) {
+        // The clock of the wall, because an event may be older than the process.
+        let age = || self.accepted_at.elapsed().unwrap_or_default();
+        let (mut attempts, mut throttled) = (self.attempts, THROTTLED_PAUSE);
+        if age() > config.age_max {
+            let problem = "it is too old";
+            self.give_up(Condition::EventAgeExceeded, attempts, problem, None, held, ticket).await;
+            return;
+        }
         loop {
             let mut left = Left { call: &self, shared: &held.shared, attempts, open: true };
             let (reply, answer) = oneshot::channel();
@@ -565,12 +652,15 @@ impl QueuedCall {
             let (problem, response, pause) = match outcome {
                 Ok(InvocationOutput { function_error: None, .. }) => {
                     left.open = false;
+                    ticket.done();
                     return;
                 }
-                // At once: no other thread will do it any more.
+                // At once: no other thread will do it any more. What is kept is tried by the next process.
                 Err(InvokeError::ShuttingDown) => {
                     left.open = false;
-                    self.write_letter(&held.shared, Condition::RetriesExhausted, attempts, None);
+                    if !held.shared.queue.keeps() {
+                        self.write_letter(&held.shared, Condition::RetriesExhausted, attempts, None);
+                    }
                     return;
                 }
                 Err(error @ InvokeError::TooManyRequests) => {
@@ -592,15 +682,16 @@ impl QueuedCall {
                     }
                 }
             };
-            let ages = pause < Duration::MAX && began.elapsed() + pause > config.age_max;
+            let ages = pause < Duration::MAX && age() + pause > config.age_max;
             left.attempts = attempts;
             if pause == Duration::MAX || ages {
                 let condition = if ages { Condition::EventAgeExceeded } else { Condition::RetriesExhausted };
                 left.open = false;
                 drop(left);
-                self.give_up(condition, attempts, &problem, response, held).await;
+                self.give_up(condition, attempts, &problem, response, held, ticket).await;
                 return;
             }
+            ticket.tried(attempts);
             tokio::time::sleep(pause).await;
         }
     }
@@ -629,17 +720,21 @@ impl QueuedCall {
         problem: &str,
         response: Option<Bytes>,
         held: Held,
+        ticket: Ticket,
     ) {
         let (function, request_id) = (&self.pool.config.name, &self.request_id);
         tracing::error!(target: "function", function, request_id, "the event is given up: {problem}");
-        let write = move || self.write_letter(&held.shared, condition, attempts, response.as_deref());
+        let write = move || {
+            self.write_letter(&held.shared, condition, attempts, response.as_deref());
+            ticket.done();
+        };
         // It fails only if the process ends, and then there is nothing to be done.
         let _ = tokio::task::spawn_blocking(write).await;
     }
 }
 
-/// An event that is not placed yet. When the functions' event loop ends under it, it is written to the dead letters, for
-/// nobody will try it again.
+/// An event that is not placed yet. When the functions' event loop ends under it and nothing keeps it, it is written to
+/// the dead letters, for nobody will try it again.
 struct Left<'c> {
     call: &'c QueuedCall,
     shared: &'c Shared,
@@ -649,7 +744,7 @@ struct Left<'c> {
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
-        if self.open && self.shared.ending.load(Ordering::Relaxed) {
+        if self.open && self.shared.ending.load(Ordering::Relaxed) && !self.shared.queue.keeps() {
             self.call.write_letter(self.shared, Condition::RetriesExhausted, self.attempts, None);
         }
     }
@@ -666,6 +761,12 @@ impl Held {
         let before = shared.async_bytes.fetch_add(size, Ordering::Relaxed);
         let held = Self { shared: Arc::clone(shared), size };
         if before + size > ASYNC_BYTES_MAX { Err(InvokeError::TooManyRequests) } else { Ok(held) }
+    }
+
+    /// The room of an event that was accepted before, whatever there is.
+    fn keep(shared: &Arc<Shared>, size: usize) -> Self {
+        shared.async_bytes.fetch_add(size, Ordering::Relaxed);
+        Self { shared: Arc::clone(shared), size }
     }
 }
 
@@ -699,6 +800,7 @@ impl Inner {
         {
             let _ = thread.join();
         }
+        self.shared.queue.finish();
     }
 }
 

@@ -29,6 +29,7 @@ mod outcome;
 mod permission;
 mod pool;
 mod process;
+mod queue;
 mod reply;
 mod runtime_api;
 mod seat;

@@ -174,9 +174,20 @@ impl Link {
     }
 
     /// Keeps what is there, without waiting. False if there is nothing.
+    ///
+    /// The system is asked itself: the event loop may not have heard yet of what a process said last.
     pub(crate) fn read_now(&mut self) -> bool {
-        self.said.buffer.reserve(READ_BYTES);
-        matches!(self.stream.try_read_buf(&mut self.said.buffer), Ok(size) if size > 0)
+        let mut part = [0; READ_BYTES];
+        loop {
+            match rustix::io::read(&self.stream, &mut part) {
+                Ok(size) => {
+                    self.said.buffer.extend_from_slice(part.get(..size).unwrap_or_default());
+                    return size > 0;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     /// Keeps what has been said aside, without waiting. False if there is nothing.
@@ -357,6 +368,21 @@ mod tests {
         for strange in [message(b'Z', b""), message(b'R', b"x"), message(b'C', &[b'x'; 10_000])] {
             assert_eq!(read(&strange, 1000), Err(io::ErrorKind::InvalidData));
         }
+    }
+
+    /// The event loop has no turn between the two, and so goes on believing that there is nothing.
+    #[tokio::test]
+    async fn what_was_said_last_is_read_though_the_event_loop_has_not_heard_of_it() {
+        use std::io::Write as _;
+        let (ours, mut theirs) = StdUnixStream::pair().unwrap();
+        let mut link = Link::new(ours, None).unwrap();
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(20), link.read()).await;
+        assert!(waited.is_err());
+        theirs.write_all(&message(b'S', b"{}")).unwrap();
+        drop(theirs);
+        assert!(link.read_now());
+        assert_eq!(link.frame().unwrap(), Some(Frame::Result("{}".into())));
+        assert!(!link.read_now());
     }
 
     #[test]

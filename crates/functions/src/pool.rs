@@ -588,24 +588,32 @@ impl Pool {
 
     /// A process did not get ready. While others serve, that is a line in the log; else it is the answer to all who waited
     /// for it.
-    pub(crate) fn start_failed(self: &Arc<Self>, failure: InitFailure) {
+    pub(crate) async fn start_failed(self: &Arc<Self>, failure: InitFailure) {
         tracing::error!(target: "function", function = self.config.name, "cannot start: {}", failure.summary());
-        let mut state = self.lock();
-        if !state.live.is_empty() {
-            state.growth_paused = Some(Instant::now() + GROWTH_PAUSE);
-            self.changed.notify_one();
-            return;
+        let (waiting, known) = {
+            let mut state = self.lock();
+            if !state.live.is_empty() {
+                state.growth_paused = Some(Instant::now() + GROWTH_PAUSE);
+                self.changed.notify_one();
+                return;
+            }
+            (std::mem::take(&mut state.waiting), state.fingerprint.as_ref().map(|known| known.stat))
+        };
+        // The file may have been read half-written: then there is a second try, and the files decide how many. Looking at
+        // many files takes long, so nothing else waits for it.
+        if let Some(known) = known {
+            let (root, runtime) = (self.config.code.clone(), self.config.runtime);
+            let stat = tokio::task::spawn_blocking(move || fingerprint::stat(&root, runtime)).await;
+            if stat.is_ok_and(|stat| stat != known) {
+                let mut state = self.lock();
+                if !state.closed {
+                    waiting.into_iter().rev().for_each(|waiter| state.waiting.push_front(waiter));
+                }
+                drop(state);
+                self.revive();
+                return;
+            }
         }
-        // The file may have been read half-written: then there is a second try, and the files decide how many.
-        if let Some(known) = &state.fingerprint
-            && known.stat != fingerprint::stat(&self.config.code, self.config.runtime)
-        {
-            drop(state);
-            self.revive();
-            return;
-        }
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
         let failure = Arc::new(failure);
         for waiter in waiting {
             drop(waiter.seat.send(Err(Refused::Start(Arc::clone(&failure)))));

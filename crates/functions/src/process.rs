@@ -131,7 +131,7 @@ pub(crate) async fn run(
             let failure = InitFailure::NotStarted(error.to_string());
             tracing::error!(target: "function", function = pool.config.name, "cannot start: {error}");
             match role {
-                Role::Serve => pool.start_failed(failure),
+                Role::Serve => pool.start_failed(failure).await,
                 Role::Candidate(told) => drop(told.send(Err(failure))),
             }
         }
@@ -354,7 +354,12 @@ impl Process {
         };
         let deadline = began + self.pool.config.timeout;
         if now >= deadline {
-            return Some(End::TimedOut);
+            // The result may have come in this very moment, and the process may serve the next one.
+            if self.desk.doom_if_busy_since(began) {
+                return Some(End::TimedOut);
+            }
+            self.look = Some(now + MEMORY_CHECK);
+            return None;
         }
         self.look = Some(deadline.min(now + MEMORY_CHECK));
         self.look_at_memory(now)
@@ -364,7 +369,11 @@ impl Process {
         self.memory_checked = now;
         self.looks = 0;
         let resident = memory_kib(self.pid, "VmRSS:")?;
-        (resident > u64::from(self.pool.config.memory_mb) * 1024).then_some(End::OutOfMemory)
+        if resident <= u64::from(self.pool.config.memory_mb) * 1024 {
+            return None;
+        }
+        self.desk.doom();
+        Some(End::OutOfMemory)
     }
 
     fn on_call(&mut self, call: Call) -> Option<End> {
@@ -637,7 +646,7 @@ impl Process {
                 };
                 match role {
                     Some(Role::Candidate(told)) => drop(told.send(Err(failure))),
-                    _ => pool.start_failed(failure),
+                    _ => pool.start_failed(failure).await,
                 }
             }
             _ => {}

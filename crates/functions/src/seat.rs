@@ -55,6 +55,8 @@ pub(crate) struct Clock {
     pub(crate) watched: bool,
     /// How long the initialisation took, until it has been reported.
     pub(crate) init_time: Option<Duration>,
+    /// The process is being ended for what it did before: nothing may begin on it, and it is given to nobody.
+    doomed: bool,
 }
 
 impl Desk {
@@ -78,10 +80,13 @@ impl Desk {
         self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An invocation begins: from now on its time counts.
-    pub(crate) fn begin(&self, now: Instant) {
+    /// An invocation begins: from now on its time counts. False if the process is being ended.
+    pub(crate) fn begin(&self, now: Instant) -> bool {
         let watched = {
             let mut clock = self.clock();
+            if clock.doomed {
+                return false;
+            }
             clock.busy = Some(now);
             clock.used = true;
             std::mem::replace(&mut clock.watched, true)
@@ -90,11 +95,27 @@ impl Desk {
             // It fails only if the process has ended, which the invocation will notice.
             let _ = self.orders.send(Command::Watch);
         }
+        true
     }
 
-    /// Its result is there.
-    pub(crate) fn finish(&self) {
-        self.clock().busy = None;
+    /// Its result is there. False if the process is being ended all the same.
+    pub(crate) fn finish(&self) -> bool {
+        let mut clock = self.clock();
+        clock.busy = None;
+        !clock.doomed
+    }
+
+    /// The process is going to be ended.
+    pub(crate) fn doom(&self) {
+        self.clock().doomed = true;
+    }
+
+    /// The same, if the invocation that began then still runs.
+    pub(crate) fn doom_if_busy_since(&self, began: Instant) -> bool {
+        let mut clock = self.clock();
+        let still = clock.busy == Some(began);
+        clock.doomed |= still;
+        still
     }
 
     /// How the process ended, if it has.
@@ -122,5 +143,42 @@ impl Desk {
             }
             ends.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn desk() -> Arc<Desk> {
+        let (orders, _) = mpsc::unbounded_channel();
+        Desk::new(1, 1, orders, Logs::new("f").unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_result_that_is_there_first_saves_the_process() {
+        let (desk, began) = (desk(), Instant::now());
+        assert!(desk.begin(began));
+        assert!(desk.finish());
+        assert!(!desk.doom_if_busy_since(began));
+        assert!(desk.begin(Instant::now()));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_being_ended_serves_nobody() {
+        let (desk, began) = (desk(), Instant::now());
+        assert!(desk.begin(began));
+        assert!(desk.doom_if_busy_since(began));
+        assert!(!desk.finish());
+        assert!(!desk.begin(Instant::now()));
+    }
+
+    #[tokio::test]
+    async fn the_time_of_one_invocation_is_not_over_for_the_next() {
+        let (desk, began) = (desk(), Instant::now());
+        assert!(desk.begin(began) && desk.finish());
+        assert!(desk.begin(began + Duration::from_millis(1)));
+        assert!(!desk.doom_if_busy_since(began));
+        assert!(desk.finish());
     }
 }

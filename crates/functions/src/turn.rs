@@ -52,15 +52,19 @@ pub(crate) struct Turn {
     ended: Option<InvocationOutput>,
     /// Its caller has gone.
     alone: bool,
+    /// The process was being ended before this began.
+    doomed: bool,
 }
 
 impl Turn {
     pub(crate) fn new(pool: &Arc<Pool>, mut seat: Seat, job: Box<Job>) -> Self {
         let now = Instant::now();
         let config = &pool.config;
-        seat.desk.begin(now);
+        let sent = seat.sent.take().is_some();
+        // A handler whose event was sent before may have begun, whatever becomes of the process.
+        let doomed = !seat.desk.begin(now) && !sent;
         seat.desk.logs().begin(&job.request_id, &config.version, job.log_tail);
-        let unsent = if seat.sent.take().is_some() { VecDeque::new() } else { events(&seat, &job, config) };
+        let unsent = if sent { VecDeque::new() } else { events(&seat, &job, config) };
         Self {
             pool: Arc::clone(pool),
             unsent,
@@ -71,13 +75,14 @@ impl Turn {
             streamed: 0,
             ended: None,
             alone: false,
+            doomed,
         }
     }
 
     /// Runs it to its end. None only if it has come to its end already.
     pub(crate) async fn run(mut self) -> Option<Outcome> {
         let (mut result, mut unread): (Option<InvocationOutput>, _) = (None, false);
-        if self.send().await.is_err() {
+        if self.doomed || self.send().await.is_err() {
             unread = true;
         } else {
             while result.is_none() {
@@ -103,8 +108,13 @@ impl Turn {
         match result {
             Some(output) => {
                 let (seat, job) = self.held.take()?;
-                seat.desk.finish();
-                self.pool.give_back(seat, Some(self.began.elapsed()));
+                let is_usable = seat.desk.finish();
+                // Those whose events the process has see to its end themselves.
+                if is_usable || !seat.ahead.is_empty() {
+                    self.pool.give_back(seat, Some(self.began.elapsed()));
+                } else {
+                    self.pool.lose();
+                }
                 Some(Outcome::Finished(job, Ok(output)))
             }
             None => {
@@ -223,7 +233,8 @@ impl Turn {
         if let Some(output) = self.ended.take() {
             return Outcome::Finished(job, Ok(output));
         }
-        let spared = matches!(end, End::Exited(_) | End::Retired);
+        // What an earlier invocation has done to the process is no answer to this one.
+        let spared = self.doomed || matches!(end, End::Exited(_) | End::Retired | End::OutOfMemory);
         if unread && spared && job.attempts < ATTEMPTS_MAX {
             job.attempts += 1;
             return Outcome::Again(job);
@@ -255,6 +266,7 @@ impl Drop for Turn {
             streamed: self.streamed,
             ended: self.ended.take(),
             alone: true,
+            doomed: self.doomed,
         };
         pool.shared.handle.spawn(async move {
             // Nobody waits for it; an event that no process has read is not for another to read.

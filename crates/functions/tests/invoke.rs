@@ -703,3 +703,56 @@ async fn the_host_that_an_event_of_a_websocket_api_names_is_the_gateway() {
         assert_eq!(bench.call(name, elsewhere).await, fails, "{name}");
     }
 }
+
+#[tokio::test]
+async fn what_an_invocation_leaves_behind_does_not_fail_the_next_that_already_waits() {
+    // The first leaves a rejection behind while the second waits for the same process, and begins at once.
+    let source = "exports.handler = async (event) => {\n\
+                  if (event.careless) Promise.reject(new Error('lost'));\n\
+                  else await new Promise((done) => setTimeout(done, 3));\n\
+                  return 1; };\n";
+    let settings = Settings { processes_max: 1, ..Settings::default() };
+    let bench = Bench::with(settings, &[("app.js", source)]);
+    bench.put("careless", "nodejs20.x", "app.handler");
+    for _ in 0..15 {
+        let first = bench.call("careless", json!({"careless": true}));
+        let second = bench.call("careless", json!({}));
+        assert_eq!(tokio::join!(first, second), (json!(1), json!(1)));
+    }
+}
+
+#[tokio::test]
+async fn events_that_wait_for_another_attempt_are_kept_for_the_next_gateway() {
+    let dir = tempfile::tempdir().unwrap();
+    let (letters, seen) = (dir.path().join("letters.jsonl"), dir.path().join("seen"));
+    let settings = || Settings {
+        dead_letters: Some(letters.clone()),
+        events: Some(dir.path().join("events.jsonl")),
+        ..Settings::default()
+    };
+    let source = "exports.handler = async (event, context) => {\n\
+                  require('fs').appendFileSync(event.file, `${context.awsRequestId} ${context.invokedFunctionArn}\\n`);\n\
+                  if (event.fails) throw new Error('no'); };";
+    let lines = || std::fs::read_to_string(&seen).unwrap_or_default();
+    let bench = Bench::with(settings(), &[("app.js", source)]);
+    bench.put("fails", "nodejs20.x", "app.handler");
+    for fails in [true, false] {
+        let mut call = invocation("fails:$LATEST", &json!({"file": seen, "fails": fails}));
+        call.invocation_type = InvocationType::Event;
+        bench.functions.invoke(call).await.unwrap();
+    }
+    until("both have been tried", || lines().lines().count() == 2).await;
+    bench.functions.shutdown().await;
+    drop(bench);
+    // What is placed is gone, what failed is tried once more, as the same invocation.
+    let bench = Bench::with(settings(), &[("app.js", source)]);
+    bench.put("fails", "nodejs20.x", "app.handler");
+    bench.functions.resume();
+    until("the one that failed is tried again", || lines().lines().count() == 3).await;
+    bench.functions.shutdown().await;
+    let lines = lines();
+    let [first, second, third] = lines.lines().collect::<Vec<_>>()[..] else { panic!("{lines}") };
+    assert!(third == first || third == second, "{lines}");
+    assert!(third.ends_with(":fails:$LATEST"), "{lines}");
+    assert!(!letters.exists());
+}

@@ -43,6 +43,7 @@ pub(crate) fn start(
         environment,
         processes_min: usize::from(keep_one),
         dead_letters: Some(data.join("dead-letters.jsonl")),
+        events: Some(data.join("events.jsonl")),
         ..Settings::default()
     })
 }
@@ -176,7 +177,7 @@ fn failure(error: InvokeError, arn: Arc<str>, size: usize) -> LambdaError {
         InvokeError::NotPermitted(_) => LambdaError::NotPermitted(arn),
         InvokeError::TooManyRequests => LambdaError::TooManyRequests,
         InvokeError::PayloadTooLarge { .. } => LambdaError::PayloadTooLarge(size),
-        error @ (InvokeError::Start { .. } | InvokeError::ShuttingDown) => {
+        error @ (InvokeError::Start { .. } | InvokeError::NotQueued(_) | InvokeError::ShuttingDown) => {
             LambdaError::Failed(error.to_string())
         }
     }

@@ -259,6 +259,7 @@ async fn serve(
         None => None,
     };
     follow.caught_up().await;
+    functions.resume();
     let workers = listener::start(&services, listeners, count)?;
     let (traffic, control) = match workers.addresses() {
         [traffic, control, ..] => (*traffic, *control),

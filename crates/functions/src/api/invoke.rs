@@ -159,7 +159,9 @@ impl LambdaApi {
                 ApiError::new(413, "RequestTooLargeException", &error.to_string())
             }
             InvokeError::NotPermitted(_) => ApiError::new(403, "AccessDeniedException", &error.to_string()),
-            InvokeError::Start { .. } | InvokeError::ShuttingDown => ApiError::service(&error.to_string()),
+            InvokeError::Start { .. } | InvokeError::NotQueued(_) | InvokeError::ShuttingDown => {
+                ApiError::service(&error.to_string())
+            }
         }
     }
 }

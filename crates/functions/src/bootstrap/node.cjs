@@ -283,7 +283,31 @@ function finish(invocation, letter, body) {
   answer(invocation, letter, body);
   // What ends because the event loop is empty needs one that is not; anything else may go on at once.
   if (invocation.emptied) setImmediate(next);
-  else queueMicrotask(next);
+  else queueMicrotask(goOn);
+}
+
+// Rejections that nobody has handled yet, while there still is time to.
+const suspects = new Map();
+let probing = false;
+
+// Goes on with the next event at once, unless the handler that is done has left a rejection behind. Then the event loop has
+// a turn first: the rejection is handled in it, or ends this process before another invocation begins.
+function goOn() {
+  probing = true;
+  try {
+    // Has Node tell what is rejected by now; there is no other way to ask.
+    process._tickCallback();
+  } finally {
+    probing = false;
+  }
+  if (suspects.size === 0) {
+    next();
+    return;
+  }
+  setImmediate(() => {
+    for (const reason of suspects.values()) crashOfRejection(reason);
+    next();
+  });
 }
 
 function succeed(invocation, result) {
@@ -397,16 +421,22 @@ function crash(label, error, status) {
   if (!handler) send('I', JSON.stringify(described));
   else if (current) send('E', JSON.stringify(described));
   // What an earlier invocation left behind is not the fault of one that has not begun.
-  else if (taken) send('U', '');
+  else if (taken || from < to) send('U', '');
   process.exit(status);
 }
 
 process.on('uncaughtException', (error) => crash('Uncaught Exception ', error, 129));
-process.on('unhandledRejection', (reason) => {
+process.on('unhandledRejection', (reason, promise) => {
+  if (probing) suspects.set(promise, reason);
+  else crashOfRejection(reason);
+});
+process.on('rejectionHandled', (promise) => suspects.delete(promise));
+
+function crashOfRejection(reason) {
   const error = new RuntimeError('UnhandledPromiseRejection', String(reason), reason);
   error.reason = describe(reason);
   crash('Unhandled Promise Rejection ', error, 128);
-});
+}
 
 // ---- the way back to the gateway ----
 //
