@@ -147,6 +147,33 @@ def test_put_and_get_an_object(new_gateway, aws, moto, uri):
     assert api.call("GET", "/files/p.png").status_code == 404
 
 
+def test_actions_of_s3(api, aws):
+    """By the form that the API reference has for `GetObject`, whose parameters may be mapped."""
+    aws("s3").create_bucket(Bucket="acted")
+    parameters = {"method.request.path.key": True}
+    mapped = {"integration.request.path.object": "method.request.path.key"}
+    actions = {
+        "PUT": "PutObject&Bucket=acted&Key={object}",
+        "GET": "GetObject&Bucket=acted&Key={object}",
+        "DELETE": "DeleteObject&Bucket=acted&Key={object}",
+    }
+    for verb, action in actions.items():
+        service(
+            api, verb, "/{key+}", f"s3:action/{action}", mapped=mapped, integrationHttpMethod=verb,
+            options={"requestParameters": parameters}, responses={"200": (None, {}), "404": ("404", {})},
+        )  # fmt: skip
+    service(api, "GET", "/", "s3:action/ListObjectsV2&Bucket=acted&prefix=a", integrationHttpMethod="GET")
+    api.deploy()
+    assert api.call("PUT", "/a/b%20c", data="hello").status_code == 200
+    assert aws("s3").get_object(Bucket="acted", Key="a/b c")["Body"].read() == b"hello"
+    assert api.call("GET", "/a/b%20c").text == "hello"
+    aws("s3").put_object(Bucket="acted", Key="other", Body=b"")
+    listed = api.call("GET", "/").text
+    assert "<Key>a/b c</Key>" in listed and "other" not in listed and "<KeyCount>1</KeyCount>" in listed, listed
+    api.call("DELETE", "/a/b%20c")
+    assert api.call("GET", "/a/b%20c").status_code == 404
+
+
 def test_base64_becomes_an_object(api, aws):
     aws("s3").create_bucket(Bucket="converted")
     service(api, "PUT", "/", "s3:path/converted/k", integrationHttpMethod="PUT", contentHandling="CONVERT_TO_BINARY")
@@ -257,7 +284,8 @@ def test_what_is_refused(new_gateway, api):
             api.client.put_integration(**where, type=kind, uri=uri + what, **options)
         assert message in error.value.response["Error"]["Message"]
     for kind, what, message in (
-        ("AWS", "s3:action/GetObject&Bucket=b", "S3 has no actions here"),
+        ("AWS", "s3:action/GetObject&Key=k", 'the action "GetObject" of S3 needs &Bucket='),
+        ("AWS", "s3:action/SelectObjectContent&Bucket=b", 'the action "SelectObjectContent" of S3 is not known here'),
         ("AWS_PROXY", "firehose:action/PutRecord", 'AWS_PROXY integrations with "firehose" are not supported'),
     ):
         api.client.put_integration(**where, type=kind, uri=uri + what, credentials=ROLE)

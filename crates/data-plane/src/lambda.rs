@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use stagedoor_sigv4::Credential;
 use tokio::sync::mpsc;
 
 /// One call of a function.
@@ -24,6 +25,8 @@ pub struct LambdaCall {
     /// (`arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH`, for an authorizer `…:API/authorizers/ID`). None where
     /// a role calls (`credentials`), which needs no policy of the function's.
     pub source_arn: Option<String>,
+    /// The keys of the role or caller that calls, for functions that run elsewhere; none for the gateway's own.
+    pub credential: Option<Arc<Credential>>,
 }
 
 /// What a function gave back.

@@ -35,7 +35,9 @@ pub mod published;
 /// The TLS library, whose settings are a part of what is published.
 pub use rustls;
 pub mod record;
+pub mod roles;
 pub mod server_tls;
+mod service_request;
 pub mod test_invoke;
 mod timers;
 pub mod tls;

@@ -474,7 +474,8 @@ impl Functions {
         }
         for (number, event) in left {
             let ticket = self.inner.shared.queue.ticket(number);
-            let (accepted_at, attempts) = (UNIX_EPOCH + Duration::from_millis(event.accepted_at), event.attempts);
+            let (accepted_at, attempts) =
+                (UNIX_EPOCH + Duration::from_millis(event.accepted_at), event.attempts);
             let (function, request_id) = (event.function.clone(), event.request_id.clone());
             let invocation = Invocation {
                 function: event.function,

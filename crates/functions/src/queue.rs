@@ -232,8 +232,14 @@ struct QueueFile {
 impl QueueFile {
     /// A new file of these events, in the place of the old one.
     fn create(path: &Path, events: &BTreeMap<u64, Event>) -> io::Result<Self> {
-        let mut file =
-            Self { path: path.to_owned(), file: begin(path)?, length: 0, kept: BTreeMap::new(), kept_bytes: 0, failing: false };
+        let mut file = Self {
+            path: path.to_owned(),
+            file: begin(path)?,
+            length: 0,
+            kept: BTreeMap::new(),
+            kept_bytes: 0,
+            failing: false,
+        };
         for (number, event) in events {
             let bytes = line(&Line::Accepted(*number, event.clone()))?;
             file.append(&bytes)?;
@@ -465,7 +471,8 @@ mod tests {
 
     #[test]
     fn lines_that_are_not_whole_are_overlooked() {
-        let whole = [line(&Line::Accepted(7, event("7"))).unwrap(), line(&Line::Tried(7, 2)).unwrap()].concat();
+        let whole =
+            [line(&Line::Accepted(7, event("7"))).unwrap(), line(&Line::Tried(7, 2)).unwrap()].concat();
         for torn in ["{\"accepted\":[8,{\"function\"", "{\"done\":7}", "{\"done\":7", "x\n"] {
             let (left, unreadable) = parse(&[&whole[..], torn.as_bytes()].concat());
             assert_eq!((left.len(), unreadable), (1, 1), "{torn}");

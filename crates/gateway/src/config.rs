@@ -14,6 +14,7 @@ use stagedoor_data_plane::cache_budget::CacheBudget;
 use stagedoor_data_plane::domains::{Network, VpcEndpoint, VpcEndpoints};
 use stagedoor_data_plane::logs::LogDestinations;
 use stagedoor_data_plane::phases::integration::streaming::StreamLimits;
+use stagedoor_data_plane::plan::aws_services::AwsServices;
 use stagedoor_data_plane::websocket::WebSocketLimits;
 use stagedoor_shared_state::Limit;
 use stagedoor_wire::Credential;
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) credentials: Vec<ConfiguredCredential>,
     /// Where functions run that are not known here.
     pub(crate) lambda_endpoints: Vec<LambdaEndpoint>,
+    /// How AWS's services are called.
+    pub(crate) aws: Aws,
     /// Where user pools are, by their ids, instead of at AWS: the address that their ids are appended to.
     pub(crate) user_pools: BTreeMap<String, String>,
     /// How much there may be of what; AWS's defaults where it says nothing.
@@ -113,6 +116,15 @@ impl ConfiguredStreams {
             false => Ok(()),
         }
     }
+}
+
+/// How AWS's services are called. Where they are, and the gateway's own keys, the environment says.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Aws {
+    /// Whether `credentials` of integrations and authorizers are what calls are made with. Where it is not said, they are
+    /// if STS has an address of its own.
+    assume_roles: Option<bool>,
 }
 
 /// Limits of WebSocket connections.
@@ -272,6 +284,7 @@ impl Default for Config {
             account_id: "000000000000".to_owned(),
             credentials: Vec::new(),
             lambda_endpoints: Vec::new(),
+            aws: Aws::default(),
             user_pools: BTreeMap::new(),
             quotas: Quotas::default(),
             xray_daemon: None,
@@ -470,6 +483,21 @@ impl Config {
         Ok(Arc::new(links))
     }
 
+    /// AWS's services, as the environment and the file say.
+    ///
+    /// # Errors
+    /// A sentence if roles are to be assumed and STS cannot be asked.
+    pub(crate) fn aws_services(
+        &self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<AwsServices, String> {
+        let mut services = AwsServices::from_environment(variables);
+        if self.aws.assume_roles.unwrap_or_else(|| services.endpoints.contains_key("STS")) {
+            services.assume_roles(&self.region).map_err(|error| format!("[aws] assume_roles: {error}"))?;
+        }
+        Ok(services)
+    }
+
     /// Where functions run that are not known here, in the order of the file.
     ///
     /// # Errors
@@ -525,6 +553,9 @@ mod tests {
         check("[account_throttle]\nrate_limit = -1.0\nburst_limit = 1", Err("account_throttle needs"));
         check("[account_throttle]\nrate_limit = 1.0", Err("missing field `burst_limit`"));
         check("[[credentials]]\naccess_key_id = 'a'", Err("missing field `secret_access_key`"));
+        check("[aws]\nassume_roles = true", Ok(0));
+        check("[aws]\nassume_roles = 'yes'", Err("assume_roles"));
+        check("[aws]\nassume_role = true", Err("unknown field `assume_role`"));
         let endpoint = "[[lambda_endpoints]]\npattern = 'arn:aws:lambda:*:*:function:*'\n";
         check(&format!("{endpoint}url = 'http://127.0.0.1:3001'"), Ok(0));
         check(endpoint, Err("AWS itself, which needs access_key_id"));
@@ -544,5 +575,25 @@ mod tests {
         check("[[vpc_endpoints]]\nid = 'vpce-1'", Err("needs listen"));
         check("[[vpc_endpoints]]\nid = 'x'\nlisten = '127.0.0.1:1'", Err("begins with vpce-"));
         check("[[vpc_endpoints]]\nid = 'vpce-1'\nlisten_https = '127.0.0.1:1'", Err("needs [https]"));
+    }
+
+    #[test]
+    fn whether_roles_are_assumed() {
+        let check = |text: &str, variables: &[(&str, &str)], expected: Result<bool, &str>| {
+            let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            match (Config::parse(text).unwrap().aws_services(owned), expected) {
+                (Ok(services), Ok(assumed)) => assert_eq!(services.roles.is_some(), assumed, "{text}"),
+                (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        };
+        let all = [("AWS_ENDPOINT_URL", "http://127.0.0.1:5000")];
+        let sts = [("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:5000")];
+        check("", &[], Ok(false));
+        check("", &all, Ok(false));
+        check("", &sts, Ok(true));
+        check("[aws]\nassume_roles = false", &sts, Ok(false));
+        check("[aws]\nassume_roles = true", &all, Ok(true));
+        check("[aws]\nassume_roles = true", &[], Err("set AWS_ACCESS_KEY_ID"));
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Endpoint {
     pattern: String,
     /// Where to, as configured; AWS's own endpoint of the ARN's region if there is none.
     url: Option<Uri>,
-    /// Signs the calls; without one they go unsigned.
+    /// Signs the calls that no role or caller signs; without one they go unsigned.
     credential: Option<Credential>,
     idle: Mutex<Vec<(String, Sender)>>,
     tls: Mutex<Option<TlsConnector>>,
@@ -193,7 +193,7 @@ impl Endpoint {
         if let Some(trace_id) = &call.trace_id {
             headers.push(("X-Amzn-Trace-Id", trace_id));
         }
-        let added = match &self.credential {
+        let added = match call.credential.as_deref().or(self.credential.as_ref()) {
             None => Vec::new(),
             Some(credential) => {
                 let signed = stagedoor_sigv4::Request {

@@ -14,7 +14,6 @@ use stagedoor_data_plane::listener::{self, ListenError, Listener};
 use stagedoor_data_plane::logs::LogWriter;
 use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::plan::CompileSettings;
-use stagedoor_data_plane::plan::aws_services::AwsServices;
 use stagedoor_data_plane::published;
 use stagedoor_data_plane::test_invoke::Tester;
 use stagedoor_data_plane::websocket::WebSockets;
@@ -134,7 +133,7 @@ async fn serve(
         vpc_links,
         has_account_throttle: config.account_throttle.is_some(),
         user_pools: config.user_pools.clone(),
-        aws: AwsServices::from_environment(std::env::vars()),
+        aws: config.aws_services(std::env::vars()).map_err(Failure::Config)?,
         cache_budget: Arc::clone(&cache_budget),
     };
     // What is compiled to be thrown away counts in nothing that is shown, and takes no tokens.

@@ -176,7 +176,8 @@ fn authorizer(
     let seconds = shape.authorizer_result_ttl_in_seconds.unwrap_or(TIME_TO_LIVE_SECONDS);
     let time_to_live = Duration::from_secs(seconds.max(0).unsigned_abs().into());
     let id = shape.id.as_deref().unwrap_or_default().into();
-    let core = LambdaAuthorizer::new(function, source_arn, FUNCTION_TIMEOUT, time_to_live);
+    let role = settings.aws.role(shape.authorizer_credentials.as_deref(), variables).map_err(wrong)?;
+    let core = LambdaAuthorizer::new(function, source_arn, role, FUNCTION_TIMEOUT, time_to_live);
     Ok(Authorizer::Lambda(Arc::new(RestLambdaAuthorizer { id, core, input })))
 }
 

@@ -4,9 +4,12 @@
 //! (`AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL`), or else at AWS.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use stagedoor_sigv4::Credential;
 
+use super::uri::replace_stage_variables;
+use crate::roles::{Role, Roles, Signer};
 use crate::upstream::Upstream;
 
 /// The services of AWS that integrations may call.
@@ -18,7 +21,12 @@ pub struct AwsServices {
     pub endpoint: Option<String>,
     /// What requests are signed with.
     pub credential: Option<Credential>,
+    /// The roles that are assumed; none if all calls are signed with the gateway's own keys.
+    pub roles: Option<Arc<Roles>>,
 }
+
+/// What stands for the caller's own credentials in `credentials`.
+const CALLER: &str = ":iam::*:user/*";
 
 /// A service in a region, found at deployment.
 #[derive(Clone, Debug)]
@@ -31,8 +39,10 @@ pub struct AwsService {
     pub signing_name: Box<str>,
     /// The region that signatures are scoped to.
     pub region: Box<str>,
-    /// What requests are signed with.
+    /// The gateway's own keys.
     pub credential: Credential,
+    /// Whose keys requests are signed with.
+    pub signer: Signer,
 }
 
 impl AwsServices {
@@ -58,6 +68,46 @@ impl AwsServices {
             services.credential = Some(Credential { access_key_id, secret_access_key, session_token: token });
         }
         services
+    }
+
+    /// From now on, `credentials` say who signs: roles are assumed at STS, in this region.
+    ///
+    /// # Errors
+    /// A sentence if STS cannot be asked.
+    pub fn assume_roles(&mut self, region: &str) -> Result<(), String> {
+        self.roles = Some(Arc::new(Roles::new(self.find("STS", "sts", "sts", region)?)));
+        Ok(())
+    }
+
+    /// Who signs a call, as the `credentials` of an integration or authorizer say; none if the stage lacks a variable
+    /// that they name.
+    #[must_use]
+    pub fn signer(&self, credentials: Option<&str>, variables: &BTreeMap<String, String>) -> Option<Signer> {
+        let (Some(roles), Some(credentials)) = (&self.roles, credentials.filter(|text| !text.is_empty()))
+        else {
+            return Some(Signer::Gateway);
+        };
+        match replace_stage_variables(credentials, variables) {
+            (_, true) => None,
+            (arn, false) if arn.starts_with("arn:") && arn.ends_with(CALLER) => Some(Signer::Caller),
+            (arn, false) => Some(Signer::Role(roles.get(&arn))),
+        }
+    }
+
+    /// The role that calls an authorizer's function, if one does.
+    ///
+    /// # Errors
+    /// A sentence if the stage lacks a variable that it is named by.
+    pub fn role(
+        &self,
+        credentials: Option<&str>,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Option<Arc<Role>>, String> {
+        match self.signer(credentials, variables) {
+            Some(Signer::Role(role)) => Ok(Some(role)),
+            Some(Signer::Gateway | Signer::Caller) => Ok(None),
+            None => Err("the stage lacks a variable that the role's ARN names".to_owned()),
+        }
     }
 
     /// Whether a service is asked at another address than AWS's.
@@ -98,7 +148,7 @@ impl AwsServices {
             .map_err(|error| format!("AWS_ENDPOINT_URL_{name}: {error}"))?;
         let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
         let (path, signing_name, region) = (path.into(), signing_name.into(), region.into());
-        Ok(AwsService { upstream, path, signing_name, region, credential })
+        Ok(AwsService { upstream, path, signing_name, region, credential, signer: Signer::Gateway })
     }
 }
 

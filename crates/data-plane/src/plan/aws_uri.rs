@@ -173,10 +173,9 @@ pub fn compile(
     }
     let service = services.find(variable, host, signing_name, arn.region)?;
     let mut target = None;
-    let path_and_query = if arn.is_action {
-        if signing_name == S3 {
-            return Err(format!("S3 has no actions here: write {:?} as path/BUCKET/KEY", arn.what));
-        }
+    let path_and_query = if arn.is_action && signing_name == S3 {
+        s3_action(name, parameters)?
+    } else if arn.is_action {
         if name.is_empty()
             || !name.bytes().all(|byte| byte.is_ascii_alphanumeric())
             || parameters.contains('{')
@@ -202,6 +201,69 @@ pub fn compile(
     // The address is the service's, whatever stands here.
     let uri = UriTemplate::parse(&format!("http://aws{path_and_query}"), path_mappings)?;
     Ok(Asked { service, uri, target })
+}
+
+/// S3's actions that are about a bucket or an object, and what tells them from others of the same path and method. From
+/// the model of AWS's own clients.
+const S3_ACTIONS: &[(&str, &str)] = &[
+    ("AbortMultipartUpload", ""),
+    ("CompleteMultipartUpload", ""),
+    ("CopyObject", ""),
+    ("CreateBucket", ""),
+    ("CreateMultipartUpload", "uploads"),
+    ("DeleteBucket", ""),
+    ("DeleteObject", ""),
+    ("DeleteObjectTagging", "tagging"),
+    ("DeleteObjects", "delete"),
+    ("GetBucketAcl", "acl"),
+    ("GetBucketLocation", "location"),
+    ("GetBucketPolicy", "policy"),
+    ("GetBucketVersioning", "versioning"),
+    ("GetObject", ""),
+    ("GetObjectAcl", "acl"),
+    ("GetObjectAttributes", "attributes"),
+    ("GetObjectTagging", "tagging"),
+    ("HeadBucket", ""),
+    ("HeadObject", ""),
+    ("ListBuckets", ""),
+    ("ListMultipartUploads", "uploads"),
+    ("ListObjectVersions", "versions"),
+    ("ListObjects", ""),
+    ("ListObjectsV2", "list-type=2"),
+    ("ListParts", ""),
+    ("PutObject", ""),
+    ("PutObjectAcl", "acl"),
+    ("PutObjectTagging", "tagging"),
+    ("UploadPart", ""),
+];
+
+/// The path and query of an action of S3, which speaks in paths: AWS documents `action/GetObject&Bucket=b&Key=k` and
+/// `path/b/k` as the same. Parameters of other names are sent as they are.
+fn s3_action(name: &str, parameters: &str) -> Result<String, String> {
+    let Some((_, sub_resource)) = S3_ACTIONS.iter().find(|(known, _)| *known == name) else {
+        return Err(format!("the action {name:?} of S3 is not known here: write path/BUCKET/KEY instead"));
+    };
+    let (mut bucket, mut key, mut query) = ("", "", (*sub_resource).to_owned());
+    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("Bucket", value)) => bucket = value,
+            Some(("Key", value)) => key = value,
+            _ if parameter.contains('{') => {
+                return Err(format!(
+                    "{parameter:?} is not constant: map it onto integration.request.querystring"
+                ));
+            }
+            _ => {
+                query.push_str(if query.is_empty() { "" } else { "&" });
+                query.push_str(parameter);
+            }
+        }
+    }
+    if bucket.is_empty() && name != "ListBuckets" {
+        return Err(format!("the action {name:?} of S3 needs &Bucket=, and &Key= for an object"));
+    }
+    let path = if key.is_empty() { format!("/{bucket}") } else { format!("/{bucket}/{key}") };
+    Ok(if query.is_empty() { path } else { format!("{path}?{query}") })
 }
 
 #[cfg(test)]
@@ -261,13 +323,26 @@ mod tests {
         check(&at_aws, "b.s3:path/k?acl", "b.s3.eu-west-1.amazonaws.com s3 eu-west-1 /k?acl ");
         check(&elsewhere, "b.s3:path/k", "x s3 eu-west-1 /b/k ");
         check(&elsewhere, "sns:path//", "x sns eu-west-1 / ");
-        check(&elsewhere, "s3:action/GetObject&Bucket=b", "S3 has no actions");
+        check(&elsewhere, "s3:action/GetObject&Bucket=b&Key=k", "x s3 eu-west-1 /b/k ");
+        check(
+            &elsewhere,
+            "s3:action/ListObjectsV2&Bucket=b&prefix=p",
+            "x s3 eu-west-1 /b?list-type=2&prefix=p ",
+        );
+        check(&elsewhere, "s3:action/ListBuckets", "x s3 eu-west-1 / ");
+        check(&elsewhere, "s3:action/GetObject&Key=k", "the action \"GetObject\" of S3 needs &Bucket=");
+        check(&elsewhere, "s3:action/ListObjects&Bucket=b&prefix={p}", "\"prefix={p}\" is not constant");
+        check(
+            &elsewhere,
+            "s3:action/SelectObjectContent&Bucket=b",
+            "the action \"SelectObjectContent\" of S3",
+        );
         check(&elsewhere, "sns:action/Publish&A={b}", "\"Publish&A={b}\" is no action");
     }
 
     proptest::proptest! {
         #[test]
-        fn any_arn_is_read_or_refused(uri in "(arn:aws:apigateway:r:(sqs|b.s3):(path|action)/)?\\PC{0,40}") {
+        fn any_arn_is_read_or_refused(uri in "(arn:aws:apigateway:r:(sqs|b.s3|s3):(path|action)/(GetObject)?)?\\PC{0,40}") {
             let services = AwsServices { endpoint: Some("http://x".to_owned()), ..AwsServices::default() };
             let _ = compile(&uri, &BTreeMap::new(), &services);
         }

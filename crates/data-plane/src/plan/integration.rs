@@ -16,6 +16,7 @@ use super::selection::SelectionPattern;
 use super::uri::UriTemplate;
 use super::{PlanError, final_status};
 use crate::backends::Backends;
+use crate::roles::Signer;
 use crate::vtl::Template;
 
 /// What answers a method's requests.
@@ -130,6 +131,8 @@ pub struct LambdaFunction {
     pub arn: Arc<str>,
     /// What its resource policy is asked about; none if a role calls it (`credentials`).
     pub source: Option<LambdaSource>,
+    /// Who calls it.
+    pub signer: Signer,
     /// How long its answer may take.
     pub timeout: Duration,
     /// Whether the answer streams (`responseTransferMode: STREAM`).

@@ -11,6 +11,7 @@ use stagedoor_shapes::apigateway::{
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::authorization::{Authorization, Authorizers};
+use super::aws_services::AwsService;
 use super::aws_uri::{self, Asked, AwsIntegration};
 use super::caching::{Caching, CachingScope};
 use super::integration::{
@@ -400,9 +401,12 @@ impl Scope<'_> {
         if missing {
             return Some(Integration::Broken("the stage lacks a variable that the integration's URI names"));
         }
+        let Some(signer) = self.settings.aws.signer(shape.credentials.as_deref(), self.variables) else {
+            return Some(Integration::Broken(NO_ROLE_VARIABLE));
+        };
         match aws_uri::compile(&uri, &mappings.path, &self.settings.aws) {
             Ok(Asked { service, uri, target }) => {
-                let timeout = timeout(shape);
+                let (service, timeout) = (AwsService { signer, ..service }, timeout(shape));
                 let service = AwsIntegration { service, uri, target, method, timeout, request, responses };
                 Some(Integration::Aws(Box::new(service)))
             }
@@ -450,9 +454,16 @@ impl Scope<'_> {
             .into(),
             path: path.into(),
         });
-        Some(Ok(LambdaFunction { arn, source, timeout: timeout(shape), streams: streams(shape) }))
+        let Some(signer) = self.settings.aws.signer(shape.credentials.as_deref(), self.variables) else {
+            return Some(Err(NO_ROLE_VARIABLE));
+        };
+        let (timeout, streams) = (timeout(shape), streams(shape));
+        Some(Ok(LambdaFunction { arn, source, signer, timeout, streams }))
     }
 }
+
+/// Why nothing is called where a stage variable names the role.
+const NO_ROLE_VARIABLE: &str = "the stage lacks a variable that the role's ARN names";
 
 fn streams(shape: &IntegrationShape) -> bool {
     shape.response_transfer_mode == Some(ResponseTransferMode::Stream)

@@ -186,7 +186,7 @@ fn tell(exchange: &mut Exchange<'_>, identity: &Identity, arn: &str) {
     });
 }
 
-fn with_caller<T>(identity: &Identity, use_it: impl FnOnce(Caller<'_>) -> T) -> T {
+pub(super) fn with_caller<T>(identity: &Identity, use_it: impl FnOnce(Caller<'_>) -> T) -> T {
     let arns = [&*identity.arn, &*identity.principal_arn];
     let arns = if identity.arn == identity.principal_arn { arns.get(..1) } else { arns.get(..) };
     use_it(Caller::Known { account: &identity.account_id, arns: arns.unwrap_or_default() })

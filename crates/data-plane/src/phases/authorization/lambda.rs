@@ -16,6 +16,7 @@ use super::grant::{AuthorizerError, Grant};
 use super::remembered::{OwnerId, make_room};
 use crate::ids;
 use crate::lambda::{LambdaAnswer, LambdaCall, LambdaError};
+use crate::roles::Role;
 use crate::worker::Worker;
 
 /// Grants that all workers together keep for one authorizer.
@@ -26,6 +27,7 @@ const GRANTS_MAX: usize = 65_536;
 pub struct LambdaAuthorizer {
     function_arn: Arc<str>,
     source_arn: Option<String>,
+    role: Option<Arc<Role>>,
     timeout: Duration,
     time_to_live: Duration,
     owner: OwnerId,
@@ -45,18 +47,20 @@ enum Slot {
 }
 
 impl LambdaAuthorizer {
-    /// `source_arn` is what the function's resource policy is asked about; none if a role calls it.
+    /// `source_arn` is what the function's resource policy is asked about; none if a role calls it. `role` is one that is
+    /// assumed for that.
     ///
     /// An authorizer that remembers grants for `time_to_live`; for zero it asks every time.
     #[must_use]
     pub fn new(
         function_arn: Arc<str>,
         source_arn: Option<String>,
+        role: Option<Arc<Role>>,
         timeout: Duration,
         time_to_live: Duration,
     ) -> Self {
         let (owner, shared) = (OwnerId::unique(), Arc::default());
-        Self { function_arn, source_arn, timeout, time_to_live, owner, shared }
+        Self { function_arn, source_arn, role, timeout, time_to_live, owner, shared }
     }
 
     /// Whether grants are remembered.
@@ -82,7 +86,7 @@ impl LambdaAuthorizer {
     ) -> Outcome {
         if !self.remembers() {
             let call = self.call(event(), trace_id);
-            return ask(worker, call, self.timeout, read).await;
+            return ask(worker, call, self.role.as_ref(), self.timeout, read).await;
         }
         if let Some(grant) = worker.grants.get(self.owner, key) {
             return Ok(grant);
@@ -106,10 +110,10 @@ impl LambdaAuthorizer {
                         time_to_live: self.time_to_live,
                         sender: Some(sender),
                     };
-                    let (worker, timeout) = (Rc::clone(worker), self.timeout);
+                    let (worker, role, timeout) = (Rc::clone(worker), self.role.clone(), self.timeout);
                     // On its own, because who asks first may go away while others still wait.
                     tokio::task::spawn_local(async move {
-                        asked.finish(ask(&worker, call, timeout, read).await);
+                        asked.finish(ask(&worker, call, role.as_ref(), timeout, read).await);
                     });
                     answer
                 }
@@ -133,7 +137,7 @@ impl LambdaAuthorizer {
         trace_id: Option<String>,
     ) -> Result<LambdaAnswer, AuthorizerError> {
         let call = self.call(payload, trace_id);
-        invoke(worker, call, self.timeout).await
+        invoke(worker, call, self.role.as_ref(), self.timeout).await
     }
 
     /// The function's ARN.
@@ -150,6 +154,7 @@ impl LambdaAuthorizer {
             asynchronous: false,
             trace_id,
             source_arn: self.source_arn.clone(),
+            credential: None,
         }
     }
 
@@ -217,15 +222,27 @@ fn lock(shared: &Mutex<HashMap<Box<str>, Slot>>) -> MutexGuard<'_, HashMap<Box<s
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn ask(worker: &Rc<Worker>, call: LambdaCall, timeout: Duration, read: Reader) -> Outcome {
-    invoke(worker, call, timeout).await.and_then(|answer| read(&answer).map(Arc::new))
+async fn ask(
+    worker: &Rc<Worker>,
+    call: LambdaCall,
+    role: Option<&Arc<Role>>,
+    timeout: Duration,
+    read: Reader,
+) -> Outcome {
+    invoke(worker, call, role, timeout).await.and_then(|answer| read(&answer).map(Arc::new))
 }
 
 async fn invoke(
     worker: &Rc<Worker>,
-    call: LambdaCall,
+    mut call: LambdaCall,
+    role: Option<&Arc<Role>>,
     timeout: Duration,
 ) -> Result<LambdaAnswer, AuthorizerError> {
+    if let Some(role) = role {
+        let credential = role.credential(worker).await;
+        call.credential =
+            Some(credential.map_err(|error| AuthorizerError::Configuration(error.to_string()))?);
+    }
     let answer = worker.services.lambda.invoke(call);
     match tokio::time::timeout(timeout, answer).await {
         Ok(Ok(answer)) => Ok(answer),

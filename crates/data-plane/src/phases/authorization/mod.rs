@@ -134,6 +134,14 @@ fn evaluate_action(
     policy.evaluate(&Request { caller, action, resource: arn, keys: &RequestKeys(exchange) })
 }
 
+/// Whether the policies of whoever signed the request allow an action beyond it. Nobody may who did not sign.
+pub(in crate::phases) fn caller_may(exchange: &Exchange<'_>, action: &str, resource: &str) -> bool {
+    let Some(key) = &exchange.caller else { return false };
+    let asked =
+        |caller: Caller<'_>| evaluate_action(&key.identity.policy, exchange, caller, action, resource);
+    iam::with_caller(&key.identity, asked).decision == Decision::Allow
+}
+
 /// Tells whoever reads the request's execution log or trace which statement of a policy decided it. Costs nothing where
 /// neither is written.
 fn explain(exchange: &mut Exchange<'_>, name: &'static str, policy: &Policy, caller: Caller<'_>, arn: &str) {

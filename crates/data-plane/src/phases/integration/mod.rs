@@ -18,20 +18,29 @@ mod socket_event;
 mod socket_function;
 pub mod streaming;
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stagedoor_http::{Body, BodyError, BodyStream, RequestHead, ResponseHead};
+use stagedoor_sigv4::Credential;
 
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::ids;
 use crate::lambda::{LambdaAnswer, LambdaCall, LambdaError};
+use crate::phases::authorization;
 use crate::phases::content_encoding::Coding;
 use crate::plan::MAX_PAYLOAD_BYTES;
 use crate::plan::integration::{HttpEndpoint, Integration, LambdaFunction};
+use crate::roles::{RoleError, Signer};
 use crate::upstream::UpstreamError;
+
+/// What a caller's policies are asked about a function.
+const INVOKE_FUNCTION: &str = "lambda:invokefunction";
+/// What the execution log says where a function may not be called.
+const INVALID_PERMISSIONS: &str = "Invalid permissions on Lambda function";
 
 /// Calls the method's integration.
 ///
@@ -78,24 +87,61 @@ fn upstream_fault(error: UpstreamError) -> Fault {
     }
 }
 
+/// What HTTP APIs say of a role in `$context.integrationErrorMessage`.
+const NO_ROLE: &str = "API Gateway doesn\u{2019}t have permissions to assume the IAM role configured on the integration. \
+                       Check the permissions and try again.";
+
+/// The keys that a call is signed with; none for the gateway's own.
+async fn keys(exchange: &Exchange<'_>, signer: &Signer) -> Result<Option<Arc<Credential>>, Fault> {
+    match signer {
+        Signer::Gateway => Ok(None),
+        Signer::Role(role) => match role.credential(exchange.worker).await {
+            Ok(credential) => Ok(Some(credential)),
+            Err(RoleError { arn, .. }) => {
+                let logged =
+                    format!("API Gateway does not have permission to assume the provided role {arn}");
+                let reason = if exchange.plan.http_api.is_some() { NO_ROLE } else { &*logged };
+                Err(Fault::configuration(reason).logged_as_configuration_error(&logged))
+            }
+        },
+        Signer::Caller => match &exchange.caller {
+            Some(key) => Ok(Some(Arc::new(key.credential.clone()))),
+            None => Err(Fault::configuration(
+                "the caller's credentials are to be used, and the method has no AWS_IAM authorization",
+            )),
+        },
+    }
+}
+
 /// The call of a function, with an id that the record knows.
-fn lambda_call(
+///
+/// # Errors
+/// A [`Fault`] if it is to be called by a role that cannot be assumed, or by a caller who may not.
+async fn lambda_call(
     exchange: &mut Exchange<'_>,
     function: &LambdaFunction,
     payload: Bytes,
     asynchronous: bool,
-) -> LambdaCall {
+) -> Result<LambdaCall, Fault> {
+    let credential = keys(exchange, &function.signer).await?;
+    if matches!(function.signer, Signer::Caller)
+        && !authorization::caller_may(exchange, INVOKE_FUNCTION, &function.arn)
+    {
+        let reason = format!("the caller may not invoke {} (lambda:InvokeFunction)", function.arn);
+        return Err(Fault::configuration(reason).logged_as_configuration_error(INVALID_PERMISSIONS));
+    }
     let request_id = String::from_utf8_lossy(&ids::request_id()).into_owned();
     exchange.record.integration.request_id = Some(request_id.as_str().into());
     log::lambda_request(exchange, function, &payload);
-    LambdaCall {
+    Ok(LambdaCall {
         request_id,
-        function_arn: std::sync::Arc::clone(&function.arn),
+        function_arn: Arc::clone(&function.arn),
         payload,
         asynchronous,
         trace_id: Some(String::from_utf8_lossy(exchange.trace_id()).into_owned()),
         source_arn: function.source_arn(exchange.head.method.as_str()),
-    }
+        credential,
+    })
 }
 
 /// Calls a function and waits for its answer.
@@ -105,7 +151,7 @@ async fn call_function(
     payload: Bytes,
     asynchronous: bool,
 ) -> Result<LambdaAnswer, Fault> {
-    let call = lambda_call(exchange, function, payload, asynchronous);
+    let call = lambda_call(exchange, function, payload, asynchronous).await?;
     let request_id = call.request_id.clone();
     let began = Instant::now();
     let answer = exchange.worker.services.lambda.invoke(call);
@@ -126,7 +172,7 @@ async fn call_function(
             let fault = lambda_fault(&error);
             Err(match (&error, error.status()) {
                 (LambdaError::NotFound(_) | LambdaError::NotPermitted(_), _) => {
-                    fault.logged_as_configuration_error("Invalid permissions on Lambda function")
+                    fault.logged_as_configuration_error(INVALID_PERMISSIONS)
                 }
                 (_, Some(status)) => fault.logged(format!(
                     "Lambda invocation failed with status: {status}. Lambda request id: {request_id}"

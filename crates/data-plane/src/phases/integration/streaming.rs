@@ -88,7 +88,7 @@ impl BodyStream for TimeLimited {
 pub(super) async fn run(exchange: &mut Exchange<'_>, function: &LambdaFunction) -> Result<(), Fault> {
     let body = exchange.whole_body().await?;
     let event = event::write(exchange, &body);
-    let call = lambda_call(exchange, function, event, false);
+    let call = lambda_call(exchange, function, event, false).await?;
     let began = Instant::now();
     let called = exchange.worker.services.lambda.invoke_streaming(call);
     let begun = async {

@@ -231,8 +231,12 @@ impl Scope<'_> {
         let variables = self.variables;
         let milliseconds = shape.timeout_in_millis.filter(|&value| value > 0).unwrap_or(TIMEOUT_MS_MAX);
         let timeout = Duration::from_millis(milliseconds.unsigned_abs().into());
+        let Some(signer) = self.settings.aws.signer(shape.credentials_arn.as_deref(), variables) else {
+            return Ok(Integration::Broken("the stage lacks a variable that the role's ARN names"));
+        };
         if let Some(subtype) = shape.integration_subtype.as_deref() {
-            let service = ServiceIntegration::compile(subtype, shape, variables, self.settings, timeout)?;
+            let mut service = ServiceIntegration::compile(subtype, shape, variables, self.settings, timeout)?;
+            service.service.signer = signer;
             return Ok(Integration::HttpApiService(Box::new(service)));
         }
         let (uri, missing) =
@@ -247,7 +251,8 @@ impl Scope<'_> {
                     before_method: self.source_arn.as_str().into(),
                     path: path.into(),
                 });
-                let function = LambdaFunction { arn: function_arn(&uri)?, source, streams: false, timeout };
+                let function =
+                    LambdaFunction { arn: function_arn(&uri)?, source, signer, streams: false, timeout };
                 let version_2 = shape.payload_format_version.as_deref() == Some("2.0");
                 Ok(Integration::HttpApiFunction(Box::new(FunctionIntegration { function, version_2 })))
             }

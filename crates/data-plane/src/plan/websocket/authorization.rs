@@ -74,6 +74,7 @@ fn authorizer(
         format!("arn:{}:execute-api:{region}:{account_id}:{api_id}/authorizers/{id}", partition(region))
     });
     // AWS remembers nothing for WebSocket APIs: each handshake is a new question.
-    let core = LambdaAuthorizer::new(function_arn(&uri)?, source_arn, FUNCTION_TIMEOUT, Duration::ZERO);
+    let role = settings.aws.role(shape.authorizer_credentials_arn.as_deref(), variables)?;
+    let core = LambdaAuthorizer::new(function_arn(&uri)?, source_arn, role, FUNCTION_TIMEOUT, Duration::ZERO);
     Ok(RestLambdaAuthorizer { id: id.into(), core, input: AuthorizerInput::Request { identity: identity? } })
 }

@@ -9,6 +9,7 @@ use stagedoor_shapes::apigatewayv2::{ConnectionType, Integration as Shape, Integ
 use super::Scope;
 use super::mapping::sources;
 use crate::backends::Backends;
+use crate::plan::aws_services::AwsService;
 use crate::plan::aws_uri::{self, Asked, AwsIntegration};
 use crate::plan::integration::{
     HttpEndpoint, HttpIntegration, Integration, LambdaFunction, LambdaIntegration, LambdaSource,
@@ -16,6 +17,7 @@ use crate::plan::integration::{
 };
 use crate::plan::mapping::Source;
 use crate::plan::uri::{UriTemplate, function_arn, replace_stage_variables};
+use crate::roles::Signer;
 
 /// AWS's longest time for an integration, and the time when none is set, in milliseconds.
 const TIMEOUT_MS_MAX: i32 = 29_000;
@@ -48,6 +50,7 @@ impl Scope<'_> {
                 let paths = path_sources(shape, self.variables)?;
                 let paths = paths.iter().map(|(name, source)| (name.as_str(), source.clone())).collect();
                 let Asked { service, uri, target } = aws_uri::compile(&uri, &paths, &self.settings.aws)?;
+                let service = AwsService { signer: self.signer(shape)?, ..service };
                 let (method, timeout) = (http_method(shape)?, timeout(shape));
                 let service = AwsIntegration { service, uri, target, method, timeout, request, responses };
                 Ok(Integration::Aws(Box::new(service)))
@@ -70,7 +73,13 @@ impl Scope<'_> {
             .into(),
             path: key.into(),
         });
-        Ok(LambdaFunction { arn: function_arn(uri)?, source, timeout: timeout(shape), streams: false })
+        let (arn, signer, timeout) = (function_arn(uri)?, self.signer(shape)?, timeout(shape));
+        Ok(LambdaFunction { arn, source, signer, timeout, streams: false })
+    }
+
+    fn signer(&self, shape: &Shape) -> Result<Signer, String> {
+        let signer = self.settings.aws.signer(shape.credentials_arn.as_deref(), self.variables);
+        signer.ok_or_else(|| "the stage lacks a variable that the role's ARN names".to_owned())
     }
 
     fn endpoint(&self, shape: &Shape, uri: &str) -> Result<HttpEndpoint, String> {
