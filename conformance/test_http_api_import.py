@@ -143,22 +143,214 @@ def test_what_is_refused(client):
         ("{", "Invalid OpenAPI input"),
         (json.dumps({"swagger": "2.0", "info": {"title": "t"}, "paths": fine}), "Only OpenAPI 3.0"),
         (json.dumps({"openapi": "3.0.1", "info": {"title": "t"}}), "'paths' is missing"),
-        (document({"/a": {"get": backend("nowhere")}}), "Invalid HTTP endpoint specified for URI"),
         (document({"/a": {"get": {**fine["/a"]["get"], "security": [{"x": []}]}}}), "'x' is not defined"),
         (document({"/a": {"get": {**fine["/a"]["get"], "security": [{"x": []}, {"y": []}]}}}), "not several"),
         (document(fine, **{"x-amazon-apigateway-cors": {"allowOrigins": "x"}}), "x-amazon-apigateway-cors"),
     ]:
         refused(client.import_api, "BadRequestException", message, Body=body)
     assert client.get_apis()["Items"] == []
-    warned = document({"/a": {"get": backend("http://127.0.0.1:1", type="AWS")}})
-    refused(client.import_api, "BadRequestException", "Warnings found during import", Body=warned, FailOnWarnings=True)
-    made = client.import_api(Body=warned)
-    assert "HTTP APIs have Lambda proxy and HTTP proxy integrations only" in made["Warnings"][0]
-    told = client.import_api(Body=document({"/a": {"get": {**fine["/a"]["get"], "requestBody": {"content": {}}}}}))
-    assert "request bodies" in told["ImportInfo"][0] and "Warnings" not in told
+    made = client.import_api(Body=document(fine))
     refused(client.import_api, "BadRequestException", "basepath", Body=document(fine), Basepath="x")
     refused(client.reimport_api, "NotFoundException", "Invalid API identifier", ApiId="absent1234", Body=document(fine))
     wrong = {"ApiId": made["ApiId"], "Specification": "OAS31", "OutputType": "JSON"}
     refused(client.export_api, "BadRequestException", "OAS30", **wrong)
     wrong = {"ApiId": "absent1234", "Specification": "OAS30", "OutputType": "JSON"}
     refused(client.export_api, "NotFoundException", "Invalid API identifier", **wrong)
+
+
+class TestFindings:
+    """What an import leaves out and says so, with the API made all the same."""
+
+    @pytest.mark.parametrize(
+        "integration, message",
+        [
+            ({"type": "AWS"}, "Currently, an API with a protocol type of HTTP may only be associated with proxy integrations "
+             "(AWS_PROXY, HTTP_PROXY)"),
+            ({"uri": "nowhere"}, "Invalid HTTP endpoint specified for URI"),
+            ({"type": "AWS_PROXY", "uri": FUNCTION, "payloadFormatVersion": "1"}, "Unsupported PayloadFormatVersion: 1"),
+            ({"timeoutInMillis": 20}, "Timeout should be between 50 ms and 30000 ms"),
+        ],
+    )  # fmt: skip
+    def test_integrations(self, client, integration, message):
+        operation = backend("http://127.0.0.1:1")
+        operation["x-amazon-apigateway-integration"] |= integration
+        body = document({"/pets": {"get": operation}})
+        warning = f"Unable to create integration for resource at path 'GET /pets': {message}. Ignoring."
+        message = f"Warnings found during import:\n\t{warning}"
+        refused(client.import_api, "BadRequestException", message, Body=body, FailOnWarnings=True)
+        assert client.get_apis()["Items"] == []
+        made = client.import_api(Body=body)
+        assert made["Warnings"] == [warning]
+        (route,) = client.get_routes(ApiId=made["ApiId"])["Items"]
+        assert route["RouteKey"] == "GET /pets" and "Target" not in route
+        assert client.get_integrations(ApiId=made["ApiId"])["Items"] == []
+        refused(client.reimport_api, "BadRequestException", message, ApiId=made["ApiId"], Body=body, FailOnWarnings=True)
+
+    def test_authorizers(self, client):
+        """A route whose authorizer cannot be made is not made either: it would be open."""
+        jwt = {"type": "jwt", "identitySource": "$request.header.Authorization"}
+        schemes = {
+            "issuer": {**jwt, "jwtConfiguration": {"issuer": "nowhere", "audience": ["a"]}},
+            "kind": {"type": "token"},
+            "fine": {**jwt, "jwtConfiguration": {"issuer": "https://issuer.test", "audience": ["a"]}},
+        }
+        schemes = {name: {"type": "oauth2", "x-amazon-apigateway-authorizer": it} for name, it in schemes.items()}
+        paths = {f"/{name}": {"get": backend("http://127.0.0.1:1") | {"security": [{name: []}]}} for name in schemes}
+        made = client.import_api(Body=document(paths, components={"securitySchemes": schemes}))
+        assert keys(client, made["ApiId"]) == ["GET /fine"]
+        assert [it["Name"] for it in client.get_authorizers(ApiId=made["ApiId"])["Items"]] == ["fine"]
+        warnings = "\n".join(made["Warnings"])
+        message = "Unable to create Authorizer 'issuer': Invalid issuer: Issuer is not a valid URL for JWT Authorizer. Ignoring."
+        assert message in warnings and "Unable to create Authorizer 'kind'" in warnings and "GET /kind" in warnings
+
+    def test_what_http_apis_have_no_use_for(self, client):
+        operation = {**backend("http://127.0.0.1:1"), "requestBody": {"content": {}}, "operationId": "x", "responses": {"200": {"description": "d"}},
+                     "parameters": [{"name": "a", "in": "query"}]}  # fmt: skip
+        told = client.import_api(Body=document({"/pets": {"post": operation}}, components={"schemas": {"a": {}}}))
+        assert "Warnings" not in told and told["ImportInfo"] == [
+            "components: key [schemas] will be ignored by API Gateway",
+            "paths./pets.post: key [parameters] will be ignored by API Gateway",
+            "paths./pets.post: key [requestBody] will be ignored by API Gateway",
+            "paths./pets.post: key [responses] will be ignored by API Gateway",
+        ]
+
+    def test_a_schema_that_is_not_there(self, client):
+        """Terraform's own tests have an import fail with it."""
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Absent"}}}
+        operation = {**backend("http://127.0.0.1:1"), "responses": {"200": {"description": "d", "content": content}}}
+        body = document({"/update": {"get": operation}})
+        warning = (
+            "Parse issue: attribute paths.'/update'(get).responses.200.content.schema.#/components/schemas/Absent is missing"
+        )
+        assert client.import_api(Body=body)["Warnings"] == [warning]
+        message = f"Warnings found during import:\n\t{warning}"
+        refused(client.import_api, "BadRequestException", message, Body=body, FailOnWarnings=True)
+
+    def test_cors_is_held_to_its_rules(self, client):
+        paths = {"/a": {"get": backend("http://127.0.0.1:1")}}
+        api = client.import_api(Body=document(paths))["ApiId"]
+        wrong = document(paths, **{"x-amazon-apigateway-cors": {"allowOrigins": ["*"], "allowCredentials": True}})
+        message = "allow-credentials is not supported if 'allow-origin' is *"
+        refused(client.import_api, "BadRequestException", message, Body=wrong)
+        refused(client.reimport_api, "BadRequestException", message, ApiId=api, Body=wrong)
+
+
+def test_integrations_that_no_route_uses(client):
+    """They are made, exported, and made again."""
+    link = {"type": "HTTP_PROXY", "httpMethod": "GET", "uri": "http://127.0.0.1:1", "timeoutInMillis": 77}
+    components = {"x-amazon-apigateway-integrations": {"spare": link}}
+    made = client.import_api(Body=document({"/a": {"get": backend("http://127.0.0.1:1")}}, components=components))
+    spare = [it for it in client.get_integrations(ApiId=made["ApiId"])["Items"] if it["TimeoutInMillis"] == 77]
+    assert len(spare) == 1 and "Warnings" not in made
+    exported = client.export_api(ApiId=made["ApiId"], Specification="OAS30", OutputType="JSON")["body"].read().decode()
+    name = f"unusedIntegration_{spare[0]['IntegrationId']}"
+    assert list(json.loads(exported)["components"]["x-amazon-apigateway-integrations"]) == [name]
+    again = client.import_api(Body=exported)["ApiId"]
+    assert sorted(it["TimeoutInMillis"] for it in client.get_integrations(ApiId=again)["Items"]) == [77, 30000]
+
+
+def test_the_form_of_an_export(client):
+    """Members and their order as in exports that users of AWS have published, printed as AWS prints them."""
+    cors = {"AllowOrigins": ["*"], "AllowMethods": ["GET"], "AllowHeaders": ["x"], "ExposeHeaders": ["y"], "MaxAge": 5}
+    api = client.create_api(Name="n", ProtocolType="HTTP", Description="d", CorsConfiguration=cors, Tags={"t": "v"})
+    id = api["ApiId"]
+    authorizer = client.create_authorizer(
+        ApiId=id, AuthorizerType="JWT", Name="jwt", IdentitySource=["$request.header.Authorization"],
+        JwtConfiguration={"Issuer": "https://issuer.test", "Audience": ["a"]},
+    )["AuthorizerId"]  # fmt: skip
+    function = client.create_integration(
+        ApiId=id, IntegrationType="AWS_PROXY", IntegrationUri=FUNCTION, PayloadFormatVersion="2.0"
+    )["IntegrationId"]  # fmt: skip
+    url = client.create_integration(
+        ApiId=id, IntegrationType="HTTP_PROXY", IntegrationUri="http://127.0.0.1:1", IntegrationMethod="ANY", TimeoutInMillis=500,
+        RequestParameters={"append:header.x": "y"}, ResponseParameters={"404": {"overwrite:statuscode": "200"}},
+    )["IntegrationId"]  # fmt: skip
+    iam = client.create_integration(
+        ApiId=id, IntegrationType="AWS_PROXY", IntegrationSubtype="SQS-PurgeQueue", PayloadFormatVersion="1.0",
+        CredentialsArn="arn:aws:iam::0:role/x", RequestParameters={"QueueUrl": "q"},
+    )["IntegrationId"]  # fmt: skip
+    guard = {"AuthorizationType": "JWT", "AuthorizerId": authorizer, "AuthorizationScopes": ["s"]}
+    client.create_route(ApiId=id, RouteKey="GET /a/{proxy+}", Target=f"integrations/{url}", **guard)
+    client.create_route(ApiId=id, RouteKey="POST /b", Target=f"integrations/{iam}", AuthorizationType="AWS_IAM")
+    client.create_route(ApiId=id, RouteKey="$default", Target=f"integrations/{function}")
+
+    def exported(**options):
+        return client.export_api(ApiId=id, Specification="OAS30", OutputType="JSON", **options)["body"].read().decode()
+
+    created = client.get_api(ApiId=id)["CreatedDate"].strftime("%Y-%m-%d %H:%M:%SUTC")
+    text = exported()
+    any_method, integration = "x-amazon-apigateway-any-method", "x-amazon-apigateway-integration"
+    expected = {
+        "openapi": "3.0.1",
+        "info": {"title": "n", "description": "d", "version": created},
+        "servers": [{"url": f"{api['ApiEndpoint']}/{{basePath}}", "variables": {"basePath": {"default": ""}}}],
+        "tags": [{"name": "t", "x-amazon-apigateway-tag-value": "v"}],
+        "paths": {
+            "/$default": {
+                any_method: {
+                    "isDefaultRoute": True,
+                    "responses": {"default": {"description": "Default response for $default"}},
+                    integration: {
+                        "payloadFormatVersion": "2.0", "type": "aws_proxy", "httpMethod": "POST", "uri": FUNCTION,
+                        "connectionType": "INTERNET",
+                    },
+                }
+            },
+            "/a/{proxy+}": {
+                "get": {
+                    "responses": {"default": {"description": "Default response for GET /a/{proxy+}"}},
+                    "security": [{"jwt": ["s"]}],
+                    integration: {
+                        "responseParameters": {"404": {"overwrite:statuscode": "200"}},
+                        "requestParameters": {"append:header.x": "y"},
+                        "payloadFormatVersion": "1.0", "type": "http_proxy", "httpMethod": "ANY", "uri": "http://127.0.0.1:1",
+                        "connectionType": "INTERNET", "timeoutInMillis": 500,
+                    },
+                },
+                "parameters": [
+                    {"name": "proxy+", "in": "path", "description": "Generated path parameter for proxy+", "required": True,
+                     "schema": {"type": "string"}}
+                ],
+            },
+            "/b": {
+                "post": {
+                    "responses": {"default": {"description": "Default response for POST /b"}},
+                    "x-amazon-apigateway-auth": {"type": "AWS_IAM"},
+                    integration: {
+                        "integrationSubtype": "SQS-PurgeQueue", "credentials": "arn:aws:iam::0:role/x",
+                        "requestParameters": {"QueueUrl": "q"}, "payloadFormatVersion": "1.0", "type": "aws_proxy",
+                        "connectionType": "INTERNET",
+                    },
+                }
+            },
+        },
+        "components": {
+            "securitySchemes": {
+                "jwt": {
+                    "type": "oauth2", "flows": {},
+                    "x-amazon-apigateway-authorizer": {
+                        "identitySource": "$request.header.Authorization",
+                        "jwtConfiguration": {"audience": ["a"], "issuer": "https://issuer.test"}, "type": "jwt",
+                    },
+                }
+            }
+        },
+        "x-amazon-apigateway-cors": {
+            "allowMethods": ["GET"], "allowHeaders": ["x"], "exposeHeaders": ["y"], "maxAge": 5, "allowOrigins": ["*"],
+        },
+        "x-amazon-apigateway-importexport-version": "1.0",
+    }  # fmt: skip
+    assert json.dumps(json.loads(text)) == json.dumps(expected)
+    assert '"openapi" : "3.0.1"' in text and '"flows" : { }' in text and '"allowMethods" : [ "GET" ]' in text
+    # A stage is exported as it was deployed.
+    client.create_stage(ApiId=id, StageName="dev", AutoDeploy=True)
+    server = json.loads(exported(StageName="dev", ExportVersion="1.0"))["servers"][0]
+    assert server["variables"] == {"basePath": {"default": "/dev"}}
+    client.update_api(ApiId=id, Version="7", DisableExecuteApiEndpoint=True)
+    changed = json.loads(exported())
+    assert changed["info"]["version"] == "7"
+    assert changed["servers"][0]["x-amazon-apigateway-endpoint-configuration"] == {"disableExecuteApiEndpoint": True}
+    again = client.import_api(Body=exported())["ApiId"]
+    assert keys(client, again) == ["$default", "GET /a/{proxy+}", "POST /b"]
+    guards = {route["RouteKey"]: route["AuthorizationType"] for route in client.get_routes(ApiId=again)["Items"]}
+    assert guards == {"$default": "NONE", "GET /a/{proxy+}": "JWT", "POST /b": "AWS_IAM"}

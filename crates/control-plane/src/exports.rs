@@ -9,7 +9,7 @@ mod documentation;
 mod extensions;
 mod methods;
 mod order;
-mod print;
+pub(crate) mod print;
 mod schema;
 pub(crate) mod yaml;
 

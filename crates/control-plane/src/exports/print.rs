@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// A document as text.
-pub(super) fn print(value: &Value) -> String {
+pub(crate) fn print(value: &Value) -> String {
     let mut text = String::new();
     write(value, 0, &mut text);
     text

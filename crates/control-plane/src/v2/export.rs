@@ -3,16 +3,20 @@
 use serde_json::{Map, Value, json};
 use stagedoor_shapes::Blob;
 use stagedoor_shapes::apigatewayv2::{
-    AuthorizationType, Authorizer, AuthorizerType, ExportApiRequest, ExportApiResponse, Integration, Route,
-    Stage,
+    AuthorizationType, Authorizer, AuthorizerType, Cors, ExportApiRequest, ExportApiResponse, Integration,
+    Route, Stage,
 };
 use stagedoor_shapes::snapshot::ApiSnapshot;
 
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::integrations::HTTP_TIMEOUT_MAX;
 use super::keys::Kind;
 use super::{V2, is_http, members, route_key};
 use crate::ApiError;
 use crate::control_plane::{bad_request, required};
-use crate::exports::yaml;
+use crate::exports::{print, yaml};
 
 const PREFIX: &str = "x-amazon-apigateway-";
 /// The version of the format, and of the extension that says so.
@@ -51,11 +55,7 @@ impl V2<'_> {
             return bad_request("Export is only supported for HTTP APIs");
         }
         let document = document(&snapshot, stage, input.include_extensions.unwrap_or(true));
-        let text = match as_yaml {
-            true => yaml::print(&document),
-            false => serde_json::to_string_pretty(&document)
-                .map_err(|error| ApiError::Internal(error.to_string()))?,
-        };
+        let text = if as_yaml { yaml::print(&document) } else { print::print(&document) };
         Ok(ExportApiResponse { body: Some(Blob(text.into_bytes())) })
     }
 }
@@ -68,15 +68,17 @@ fn document(snapshot: &ApiSnapshot, stage: Option<&str>, extensions: bool) -> Va
         info.insert("description".to_owned(), json!(description));
     }
     // OpenAPI asks for a version.
-    info.insert("version".to_owned(), json!(api.version.as_deref().unwrap_or(VERSION)));
+    let version = api.version.clone().filter(|version| !version.is_empty());
+    info.insert("version".to_owned(), json!(version.unwrap_or_else(|| date(api.created_date))));
     let endpoint = required(&api.api_endpoint);
-    let mut server = match stage {
-        None | Some(route_key::DEFAULT) => json!({ "url": endpoint }),
-        Some(stage) => json!({
-            "url": format!("{endpoint}/{{basePath}}"),
-            "variables": { "basePath": { "default": stage } },
-        }),
+    let base_path = match stage {
+        None | Some(route_key::DEFAULT) => String::new(),
+        Some(stage) => format!("/{stage}"),
     };
+    let mut server = json!({
+        "url": format!("{endpoint}/{{basePath}}"),
+        "variables": { "basePath": { "default": base_path } },
+    });
     if extensions && api.disable_execute_api_endpoint == Some(true) {
         let configuration = json!({ "disableExecuteApiEndpoint": true });
         put(&mut server, &format!("{PREFIX}endpoint-configuration"), configuration);
@@ -98,11 +100,35 @@ fn document(snapshot: &ApiSnapshot, stage: Option<&str>, extensions: bool) -> Va
     if extensions {
         components(snapshot, &mut root);
         if let Some(cors) = &api.cors_configuration {
-            put(&mut root, &format!("{PREFIX}cors"), to_value(cors));
+            put(&mut root, &format!("{PREFIX}cors"), self::cors(cors));
         }
         put(&mut root, &format!("{PREFIX}importexport-version"), json!(VERSION));
     }
     root
+}
+
+/// A time as `2022-02-11 12:44:34UTC`.
+fn date(seconds: Option<f64>) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]UTC");
+    let time = OffsetDateTime::from_unix_timestamp(seconds.unwrap_or_default() as i64);
+    time.unwrap_or(OffsetDateTime::UNIX_EPOCH).format(&format).unwrap_or_default()
+}
+
+/// What is set, in the order that AWS's exports have.
+fn cors(cors: &Cors) -> Value {
+    let mut value = json!({});
+    let mut member = |name: &str, member: Value| {
+        if !member.is_null() {
+            put(&mut value, name, member);
+        }
+    };
+    member("allowMethods", json!(cors.allow_methods));
+    member("allowHeaders", json!(cors.allow_headers));
+    member("exposeHeaders", json!(cors.expose_headers));
+    member("maxAge", json!(cors.max_age));
+    member("allowCredentials", json!(cors.allow_credentials));
+    member("allowOrigins", json!(cors.allow_origins));
+    value
 }
 
 fn paths(snapshot: &ApiSnapshot, extensions: bool) -> Value {
@@ -118,46 +144,50 @@ fn paths(snapshot: &ApiSnapshot, extensions: bool) -> Value {
             method => method.to_ascii_lowercase(),
         };
         let item = paths.entry(path.to_owned()).or_insert_with(|| json!({}));
-        put(item, &name, operation(snapshot, route, path, extensions));
+        put(item, &name, operation(snapshot, route, extensions));
+    }
+    for (path, item) in &mut paths {
+        let names = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+        let parameters: Vec<Value> = names
+            .map(|name| {
+                json!({
+                    "name": name, "in": "path", "description": format!("Generated path parameter for {name}"),
+                    "required": true, "schema": { "type": "string" },
+                })
+            })
+            .collect();
+        if !parameters.is_empty() {
+            put(item, "parameters", parameters.into());
+        }
     }
     Value::Object(paths)
 }
 
-fn operation(snapshot: &ApiSnapshot, route: &Route, path: &str, extensions: bool) -> Value {
-    let mut operation = json!({});
+fn operation(snapshot: &ApiSnapshot, route: &Route, extensions: bool) -> Value {
+    let key = required(&route.route_key);
+    let is_default = key == route_key::DEFAULT;
+    let mut operation = if is_default && extensions { json!({ "isDefaultRoute": true }) } else { json!({}) };
     if let Some(name) = &route.operation_name {
         put(&mut operation, "operationId", json!(name));
     }
-    let names = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
-    let parameters: Vec<Value> = names
-        .map(|name| {
-            let name = name.trim_end_matches('+');
-            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
-        })
-        .collect();
-    if !parameters.is_empty() {
-        put(&mut operation, "parameters", parameters.into());
-    }
-    put(
-        &mut operation,
-        "responses",
-        json!({ "default": { "description": format!("Default response for {}", required(&route.route_key)) } }),
-    );
+    let description = format!("Default response for {key}");
+    put(&mut operation, "responses", json!({ "default": { "description": description } }));
     if !extensions {
         return operation;
     }
-    let scheme = match route.authorization_type {
-        Some(AuthorizationType::AwsIam) => Some(SIGV4.to_owned()),
-        Some(AuthorizationType::Jwt | AuthorizationType::Custom) => {
-            let authorizer =
-                |id: &String| snapshot.authorizers.iter().find(|it| it.authorizer_id.as_ref() == Some(id));
-            route.authorizer_id.as_ref().and_then(authorizer).and_then(|it| it.name.clone())
+    match route.authorization_type {
+        Some(AuthorizationType::AwsIam) => {
+            put(&mut operation, &format!("{PREFIX}auth"), json!({ "type": "AWS_IAM" }));
         }
-        Some(AuthorizationType::None) | None => None,
-    };
-    if let Some(scheme) = scheme {
-        let scopes = route.authorization_scopes.clone().unwrap_or_default();
-        put(&mut operation, "security", json!([{ scheme: scopes }]));
+        Some(AuthorizationType::Jwt | AuthorizationType::Custom) => {
+            let is_own = |it: &&Authorizer| it.authorizer_id == route.authorizer_id;
+            let name = snapshot.authorizers.iter().find(is_own).and_then(|it| it.name.clone());
+            if let Some(name) = name {
+                let scopes = route.authorization_scopes.clone().unwrap_or_default();
+                put(&mut operation, "security", json!([{ name: scopes }]));
+            }
+        }
+        Some(AuthorizationType::None) | None => {}
     }
     let id = route.target.as_deref().and_then(|target| target.strip_prefix("integrations/"));
     if let Some(integration) = id.and_then(|id| find(snapshot, id)) {
@@ -172,9 +202,6 @@ fn operation(snapshot: &ApiSnapshot, route: &Route, path: &str, extensions: bool
     }
     operation
 }
-
-/// The name of the scheme for signatures in exports.
-const SIGV4: &str = "sigv4Reference";
 
 fn find<'a>(snapshot: &'a ApiSnapshot, id: &str) -> Option<&'a Integration> {
     snapshot.integrations.iter().find(|integration| integration.integration_id.as_deref() == Some(id))
@@ -193,19 +220,20 @@ fn extension(integration: &Integration) -> Value {
             put(&mut value, name, member);
         }
     };
+    member("integrationSubtype", json!(integration.integration_subtype));
+    member("credentials", json!(integration.credentials_arn));
+    member("responseParameters", json!(integration.response_parameters));
+    member("requestParameters", json!(integration.request_parameters));
     member("payloadFormatVersion", json!(integration.payload_format_version));
+    member("connectionId", json!(integration.connection_id));
     member("type", json!(integration.integration_type.map(|kind| kind.as_str().to_ascii_lowercase())));
     member("httpMethod", json!(integration.integration_method));
     member("uri", json!(integration.integration_uri));
-    member("integrationSubtype", json!(integration.integration_subtype));
-    member("credentials", json!(integration.credentials_arn));
-    member("description", json!(integration.description));
     member("connectionType", to_value(&integration.connection_type));
-    member("connectionId", json!(integration.connection_id));
-    member("requestParameters", json!(integration.request_parameters));
-    member("responseParameters", json!(integration.response_parameters));
-    member("timeoutInMillis", json!(integration.timeout_in_millis));
+    let timeout = integration.timeout_in_millis.filter(|timeout| *timeout != HTTP_TIMEOUT_MAX);
+    member("timeoutInMillis", json!(timeout));
     member("tlsConfig", to_value(&integration.tls_config));
+    member("description", json!(integration.description));
     value
 }
 
@@ -214,17 +242,17 @@ fn components(snapshot: &ApiSnapshot, root: &mut Value) {
     for authorizer in &snapshot.authorizers {
         schemes.insert(required(&authorizer.name).to_owned(), scheme(authorizer));
     }
-    if snapshot.routes.iter().any(|route| route.authorization_type == Some(AuthorizationType::AwsIam)) {
-        let scheme = json!({
-            "type": "apiKey", "name": "Authorization", "in": "header", format!("{PREFIX}authtype"): "awsSigv4",
-        });
-        schemes.insert(SIGV4.to_owned(), scheme);
-    }
     let integrations: Map<String, Value> = snapshot
         .integrations
         .iter()
-        .filter(|integration| users(snapshot, required(&integration.integration_id)) > 1)
-        .map(|integration| (required(&integration.integration_id).to_owned(), extension(integration)))
+        .filter_map(|integration| {
+            let id = required(&integration.integration_id);
+            match users(snapshot, id) {
+                0 => Some((format!("unusedIntegration_{id}"), extension(integration))),
+                1 => None,
+                _ => Some((id.to_owned(), extension(integration))),
+            }
+        })
         .collect();
     let mut components = json!({});
     if !schemes.is_empty() {
@@ -251,10 +279,13 @@ fn scheme(authorizer: &Authorizer) -> Value {
     member("authorizerCredentials", json!(authorizer.authorizer_credentials_arn));
     member("authorizerPayloadFormatVersion", json!(authorizer.authorizer_payload_format_version));
     member("authorizerResultTtlInSeconds", json!(authorizer.authorizer_result_ttl_in_seconds));
-    member("enableSimpleResponses", json!(authorizer.enable_simple_responses));
-    member("jwtConfiguration", to_value(&authorizer.jwt_configuration));
+    if let Some(configuration) = &authorizer.jwt_configuration {
+        let (audience, issuer) = (&configuration.audience, &configuration.issuer);
+        member("jwtConfiguration", json!({ "audience": audience, "issuer": issuer }));
+    }
     let jwt = authorizer.authorizer_type == Some(AuthorizerType::Jwt);
     member("type", json!(if jwt { "jwt" } else { "request" }));
+    member("enableSimpleResponses", json!(authorizer.enable_simple_responses));
     match jwt {
         true => json!({ "type": "oauth2", "flows": {}, format!("{PREFIX}authorizer"): extension }),
         false => {

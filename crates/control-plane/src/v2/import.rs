@@ -29,10 +29,13 @@ use crate::tx::Tx;
 struct Definition {
     api: Api,
     integrations: BTreeMap<String, Integration>,
-    authorizers: BTreeMap<String, Authorizer>,
+    /// Those that cannot be made are here without a shape, so that no route that they were to guard is open.
+    authorizers: BTreeMap<String, Option<Authorizer>>,
     /// Each with the names of its integration and its authorizer.
     routes: Vec<(Route, Option<String>, Option<String>)>,
     errors: Vec<String>,
+    /// What could not be made of what the document asks for: warnings of an import, errors in a project.
+    lost: Vec<String>,
     warnings: Vec<String>,
     info: Vec<String>,
 }
@@ -51,13 +54,12 @@ impl V2<'_> {
     /// # Errors
     /// [`ApiError::BadRequest`] for a document that cannot be imported, with all that is wrong with it.
     pub fn import_api(&self, input: ImportApiRequest) -> Result<Api, ApiError> {
-        let definition =
-            self.read(input.body.as_deref(), input.basepath.as_deref(), input.fail_on_warnings)?;
+        let definition = self.read(input.body.as_deref(), input.basepath.as_deref())?;
         self.0.transact(|tx| {
             let api = Api { protocol_type: Some(ProtocolType::Http), ..definition.api.clone() };
             let api = self.new_api(tx, api)?;
-            self.fill(tx, &api, &definition)?;
-            Ok(with_findings(api, &definition))
+            let lost = self.fill(tx, &api, &definition)?;
+            answer(api, &definition, lost, input.fail_on_warnings)
         })
     }
 
@@ -69,16 +71,15 @@ impl V2<'_> {
     pub fn reimport_api(&self, input: ReimportApiRequest) -> Result<Api, ApiError> {
         let id = required(&input.api_id);
         self.0.read(|tx| self.api(tx, id).map(drop))?;
-        let definition =
-            self.read(input.body.as_deref(), input.basepath.as_deref(), input.fail_on_warnings)?;
+        let definition = self.read(input.body.as_deref(), input.basepath.as_deref())?;
         self.0.transact(|tx| {
-            let api = self.replace(tx, self.api(tx, id)?, &definition)?;
-            Ok(with_findings(api, &definition))
+            let (api, lost) = self.replace(tx, self.api(tx, id)?, &definition)?;
+            answer(api, &definition, lost, input.fail_on_warnings)
         })
     }
 
-    /// Has a document take the place of an API's definitions.
-    fn replace(&self, tx: &Tx, before: Api, definition: &Definition) -> Result<Api, ApiError> {
+    /// Has a document take the place of an API's definitions. Answers the API and what could not be made.
+    fn replace(&self, tx: &Tx, before: Api, definition: &Definition) -> Result<(Api, Vec<String>), ApiError> {
         if !super::is_http(&before) {
             return bad_request("Import is only supported for HTTP APIs");
         }
@@ -95,6 +96,7 @@ impl V2<'_> {
             ..before
         };
         let id = required(&api.api_id);
+        apis::check(&api)?;
         tx.put(&keys::api(id), &api)?;
         let known: Vec<Route> = all(tx, id, Kind::Route)?;
         for kind in [Kind::Route, Kind::Integration, Kind::Authorizer] {
@@ -106,45 +108,49 @@ impl V2<'_> {
         for (route, ..) in &mut definition_again {
             route.route_id = known.get(required(&route.route_key)).and_then(|id| (*id).clone());
         }
-        self.fill_with(tx, &api, definition, &definition_again)?;
-        Ok(api)
+        let lost = self.fill_with(tx, &api, definition, &definition_again)?;
+        Ok((api, lost))
     }
 
-    fn fill(&self, tx: &Tx, api: &Api, definition: &Definition) -> Result<(), ApiError> {
+    fn fill(&self, tx: &Tx, api: &Api, definition: &Definition) -> Result<Vec<String>, ApiError> {
         self.fill_with(tx, api, definition, &definition.routes)
     }
 
-    /// Writes what belongs to an API, and deploys it where that is asked for.
+    /// Writes what belongs to an API, and deploys it where that is asked for. Answers what could not be made.
     fn fill_with(
         &self,
         tx: &Tx,
         api: &Api,
         definition: &Definition,
         defined: &[(Route, Option<String>, Option<String>)],
-    ) -> Result<(), ApiError> {
+    ) -> Result<Vec<String>, ApiError> {
         let id = required(&api.api_id);
-        let mut errors = Vec::new();
+        let (mut errors, mut lost) = (Vec::new(), Vec::new());
         let mut integration_ids = BTreeMap::new();
         for (name, integration) in &definition.integrations {
             match self.new_integration(tx, api, integration.clone()) {
                 Ok(made) => _ = integration_ids.insert(name, made.integration_id),
-                Err(ApiError::BadRequest(message)) => errors.push(format!("{name}: {message}")),
+                Err(ApiError::BadRequest(message)) => {
+                    let user = defined.iter().find(|(_, integration, _)| integration.as_ref() == Some(name));
+                    let place = user.map_or(name.as_str(), |(route, ..)| required(&route.route_key));
+                    lost.push(document::no_integration(place, &message));
+                }
                 Err(error) => return Err(error),
             }
         }
         let mut authorizer_ids = BTreeMap::new();
         for (name, authorizer) in &definition.authorizers {
-            let mut authorizer = authorizer.clone();
+            let Some(mut authorizer) = authorizer.clone() else { continue };
             let authorizer_id = members::unused(tx, id, Kind::Authorizer)?;
             authorizer.authorizer_id = Some(authorizer_id.clone());
             match authorizers::check(api, &authorizer) {
                 Ok(()) => tx.put(&keys::one(id, Kind::Authorizer, &authorizer_id), &authorizer)?,
-                Err(error) => errors.push(format!("{name}: {error}")),
+                Err(error) => {
+                    lost.push(document::no_authorizer(name, &error.to_string()));
+                    continue;
+                }
             }
             authorizer_ids.insert(name, authorizer_id);
-        }
-        if !errors.is_empty() {
-            return refused(&errors);
         }
         let mut forms = HashSet::with_capacity(defined.len());
         for (route, integration, authorizer) in defined {
@@ -154,7 +160,15 @@ impl V2<'_> {
             }
             let target = integration.as_ref().and_then(|name| integration_ids.get(name).cloned().flatten());
             route.target = target.map(|id| format!("integrations/{id}"));
-            route.authorizer_id = authorizer.as_ref().and_then(|name| authorizer_ids.get(name).cloned());
+            route.authorizer_id = match authorizer.as_ref().map(|name| authorizer_ids.get(name)) {
+                None => None,
+                Some(Some(id)) => Some(id.clone()),
+                // Without what was to guard it the route would be open.
+                Some(None) => {
+                    lost.push(format!("{}: left out, as its authorizer is", required(&route.route_key)));
+                    continue;
+                }
+            };
             // Asking the store for other routes each time would take the square of their number.
             let key = required(&route.route_key);
             let checked = match forms.insert(route_key::form(key)) {
@@ -170,7 +184,8 @@ impl V2<'_> {
         if !errors.is_empty() {
             return refused(&errors);
         }
-        self.redeploy(tx, id)
+        self.redeploy(tx, id)?;
+        Ok(lost)
     }
 }
 
@@ -182,19 +197,26 @@ fn lines(findings: &[String]) -> String {
     findings.iter().map(|finding| format!("\n\t{finding}")).collect()
 }
 
-fn with_findings(api: Api, definition: &Definition) -> Api {
-    let some = |list: &Vec<String>| Some(list.clone()).filter(|list| !list.is_empty());
-    Api { warnings: some(&definition.warnings), import_info: some(&definition.info), ..apis::answer(api) }
+/// The API with all that was found, unless warnings are to fail the import.
+fn answer(
+    api: Api,
+    definition: &Definition,
+    lost: Vec<String>,
+    fail_on_warnings: Option<bool>,
+) -> Result<Api, ApiError> {
+    let mut warnings = [&definition.warnings[..], &definition.lost[..]].concat();
+    warnings.extend(lost);
+    if fail_on_warnings == Some(true) && !warnings.is_empty() {
+        return bad_request(format!("Warnings found during import:{}", lines(&warnings)));
+    }
+    let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
+    let (warnings, import_info) = (some(warnings), some(definition.info.clone()));
+    Ok(Api { warnings, import_info, ..apis::answer(api) })
 }
 
 impl V2<'_> {
     /// Reads a document, or says everything that is wrong with it.
-    fn read(
-        &self,
-        body: Option<&str>,
-        base_path: Option<&str>,
-        fail_on_warnings: Option<bool>,
-    ) -> Result<Definition, ApiError> {
+    fn read(&self, body: Option<&str>, base_path: Option<&str>) -> Result<Definition, ApiError> {
         let base_path = match base_path {
             None | Some("" | "ignore") => BasePath::Ignore,
             Some("prepend") => BasePath::Prepend,
@@ -212,9 +234,6 @@ impl V2<'_> {
         let definition = self.definition(root.to_json(), base_path);
         if !definition.errors.is_empty() {
             return refused(&definition.errors);
-        }
-        if fail_on_warnings == Some(true) && !definition.warnings.is_empty() {
-            return bad_request(format!("Warnings found during import:{}", lines(&definition.warnings)));
         }
         Ok(definition)
     }

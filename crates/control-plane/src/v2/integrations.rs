@@ -21,6 +21,10 @@ pub(super) const HTTP_TIMEOUT_MAX: i32 = 30_000;
 const WEBSOCKET_TIMEOUT_MAX: i32 = 29_000;
 const TIMEOUT_MIN: i32 = 50;
 
+/// What AWS says of integrations that HTTP APIs do not have.
+pub(super) const ONLY_PROXIES: &str = "Currently, an API with a protocol type of HTTP may only be associated with proxy \
+                                       integrations (AWS_PROXY, HTTP_PROXY)";
+
 impl V2<'_> {
     /// `CreateIntegration`.
     ///
@@ -199,10 +203,7 @@ pub(super) fn check(tx: &Tx, api: &Api, integration: &Integration) -> Result<(),
 fn check_http(integration: &Integration) -> Result<(), ApiError> {
     let kind = integration.integration_type;
     if !matches!(kind, Some(IntegrationType::AwsProxy | IntegrationType::HttpProxy)) {
-        return bad_request(
-            "Currently, an API with a protocol type of HTTP may only be associated with proxy integrations (AWS_PROXY, \
-             HTTP_PROXY)",
-        );
+        return bad_request(ONLY_PROXIES);
     }
     let websocket_only = [
         (integration.content_handling_strategy.is_some(), "contentHandlingStrategy"),

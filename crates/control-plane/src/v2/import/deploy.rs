@@ -33,7 +33,7 @@ pub struct HttpStageDefinition {
 impl V2<'_> {
     /// Makes the HTTP API of that id what a document says, and serves it in stages. The API is made if it is not there.
     /// Stages of an earlier call that are not named any more are removed; those that somebody else made are left alone.
-    /// Answers what the import left out.
+    /// Answers the warnings of the import.
     ///
     /// # Errors
     /// [`ApiError::BadRequest`] with all that is wrong, a line each; then nothing has changed.
@@ -44,14 +44,14 @@ impl V2<'_> {
         definitions: &[HttpStageDefinition],
     ) -> Result<Vec<String>, ApiError> {
         let definition = self.definition(root.clone(), BasePath::Ignore);
-        let mut problems = definition.errors.clone();
-        // A route that leads nowhere is a slip of the pen in a project; why it does was a warning of the import.
+        // What is left out, and a route that leads nowhere, is a slip of the pen in a project.
+        let mut problems = [&definition.errors[..], &definition.lost[..]].concat();
         let lost = definition.routes.iter().filter(|(_, integration, _)| integration.is_none());
         let lost: Vec<String> = lost
             .map(|(route, ..)| format!("{}: there is no integration", required(&route.route_key)))
             .collect();
         if !lost.is_empty() {
-            problems.extend([&definition.warnings[..], &definition.info[..], &lost[..]].concat());
+            problems.extend([&definition.warnings[..], &lost[..]].concat());
         }
         if !problems.is_empty() {
             return bad_request(problems.join("\n"));
@@ -64,20 +64,23 @@ impl V2<'_> {
             }
             let before = tx.get::<Api>(&keys::api(id))?;
             // The stages come first: what is filled in is deployed to them.
-            match before {
+            let lost = match before {
                 Some(before) => {
                     self.put_project_stages(tx, &before, definitions)?;
-                    self.replace(tx, before, &definition)?;
+                    self.replace(tx, before, &definition)?.1
                 }
                 None => {
                     let (api_id, protocol_type) = (Some(id.to_owned()), Some(ProtocolType::Http));
                     let api = self.new_api(tx, Api { api_id, protocol_type, ..definition.api.clone() })?;
                     self.put_project_stages(tx, &api, definitions)?;
-                    self.fill(tx, &api, &definition)?;
+                    self.fill(tx, &api, &definition)?
                 }
+            };
+            if !lost.is_empty() {
+                return bad_request(lost.join("\n"));
             }
             self.check_served(tx, id, definitions)?;
-            Ok([&definition.warnings[..], &definition.info[..]].concat())
+            Ok(definition.warnings.clone())
         })
     }
 

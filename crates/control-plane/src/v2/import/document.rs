@@ -5,6 +5,7 @@ use stagedoor_shapes::apigatewayv2::{
     Api, AuthorizationType, Authorizer, AuthorizerType, Integration, IntegrationType, JWTConfiguration, Route,
 };
 
+use super::super::integrations;
 use super::{BasePath, Definition};
 
 const PREFIX: &str = "x-amazon-apigateway-";
@@ -21,14 +22,19 @@ pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
     let schemes = root.pointer("/components/securitySchemes").and_then(Value::as_object);
     for (name, scheme) in schemes.into_iter().flatten() {
         if let Some(extension) = extension(scheme, "authorizer") {
-            match authorizer(name, scheme, extension) {
-                Ok(authorizer) => _ = definition.authorizers.insert(name.clone(), authorizer),
+            match authorizer(name, extension) {
+                Ok(authorizer) => _ = definition.authorizers.insert(name.clone(), Some(authorizer)),
                 Err(message) => {
-                    definition.errors.push(format!("components.securitySchemes.{name}: {message}"))
+                    definition.lost.push(no_authorizer(name, &message));
+                    definition.authorizers.insert(name.clone(), None);
                 }
             }
         }
     }
+    let components = root.get("components").and_then(Value::as_object);
+    let unused = components.into_iter().flatten().map(|(name, _)| name.as_str());
+    let unused = unused.filter(|name| *name != "securitySchemes" && !name.starts_with("x-"));
+    definition.info.extend(unused.map(|name| ignored("components", name)));
     let prefix = prefix(root, base_path);
     let Some(paths) = root.get("paths").and_then(Value::as_object) else {
         definition.errors.push("'paths' is missing".to_owned());
@@ -58,10 +64,69 @@ pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
                 path => format!("{method} {prefix}{path}"),
             };
             let place = format!("paths.{path}.{name}");
+            for (at, reference) in missing_schemas(root, operation) {
+                definition.warnings.push(format!(
+                    "Parse issue: attribute paths.'{path}'({name}).{at}.{reference} is missing"
+                ));
+            }
             self::operation(root, &place, key, operation, &mut definition);
         }
     }
+    let shared = components.and_then(|components| components.get(SHARED)).and_then(Value::as_object);
+    for (name, shape) in shared.into_iter().flatten() {
+        let reference = format!("#/components/{SHARED}/{name}");
+        if definition.integrations.contains_key(&reference) {
+            continue;
+        }
+        match integration(shape) {
+            Ok(integration) => _ = definition.integrations.insert(reference, integration),
+            Err(message) => definition.lost.push(no_integration(&reference, &message)),
+        }
+    }
     definition
+}
+
+/// Where a document has integrations that several routes share.
+const SHARED: &str = "x-amazon-apigateway-integrations";
+
+/// What AWS says of a member that HTTP APIs have no use for.
+fn ignored(place: &str, name: &str) -> String {
+    format!("{place}: key [{name}] will be ignored by API Gateway")
+}
+
+/// What AWS says of an integration that cannot be made: the route is there without one.
+pub(super) fn no_integration(route: &str, message: &str) -> String {
+    let message = message.trim_end_matches('.');
+    format!("Unable to create integration for resource at path '{route}': {message}. Ignoring.")
+}
+
+/// What AWS says of an authorizer that cannot be made.
+pub(super) fn no_authorizer(name: &str, message: &str) -> String {
+    format!("Unable to create Authorizer '{name}': {}. Ignoring.", message.trim_end_matches('.'))
+}
+
+/// The schemas that an operation names and that are not there, each with its place in the operation.
+fn missing_schemas<'a>(root: &Value, operation: &'a Value) -> Vec<(String, &'a str)> {
+    let mut found = Vec::new();
+    let mut look = |at: &str, holder: &'a Value| {
+        let content = holder.get("content").and_then(Value::as_object);
+        for media in content.into_iter().flatten().map(|(_, media)| media) {
+            let reference = media.pointer("/schema/$ref").and_then(Value::as_str);
+            let pointer = reference.and_then(|reference| reference.strip_prefix('#'));
+            if let (Some(reference), Some(pointer)) = (reference, pointer)
+                && root.pointer(pointer).is_none()
+            {
+                found.push((format!("{at}.content.schema"), reference));
+            }
+        }
+    };
+    for (status, response) in operation.get("responses").and_then(Value::as_object).into_iter().flatten() {
+        look(&format!("responses.{status}"), response);
+    }
+    if let Some(body) = operation.get("requestBody") {
+        look("requestBody", body);
+    }
+    found
 }
 
 fn api(root: &Value, errors: &mut Vec<String>) -> Api {
@@ -113,19 +178,15 @@ fn prefix(root: &Value, base_path: BasePath) -> String {
 }
 
 fn operation(root: &Value, place: &str, key: String, operation: &Value, definition: &mut Definition) {
-    for (name, what) in [("requestBody", "request bodies"), ("parameters", "parameters")] {
-        if operation.get(name).is_some() {
-            definition
-                .info
-                .push(format!("{place}: {what} are not checked by HTTP APIs; '{name}' is ignored"));
-        }
-    }
+    let unused = ["parameters", "requestBody", "responses"];
+    let unused = unused.iter().filter(|name| operation.get(**name).is_some());
+    definition.info.extend(unused.map(|name| ignored(place, name)));
     let integration = match extension(operation, "integration") {
         None => {
             definition.warnings.push(format!("{place}: the route has no integration"));
             None
         }
-        Some(extension) => integration_name(root, place, extension, definition),
+        Some(extension) => integration_name(root, place, &key, extension, definition),
     };
     let mut route = Route {
         api_key_required: Some(false),
@@ -164,6 +225,11 @@ fn secure(
     definition: &mut Definition,
 ) -> Option<String> {
     if let Some(authorizer) = definition.authorizers.get(name) {
+        let Some(authorizer) = authorizer else {
+            // Its kind is not known; that the authorizer is missing keeps the route out.
+            route.authorization_type = Some(AuthorizationType::Custom);
+            return Some(name.to_owned());
+        };
         let jwt = authorizer.authorizer_type == Some(AuthorizerType::Jwt);
         route.authorization_type = Some(if jwt { AuthorizationType::Jwt } else { AuthorizationType::Custom });
         let scopes: Vec<String> =
@@ -189,6 +255,7 @@ fn secure(
 fn integration_name(
     root: &Value,
     place: &str,
+    key: &str,
     extension: &Value,
     definition: &mut Definition,
 ) -> Option<String> {
@@ -211,7 +278,7 @@ fn integration_name(
     match integration(shape) {
         Ok(integration) => _ = definition.integrations.insert(name.clone(), integration),
         Err(message) => {
-            definition.warnings.push(format!("{place}: {message}"));
+            definition.lost.push(no_integration(key, &message));
             return None;
         }
     }
@@ -222,9 +289,7 @@ fn integration(shape: &Value) -> Result<Integration, String> {
     let Some(members) = shape.as_object() else { return Err("an integration is an object".to_owned()) };
     let kind = text(members.get("type")).unwrap_or_default().to_ascii_uppercase();
     if !matches!(kind.as_str(), "AWS_PROXY" | "HTTP_PROXY") {
-        return Err(format!(
-            "HTTP APIs have Lambda proxy and HTTP proxy integrations only; the one of type {kind} is left out"
-        ));
+        return Err(integrations::ONLY_PROXIES.to_owned());
     }
     // Names of the extension, and of the members of an integration.
     const NAMES: [(&str, &str); 12] = [
@@ -266,12 +331,15 @@ fn integration(shape: &Value) -> Result<Integration, String> {
     Ok(integration)
 }
 
-fn authorizer(name: &str, scheme: &Value, extension: &Value) -> Result<Authorizer, String> {
+fn authorizer(name: &str, extension: &Value) -> Result<Authorizer, String> {
     let member = |name: &str| text(extension.get(name));
     let kind = match member("type").as_deref() {
         Some("jwt") => AuthorizerType::Jwt,
         Some("request") => AuthorizerType::Request,
-        other => return Err(format!("an authorizer is of type jwt or request, not {other:?}")),
+        other => {
+            let other = other.unwrap_or("none");
+            return Err(format!("its type is {other}, and HTTP APIs have jwt and request"));
+        }
     };
     let sources = match extension.get("identitySource") {
         Some(Value::Array(sources)) => sources.iter().filter_map(|source| text(Some(source))).collect(),
@@ -281,14 +349,6 @@ fn authorizer(name: &str, scheme: &Value, extension: &Value) -> Result<Authorize
         }
     };
     let mut sources: Vec<String> = sources;
-    // OpenAPI says where a key is found, if the extension does not.
-    if let (true, Some("header"), Some(header)) = (
-        sources.is_empty() && kind == AuthorizerType::Request,
-        text(scheme.get("in")).as_deref(),
-        text(scheme.get("name")),
-    ) {
-        sources.push(format!("$request.header.{header}"));
-    }
     if sources.is_empty() && kind == AuthorizerType::Jwt {
         sources.push("$request.header.Authorization".to_owned());
     }
