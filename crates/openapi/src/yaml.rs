@@ -37,6 +37,14 @@ pub(crate) fn parse(text: &str, tags: Tags) -> Result<Node, Vec<Finding>> {
     })
 }
 
+/// A name whose value is to come.
+struct Key {
+    text: String,
+    at: Position,
+    /// Whether it stands for the members of its value: only without quotation marks.
+    is_merge: bool,
+}
+
 /// A map or list that is being read.
 enum Frame {
     List {
@@ -49,7 +57,7 @@ enum Frame {
         at: Position,
         anchor: usize,
         map: Map,
-        key: Option<(String, Position)>,
+        key: Option<Key>,
         merged: Vec<Node>,
         function: Option<String>,
     },
@@ -156,11 +164,11 @@ impl Builder {
                     let message = format!("a key has to be a string, not {}", node.type_name());
                     return Err(Box::new(Finding::error(&path, node.at, message)));
                 };
-                *key = Some((text, node.at));
+                *key = Some(Key { text, at: node.at, is_merge: plain == Some("<<") });
             }
             Some(Frame::Map { key, map, merged, .. }) => {
-                let Some((name, key_at)) = key.take() else { return Ok(()) };
-                if name == "<<" {
+                let Some(Key { text: name, at: key_at, is_merge }) = key.take() else { return Ok(()) };
+                if is_merge {
                     merged.push(node);
                     return Ok(());
                 }
@@ -264,7 +272,7 @@ impl Builder {
     fn path(&self) -> DocPath {
         let part = |frame: &Frame| match frame {
             Frame::List { items, .. } => Some(items.len().to_string()),
-            Frame::Map { key, .. } => key.as_ref().map(|(name, _)| name.clone()),
+            Frame::Map { key, .. } => key.as_ref().map(|key| key.text.clone()),
         };
         self.stack.iter().filter_map(part).collect::<Vec<_>>().into()
     }
@@ -360,6 +368,7 @@ mod tests {
         check("a: &x {p: 1}\nb: *x\n", Ok(r#"{"a":{"p":1},"b":{"p":1}}"#));
         check("a: &x {p: 1, q: 2}\nb:\n  <<: *x\n  p: 3\n", Ok(r#"{"a":{"p":1,"q":2},"b":{"p":3,"q":2}}"#));
         check("a: &x [*x]\n", Err("a.0 (line 1, column 8): this alias stands inside what it is an alias of"));
+        check("\"<<\": 3\n", Ok(r#"{"<<":3}"#));
         check("b:\n  <<: 3\n", Err("b (line 2, column 7): '<<' takes an object or a list of objects"));
     }
 
