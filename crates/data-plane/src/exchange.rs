@@ -16,6 +16,7 @@ use stagedoor_policy::Verdict;
 
 use crate::clients::Client;
 use crate::clock;
+use crate::document::{Document, LastDocument};
 use crate::edge::{Target, Via};
 use crate::gateway_response::Fault;
 use crate::ids;
@@ -93,6 +94,8 @@ pub struct Exchange<'a> {
     pub by_domain: bool,
     /// What it is an event of, in WebSocket APIs.
     pub socket: Option<SocketEvent>,
+    /// What the last body that was read as JSON says.
+    pub(crate) last_document: LastDocument,
     trace: OnceCell<Trace>,
     trace_id: OnceCell<Bytes>,
     query: OnceCell<Vec<(String, String)>>,
@@ -172,6 +175,7 @@ impl<'a> Exchange<'a> {
             cache_turn: None,
             by_domain: false,
             socket: None,
+            last_document: LastDocument::default(),
             trace: OnceCell::new(),
             trace_id: OnceCell::new(),
             query: OnceCell::new(),
@@ -381,6 +385,12 @@ impl<'a> Exchange<'a> {
             RequestBody::Whole(bytes) => bytes.clone(),
             RequestBody::Unread(_) => Bytes::new(),
         }
+    }
+
+    /// A body of this exchange, as JSON: parsed once for all who ask one after the other.
+    #[must_use]
+    pub fn document(&self, body: &Bytes) -> Rc<Document> {
+        self.last_document.of(body)
     }
 
     /// The body for an integration that hands it on.

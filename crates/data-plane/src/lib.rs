@@ -14,6 +14,7 @@ pub mod clients;
 mod clock;
 mod connection;
 pub mod context;
+pub mod document;
 pub mod domains;
 pub mod edge;
 pub mod exchange;

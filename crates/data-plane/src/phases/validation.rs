@@ -20,7 +20,7 @@ pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         return Ok(());
     }
     let body = exchange.whole_body().await?;
-    match validation.check_body(&exchange.content_type(), &body) {
+    match validation.check_body(&exchange.content_type(), || exchange.document(&body)) {
         Some(detail) => {
             let content_type = exchange.content_type();
             let text =

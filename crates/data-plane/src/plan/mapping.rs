@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use stagedoor_http::Header;
 
 use crate::context::ContextVariable;
+use crate::document::Document;
 use crate::exchange::Exchange;
 use crate::vtl::JsonPath;
 
@@ -141,7 +142,7 @@ impl Source {
                 exchange.head.headers.iter().filter(|header| header.is(name)).map(Header::value_str).collect()
             }
             Self::Body => one(text(&exchange.read_body())),
-            Self::BodyPath(path) => json_value(path, &exchange.read_body()),
+            Self::BodyPath(path) => json_value(path, &exchange.document(&exchange.read_body())),
             Self::ResponseHeader(name) => answer
                 .and_then(|answer| answer.headers.iter().rfind(|header| header.is(name)))
                 .map(Header::value_str)
@@ -154,7 +155,7 @@ impl Source {
                 .collect(),
             Self::ResponseBody => answer.map(|answer| text(&answer.body)).into_iter().collect(),
             Self::ResponseBodyPath(path) => {
-                answer.map(|answer| json_value(path, &answer.body)).unwrap_or_default()
+                answer.map(|answer| json_value(path, &exchange.document(&answer.body))).unwrap_or_default()
             }
             Self::Absent => Values::new(),
             Self::Static(_) | Self::Path(_) | Self::Query(_) | Self::Header(_) | Self::Context(_) => {
@@ -169,9 +170,9 @@ fn one(value: Cow<'_, str>) -> Values<'_> {
 }
 
 /// What a path finds in a JSON text: strings as they are, anything else as JSON, nothing for null.
-fn json_value<'e>(path: &JsonPath, body: &[u8]) -> Values<'e> {
-    let Ok(document) = serde_json::from_slice::<serde_json::Value>(body) else { return Values::new() };
-    match path.read(&document) {
+fn json_value<'e>(path: &JsonPath, document: &Document) -> Values<'e> {
+    let Ok(document) = document else { return Values::new() };
+    match path.read(document) {
         None => Values::new(),
         Some(found) => match &*found {
             serde_json::Value::Null => Values::new(),

@@ -4,6 +4,7 @@
 //! (`https://apigateway.amazonaws.com/restapis/{id}/models/{name}`), in circles if they like. Nothing is ever fetched.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use jsonschema::{Draft, PatternOptions, Retrieve, Uri, Validator};
 use serde_json::Value;
@@ -11,6 +12,7 @@ use stagedoor_shapes::apigateway::Method;
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::PlanError;
+use crate::document::Document;
 
 /// How often a pattern in a schema may step back before the body counts as not fitting.
 const BACKTRACK_LIMIT: usize = 20_000;
@@ -74,23 +76,23 @@ impl Validation {
 
     /// What is wrong with a body, or nothing.
     #[must_use]
-    pub fn check_body(&self, media_type: &str, body: &[u8]) -> Option<String> {
+    pub fn check_body(&self, media_type: &str, body: impl FnOnce() -> Rc<Document>) -> Option<String> {
         let (_, schema) = self.models.iter().find(|(candidate, _)| **candidate == *media_type)?;
-        mismatch(schema, body)
+        mismatch(schema, &body())
     }
 }
 
 /// What is wrong with a body that has to fit a schema, or nothing.
 #[must_use]
-pub fn mismatch(schema: &Validator, body: &[u8]) -> Option<String> {
-    let Ok(document) = serde_json::from_slice::<Value>(body) else {
+pub fn mismatch(schema: &Validator, body: &Document) -> Option<String> {
+    let Ok(document) = body else {
         return Some("Invalid JSON".to_owned());
     };
     // Most bodies fit, and finding that out takes less than finding out where one does not.
-    if schema.is_valid(&document) {
+    if schema.is_valid(document) {
         return None;
     }
-    let mut found = schema.iter_errors(&document).take(MAX_ERRORS_SHOWN).map(|error| {
+    let mut found = schema.iter_errors(document).take(MAX_ERRORS_SHOWN).map(|error| {
         let at = error.instance_path().to_string();
         if at.is_empty() { error.to_string() } else { format!("{at}: {error}") }
     });
@@ -164,9 +166,11 @@ impl Retrieve for Models {
 mod tests {
     use std::collections::BTreeMap;
 
+    use bytes::Bytes;
     use stagedoor_shapes::apigateway::{Model, RequestValidator};
 
     use super::*;
+    use crate::document::LastDocument;
 
     fn snapshot(models: &[(&str, &str)]) -> RestApiSnapshot {
         let model = |(name, schema): &(&str, &str)| Model {
@@ -224,7 +228,8 @@ mod tests {
         );
         let validation = compile(&[("Person", &person), ("House", &house)], "Person").unwrap();
         let check = |media_type: &str, body: &str, expected: bool| {
-            assert_eq!(validation.check_body(media_type, body.as_bytes()).is_none(), expected, "{body}");
+            let document = || LastDocument::default().of(&Bytes::from(body.to_owned()));
+            assert_eq!(validation.check_body(media_type, document).is_none(), expected, "{body}");
         };
         check("application/json", r#"{"name":"a","house":{"contains":[{"name":"b"}]}}"#, true);
         check("application/json", r#"{"name":"a","house":{"contains":[{"nam":"b"}]}}"#, false);

@@ -10,6 +10,7 @@ use stagedoor_http::Headers;
 use stagedoor_velocity::{List, Map, Object, RenderError, Value};
 
 use super::JsonPath;
+use crate::document::{self, Document};
 
 /// The client's parameters, which templates of both directions see.
 #[derive(Debug, Default)]
@@ -24,18 +25,25 @@ pub(crate) struct Parameters {
 pub(super) struct Input {
     parameters: Rc<Parameters>,
     body: Bytes,
-    /// The body as JSON, parsed when it is first asked for.
-    document: OnceCell<Result<Json, String>>,
+    /// The body as JSON, if somebody has parsed it before.
+    known: Option<Rc<Document>>,
+    /// The same, once the template has asked.
+    document: OnceCell<Rc<Document>>,
 }
 
 impl Input {
-    pub(super) fn new(parameters: Rc<Parameters>, body: Bytes) -> Self {
-        Self { parameters, body, document: OnceCell::new() }
+    pub(super) fn new(parameters: Rc<Parameters>, body: Bytes, known: Option<Rc<Document>>) -> Self {
+        Self { parameters, body, known, document: OnceCell::new() }
+    }
+
+    /// The body as JSON, if the template has asked for it.
+    pub(super) fn known_document(&self) -> Option<(&Bytes, &Rc<Document>)> {
+        self.document.get().map(|document| (&self.body, document))
     }
 
     /// Why the body could not be read as JSON, if it was asked for and could not.
     pub(super) fn parse_error(&self) -> Option<String> {
-        self.document.get()?.as_ref().err().cloned()
+        self.document.get()?.as_ref().as_ref().err().cloned()
     }
 
     /// AWS shows `{}` where there is no body (recorded, in both directions).
@@ -50,11 +58,11 @@ impl Input {
     fn document(&self) -> Result<&Json, RenderError> {
         let parsed = self.document.get_or_init(|| {
             if self.body.is_empty() {
-                return Ok(Json::Object(serde_json::Map::new()));
+                return Rc::new(Ok(Json::Object(serde_json::Map::new())));
             }
-            serde_json::from_slice(&self.body).map_err(|error| error.to_string())
+            self.known.clone().unwrap_or_else(|| Rc::new(document::parse(&self.body)))
         });
-        parsed.as_ref().map_err(|error| RenderError::host(format!("the body is no JSON: {error}")))
+        parsed.as_ref().as_ref().map_err(|error| RenderError::host(format!("the body is no JSON: {error}")))
     }
 
     fn find(&self, path: &Value) -> Result<Option<Cow<'_, Json>>, RenderError> {
@@ -139,7 +147,7 @@ mod tests {
             query: pairs(&[("id", "q1"), ("name", "q2"), ("name", "q3")]),
             headers,
         };
-        let input = Rc::new(Input::new(Rc::new(parameters), Bytes::from(body.to_owned())));
+        let input = Rc::new(Input::new(Rc::new(parameters), Bytes::from(body.to_owned()), None));
         let mut context = Context::new();
         context.print_missing_as_empty();
         context.set("input", Value::shared(&input));

@@ -121,11 +121,16 @@ impl Template {
             context.set("context", Value::Map(scope.context.clone()));
         }
         let parameters = if *sees_parameters { parameters_of(exchange) } else { Rc::default() };
-        let input = Rc::new(Input::new(parameters, body));
+        // To a template no body is an empty object.
+        let known = exchange.last_document.known(&body).filter(|_| !body.is_empty());
+        let input = Rc::new(Input::new(parameters, body, known));
         context.set("input", Value::shared(&input));
         context.set("stageVariables", Value::Map(variables(exchange)));
         context.set("util", Value::object(Util));
         let text = template.render(&mut context).map_err(|error| fault(side, &input, &error))?;
+        if let Some((body, document)) = input.known_document().filter(|(body, _)| !body.is_empty()) {
+            exchange.last_document.learn(body, document);
+        }
         let scope = exchange.templates.as_ref().filter(|_| *sees_context);
         match scope.and_then(TemplateScope::overridden_twice) {
             None => Ok(text.into()),
