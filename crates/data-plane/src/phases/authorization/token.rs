@@ -125,7 +125,11 @@ impl PublicKey {
     fn read(key: &Value) -> Option<Self> {
         let text = |name: &str| key.get(name).and_then(Value::as_str);
         let for_signing = text("use").is_none_or(|used| used == "sig");
-        if text("kty") != Some("RSA") || !for_signing {
+        // RFC 7517, section 4.3: what a key may be used for, where it says so.
+        let for_verifying = key.get("key_ops").is_none_or(|operations| {
+            operations.as_array().is_some_and(|all| all.iter().any(|operation| operation == "verify"))
+        });
+        if text("kty") != Some("RSA") || !for_signing || !for_verifying {
             return None;
         }
         let algorithm = match text("alg") {
@@ -185,6 +189,13 @@ impl<'t> Unverified<'t> {
     /// # Errors
     /// [`TokenError`] for anything but a compact RSA-signed token with a key id.
     pub fn parse(token: &'t str) -> Result<Self, TokenError> {
+        let (mut unverified, claims) = Self::without_claims(token)?;
+        unverified.claims = object(claims)?;
+        Ok(unverified)
+    }
+
+    /// Everything but the claims, which stand beside it unread.
+    fn without_claims(token: &'t str) -> Result<(Self, &'t str), TokenError> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Segments)?;
         let (header, claims) = signed.split_once('.').ok_or(TokenError::Segments)?;
         if claims.contains('.') {
@@ -205,7 +216,7 @@ impl<'t> Unverified<'t> {
         if signature.is_empty() {
             return Err(TokenError::Signature);
         }
-        Ok(Self { key_id, algorithm, signed, signature, claims: object(claims)? })
+        Ok((Self { key_id, algorithm, signed, signature, claims: Map::new() }, claims))
     }
 
     /// Checks the signature against the issuer's keys and gives the claims.

