@@ -12,6 +12,8 @@ use crate::{ApiError, quotas};
 
 /// The longest time that a decision may be remembered, in seconds.
 const TTL_MAX: i32 = 3600;
+/// A quota that AWS does not raise.
+const AUDIENCES_MAX: usize = 50;
 
 impl V2<'_> {
     /// `CreateAuthorizer`.
@@ -108,9 +110,11 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
         if issuer.strip_prefix("https://").is_none_or(str::is_empty) && !is_local(issuer) {
             return bad_request("Invalid issuer: Issuer is not a valid URL for JWT Authorizer");
         }
-        if configuration.audience.as_ref().is_none_or(Vec::is_empty) {
+        let audiences = configuration.audience.as_ref().map_or(0, Vec::len);
+        if audiences == 0 {
             return bad_request("Audience must be specified in the JWT configuration");
         }
+        quotas::check(audiences, AUDIENCES_MAX, "Audiences", "authorizer")?;
         if sources.len() != 1 {
             return bad_request("Exactly one identity source must be specified for a JWT authorizer");
         }

@@ -8,9 +8,12 @@ use stagedoor_shapes::apigatewayv2::{
 
 use super::keys::{self, Kind};
 use super::{V2, all, is_http, members, recast, route_key, updated, websocket};
-use crate::ApiError;
 use crate::control_plane::{bad_request, conflict, not_found, required};
 use crate::tx::Tx;
+use crate::{ApiError, quotas};
+
+/// How many scopes a route may ask for. A quota that AWS does not raise.
+const SCOPES_MAX: usize = 10;
 
 impl V2<'_> {
     /// `CreateRoute`.
@@ -177,8 +180,9 @@ fn check_authorization(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError
         AuthorizationType::Custom => Some(AuthorizerType::Request),
         AuthorizationType::Jwt => Some(AuthorizerType::Jwt),
     };
-    let scopes = route.authorization_scopes.as_ref().is_some_and(|scopes| !scopes.is_empty());
-    if scopes && kind != AuthorizationType::Jwt {
+    let scopes = route.authorization_scopes.as_ref().map_or(0, Vec::len);
+    quotas::check(scopes, SCOPES_MAX, "Scopes", "route")?;
+    if scopes > 0 && kind != AuthorizationType::Jwt {
         return bad_request(
             "Authorization Scopes are only valid for COGNITO_USER_POOLS and JWT authorization type",
         );

@@ -10,6 +10,8 @@ use crate::lambda::LambdaAnswer;
 
 /// The longest resource in a returned policy, in characters.
 const RESOURCE_CHARS_MAX: usize = 512;
+/// The longest answer of a WebSocket API's authorizer function, in bytes.
+const SOCKET_ANSWER_BYTES_MAX: usize = 8 * 1024;
 
 /// What an authorizer function decided about an identity.
 #[derive(Clone, Debug)]
@@ -64,6 +66,17 @@ impl Grant {
             context.insert(name, Value::String(text));
         }
         Ok(Self { context, ..grant })
+    }
+
+    /// Reads the answer of a WebSocket API's authorizer, which may be 8 KB long.
+    ///
+    /// # Errors
+    /// [`AuthorizerError`].
+    pub fn read_socket(answer: &LambdaAnswer) -> Result<Self, AuthorizerError> {
+        if answer.payload.len() > SOCKET_ANSWER_BYTES_MAX {
+            return Err(malformed(format!("it is longer than {SOCKET_ANSWER_BYTES_MAX} bytes")));
+        }
+        Self::read_rest(answer)
     }
 
     /// Reads an answer that holds a policy; the context's values stay as they are.

@@ -8,6 +8,7 @@ use stagedoor_http::Header;
 use stagedoor_policy::{Caller, Combination, Decision, Denial, Verdict, combine};
 
 use super::grant::{Access, AuthorizerError, Grant};
+use super::lambda::Reader;
 use super::remembered::key_of;
 use super::{evaluate, explain, method_arn};
 use crate::exchange::Exchange;
@@ -174,7 +175,8 @@ async fn ask(
         }
     };
     let trace_id = Some(String::from_utf8_lossy(exchange.trace_id()).into_owned());
-    let grant = authorizer.core.grant(exchange.worker, &key, trace_id, event, Grant::read_rest).await;
+    let read: Reader = if exchange.socket.is_some() { Grant::read_socket } else { Grant::read_rest };
+    let grant = authorizer.core.grant(exchange.worker, &key, trace_id, event, read).await;
     (grant.map_err(fault), called)
 }
 
