@@ -70,8 +70,12 @@ async fn ask(
     arn: &str,
 ) -> (Result<Arc<Grant>, Fault>, bool) {
     let mut identity = Vec::with_capacity(authorizer.identity.len());
+    let mut parts = Vec::with_capacity(authorizer.identity.len() * 2);
     for source in &authorizer.identity {
         let values = source.values(exchange);
+        // The function can tell `a` and `b` from `a,b` by the raw query, so callers are told apart by it too.
+        parts.push(Cow::Owned(values.len().to_string()));
+        parts.extend(values.iter().cloned());
         let value = if values.len() == 1 {
             values.into_iter().next().unwrap_or_default()
         } else {
@@ -83,7 +87,7 @@ async fn ask(
         }
         identity.push(value);
     }
-    let key = key_of(identity.iter().map(|value| &**value));
+    let key = key_of(parts.iter().map(|part| &**part));
     let mut called = false;
     let event = || {
         called = true;
