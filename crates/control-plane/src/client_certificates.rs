@@ -21,6 +21,9 @@ use crate::{ApiError, ids, tags};
 /// Where client certificates stand in the store.
 const ALL: &str = "clientcertificates/";
 
+/// How a private key begins that is not encrypted.
+const PLAIN: &str = "-----BEGIN";
+
 /// AWS's certificates hold for a year.
 const LIFETIME: Duration = Duration::days(365);
 
@@ -184,6 +187,23 @@ impl ControlPlane {
         })
     }
 
+    /// Encrypts the private keys of a store that is older than their encryption. To be called when a store is opened.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] if the store cannot be read or written, or nothing can be encrypted.
+    pub fn encrypt_private_keys(&self) -> Result<(), ApiError> {
+        self.transact(|tx| {
+            for (key, mut kept) in tx.scan::<Kept>(ALL)? {
+                if kept.private_key.starts_with(PLAIN) {
+                    let sealed = self.settings.secrets.seal(&key, &kept.private_key);
+                    kept.private_key = sealed.map_err(ApiError::Internal)?;
+                    tx.put(&key, &kept)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// A client certificate with its private key, for whoever serves a stage; `None` if there is none with this id.
     ///
     /// # Errors
@@ -191,8 +211,8 @@ impl ControlPlane {
     pub fn client_identity(&self, id: &str) -> Result<Option<ClientIdentity>, ApiError> {
         let kept = self.read(|tx| tx.get::<Kept>(&key(id)))?;
         let open = |kept: Kept| {
-            // Before there was encryption they were kept as they are.
-            let private_key = match kept.private_key.starts_with("-----BEGIN") {
+            // Where nothing is encrypted they are kept as they are.
+            let private_key = match kept.private_key.starts_with(PLAIN) {
                 true => kept.private_key,
                 false => {
                     let opened = self.settings.secrets.open(&key(id), &kept.private_key);
@@ -240,7 +260,44 @@ fn generate(now: f64) -> Result<(String, String), ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::memory::MemoryStore;
+    use crate::{Secrets, Settings};
+
+    /// Turns texts round. That is enough to tell them from what they were.
+    struct Backwards;
+
+    impl Secrets for Backwards {
+        fn seal(&self, name: &str, secret: &str) -> Result<String, String> {
+            Ok(format!("{name}:{}", secret.chars().rev().collect::<String>()))
+        }
+
+        fn open(&self, name: &str, sealed: &str) -> Result<String, String> {
+            let sealed = sealed.strip_prefix(name).and_then(|rest| rest.strip_prefix(':'));
+            Ok(sealed.ok_or("of another")?.chars().rev().collect())
+        }
+    }
+
+    #[test]
+    fn keys_of_older_stores_are_encrypted() {
+        let store = Arc::new(MemoryStore::default());
+        let older = ControlPlane::new(Arc::<MemoryStore>::clone(&store), Settings::default());
+        let made = older.generate_client_certificate(GenerateClientCertificateRequest::default()).unwrap();
+        let id = made.client_certificate_id.unwrap();
+        let kept = |plane: &ControlPlane| plane.read(|tx| find(tx, &id)).unwrap().private_key;
+        let plain = kept(&older);
+        assert!(plain.starts_with(PLAIN));
+        let newer =
+            ControlPlane::new(store, Settings { secrets: Arc::new(Backwards), ..Settings::default() });
+        assert_eq!(newer.client_identity(&id).unwrap().unwrap().private_key, plain);
+        for _ in 0..2 {
+            newer.encrypt_private_keys().unwrap();
+            assert!(!kept(&newer).contains(PLAIN));
+            assert_eq!(newer.client_identity(&id).unwrap().unwrap().private_key, plain);
+        }
+    }
 
     #[test]
     fn certificates_are_made() {
