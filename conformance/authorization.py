@@ -28,6 +28,8 @@ def handler(event, context):
         statement["Resource"] = event["methodArn"].rsplit("/", 1)[0] + "/a"
     answer = {"principalId": "user-" + token, "policyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
     answer["context"] = {"text": "x", "number": 1, "truth": True}
+    if token == "long":
+        statement["Resource"] = "arn:aws:execute-api:*:*:*/" + "x" * 500
     if token == "bad-context":
         answer["context"] = {"list": []}
     if token == "no-principal":

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from authorization import Guarded, function
-from harness import ACCOUNT, REGION, body_json, lambda_uri
+from harness import ACCOUNT, REGION, body_json, eventually, lambda_uri
 
 EXPLICIT = "User is not authorized to access this resource with an explicit deny in an identity-based policy"
 IMPLICIT = (
@@ -24,7 +24,7 @@ class TestToken:
         assert api.answer(Authorization="unauthorized") == UNAUTHORIZED
         assert api.answer(Authorization="deny") == (403, {"Message": EXPLICIT})
         assert api.answer(Authorization="elsewhere") == (403, {"Message": IMPLICIT})
-        for token in "fail", "garbage", "bad-context", "no-principal":
+        for token in "fail", "garbage", "bad-context", "no-principal", "long":
             assert api.answer(Authorization=token) == MISCONFIGURED, token
         for token, name in {"deny": "AccessDeniedException", "unauthorized": "UnauthorizedException",
                             "garbage": "AuthorizerConfigurationException"}.items():  # fmt: skip
@@ -56,6 +56,33 @@ class TestToken:
         api = Guarded(gateway, tmp_path, authorizerResultTtlInSeconds=0)
         assert [api.answer(Authorization="allow")[0] for _ in range(3)] == [200] * 3
         assert len(api.calls()) == 3
+
+    def test_times_to_live(self, gateway, tmp_path):
+        api = Guarded(gateway, tmp_path)
+        where = {"restApiId": api.api.id, "authorizerId": api.authorizer}
+        assert api.api.client.get_authorizer(**where)["authorizerResultTtlInSeconds"] == 300
+        refused = api.api.client.exceptions.BadRequestException
+        path = "/authorizerResultTtlInSeconds"
+        for seconds in "-1", "3601":
+            with pytest.raises(refused, match="between 0 and 3600"):
+                patch = [{"op": "replace", "path": path, "value": seconds}]
+                api.api.client.update_authorizer(**where, patchOperations=patch)
+        for seconds in 3600, 1:
+            patch = [{"op": "replace", "path": path, "value": str(seconds)}]
+            api.api.client.update_authorizer(**where, patchOperations=patch)
+            api.api.deploy()
+            before = len(api.calls())
+            assert [api.answer(Authorization="allow")[0] for _ in range(3)] == [200] * 3
+            if seconds > 1:
+                assert len(api.calls()) == before + 1
+        eventually(lambda: api.answer(Authorization="allow")[0] == 200 and len(api.calls()) > before + 1, what="its end")
+
+    def test_stages_share_no_answers(self, gateway, tmp_path):
+        api = Guarded(gateway, tmp_path)
+        api.api.deploy("other")
+        for stage in "test", "other", "test", "other":
+            assert api.api.call("GET", "/a", stage=stage, headers={"Authorization": "allow"}).status_code == 200
+        assert [json.loads(call)["methodArn"].split("/")[1] for call in api.calls()] == ["test", "other"]
 
     def test_flushing(self, gateway, tmp_path):
         api = Guarded(gateway, tmp_path)

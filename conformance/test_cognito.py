@@ -10,7 +10,8 @@ from pathlib import Path
 import boto3
 import pytest
 import requests
-from harness import ROOT, body_json, eventually, free_port
+from authorization import function
+from harness import ROOT, body_json, eventually, free_port, lambda_uri
 
 SERVER = Path(os.environ.get("NPM_PREFIX", ROOT / ".npm")) / "node_modules/.bin/cognito-local"
 UNAUTHORIZED = (401, {"message": "Unauthorized"})
@@ -68,7 +69,7 @@ class Api:
         self.gateway = new_gateway("--config", str(config)).start()
         self.api = self.gateway.rest_api()
         arn = f"arn:aws:cognito-idp:us-east-1:000000000000:userpool/{pool.id}"
-        authorizer = self.api.client.create_authorizer(
+        self.authorizer = authorizer = self.api.client.create_authorizer(
             restApiId=self.api.id, name="users", type="COGNITO_USER_POOLS", providerARNs=[arn],
             identitySource="method.request.header.Authorization", **options,
         )["id"]  # fmt: skip
@@ -111,6 +112,23 @@ def test_tokens_of_a_real_pool(new_gateway, tmp_path, pool):
     assert api.answer("/scoped", access)[0] == 200
     assert api.answer("/scoped", identity) == UNAUTHORIZED
     assert api.answer("/other", access) == UNAUTHORIZED
+
+
+def test_a_function_sees_the_claims(new_gateway, tmp_path, pool):
+    api = Api(new_gateway, tmp_path, pool)
+    code = "import json\ndef handler(event, context):\n    return {'statusCode': 200, 'body': json.dumps(event['requestContext'])}"
+    arn = function(api.gateway, "backend", code)
+    api.api.proxy("GET", "/f", lambda_uri(arn), kind="AWS_PROXY", method_options={
+        "authorizationType": "COGNITO_USER_POOLS", "authorizerId": api.authorizer})  # fmt: skip
+    api.api.deploy()
+    identity, _ = pool.tokens()
+    claims = decoded(identity.split(".")[1])
+    status, text = api.answer("/f", identity)
+    seen = json.loads(text)["authorizer"]["claims"]
+    assert status == 200 and {name: seen[name] for name in ("sub", "iss", "aud", "token_use")} == {
+        name: claims[name] for name in ("sub", "iss", "aud", "token_use")
+    }
+    assert all(isinstance(value, str) for value in seen.values())
 
 
 def test_forged_tokens(new_gateway, tmp_path, pool):

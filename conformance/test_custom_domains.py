@@ -1,6 +1,7 @@
 """Traffic to custom domain names: routing, TLS by name, mutual TLS, and what backends are shown. The clients are curl,
 OpenSSL and Python's own TLS; certificates are OpenSSL's."""
 
+import datetime
 import json
 import socket
 import ssl
@@ -9,6 +10,8 @@ import threading
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from harness import REGION, eventually, free_port
 from test_access_logs import lines, set_log
 from test_domain_names import replace
@@ -180,11 +183,18 @@ def test_routing_rules_route(gateway):
     beta = {"MatchHeaders": {"AnyOf": [{"Header": "X-Version", "ValueGlob": "beta*"}]}}
     users = {"MatchBasePaths": {"AnyOf": ["users"]}}
     both, path = rule(10, True, beta, users), rule(20, False, users)
+    # A header's name has no case, its value has.
+    assert host_call(gateway, name, "/users", headers={"X-VERSION": "Beta-2"}).json()["rule"] == path
     found = host_call(gateway, name, "/users", headers={"x-version": "beta-2"}).json()
     assert (found["rule"], found["resource"], found["path"]) == (both, "/", "/users")
     found = host_call(gateway, name, "/users/1").json()
     assert (found["rule"], found["resource"], found["base"]) == (path, "/{proxy+}", "")
     assert host_call(gateway, name, "/other").json()["base"] == "(none)"
+    # Both headers of a rule have to be there, and of the rules that fit the lowest priority counts.
+    gamma = {"MatchHeaders": {"AnyOf": [{"Header": "X-Ring", "ValueGlob": "*inner*"}]}}
+    first = rule(1, True, beta, gamma)
+    for headers, expected in ({"X-Version": "beta", "X-Ring": "an-inner-one"}, first), ({"X-Ring": "inner"}, path):
+        assert host_call(gateway, name, "/users/1", headers=headers).json()["rule"] == expected
     v2.update_domain_name(DomainName=name, RoutingMode="ROUTING_RULE_ONLY")
     assert host_call(gateway, name, "/other").status_code == 403
     assert host_call(gateway, name, "/users/1").status_code == 200
@@ -323,6 +333,45 @@ def test_mutual_tls(mutual):
     mutual.domain("open.example.com")
     fronted = mutual.curl("open.example.com", "/x", "-H", "Host: mutual.example.com", *shows(*trusted))
     assert fronted[0] == 403
+
+
+def weak_or_strong(authority, bits=2048, hash="sha256", days=1):
+    """A client's certificate, as (certificate, key) files. A negative number of days ends it before now."""
+    certificate, key = authority.folder / "client.pem", authority.folder / "client.key"
+    openssl("req", "-x509", "-newkey", f"rsa:{bits}", f"-{hash}", "-nodes", "-subj", "/CN=client", "-CA", authority.certificate,
+            "-CAkey", authority.key, "-keyout", key, "-out", certificate, "-addext", "basicConstraints=critical,CA:FALSE")  # fmt: skip
+    if days < 0:
+        # OpenSSL's command makes none that has ended already.
+        signer = serialization.load_pem_private_key(authority.key.read_bytes(), None)
+        made = x509.load_pem_x509_certificate(certificate.read_bytes())
+        now = datetime.datetime.now(datetime.timezone.utc)
+        builder = x509.CertificateBuilder(made.issuer, made.subject, made.public_key(), made.serial_number)
+        builder = builder.not_valid_before(now - datetime.timedelta(days=5)).not_valid_after(now + datetime.timedelta(days=days))
+        certificate.write_bytes(builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return certificate, key
+
+
+@pytest.mark.parametrize("weakness", [{"bits": 1024}, {"hash": "sha1"}, {"days": -1}])
+def test_mutual_tls_takes_no_weak_certificates(mutual, weakness):
+    """RSA with 2048 bits and SHA-256 are the least that AWS takes."""
+
+    def ask(certificate, key):
+        context = ssl.create_default_context(cafile=mutual.authority.certificate)
+        # Else OpenSSL itself would not show a weak one.
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
+        context.load_cert_chain(certificate, key)
+        with socket.create_connection(("127.0.0.1", mutual.port), timeout=10) as link:
+            try:
+                with context.wrap_socket(link, server_hostname="mutual.example.com") as secured:
+                    secured.sendall(b"GET /x HTTP/1.1\r\nHost: mutual.example.com\r\n\r\n")
+                    return int(secured.recv(65536).split()[1])
+            except (ssl.SSLError, ConnectionResetError) as error:
+                return error
+
+    assert ask(*weak_or_strong(mutual.clients)) == 200
+    refused = ask(*weak_or_strong(mutual.clients, **weakness))
+    # A signature that cannot be verified ends the handshake; a certificate that is not trusted is answered.
+    assert refused == 403 or "alert" in str(refused).lower(), refused
 
 
 def test_mutual_tls_chain_of_four(mutual):

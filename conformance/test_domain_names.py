@@ -93,9 +93,14 @@ def test_security_policies(v1):
         {"mutualTlsAuthentication": {"truststoreUri": "file:///etc/passwd"}},
         {"mutualTlsAuthentication": {"truststoreUri": "s3://no/such.pem"}},  # not configured
         {"policy": "{}"},
+        # Mutual TLS is not for private names.
+        {"certificateArn": ARN, "endpointConfiguration": {"types": ["PRIVATE"]}, "regionalCertificateArn": None,
+         "mutualTlsAuthentication": {"truststoreUri": "s3://bucket/trust.pem"}},
     ):
-        error = error_of(v1.create_domain_name, domainName="other.example.com", regionalCertificateArn=ARN,
-                         endpointConfiguration={"types": ["REGIONAL"]}, **options)  # fmt: skip
+        options = {"regionalCertificateArn": ARN, "endpointConfiguration": {"types": ["REGIONAL"]}, **options}
+        options = {name: value for name, value in options.items() if value is not None}
+        error = error_of(v1.create_domain_name, domainName="other.example.com",
+                         **options)  # fmt: skip
         assert error["Error"]["Code"] == "BadRequestException", options
 
 
@@ -224,6 +229,15 @@ def test_api_mappings(v2, api):
     for key in ("/a", "a//b", "a b", "x" * 301):
         error = error_of(v2.create_api_mapping, ApiMappingKey=key, **where)
         assert error["Error"]["Code"] == "BadRequestException", key
+    # Several levels are for regional names with TLS 1.2, as AWS has it.
+    v2.create_domain_name(DomainName="edge.example.com", DomainNameConfigurations=configuration(EndpointType="EDGE"))
+    edge = {**where, "DomainName": "edge.example.com"}
+    assert v2.create_api_mapping(ApiMappingKey="orders", **edge)["ApiMappingKey"] == "orders"
+    error = error_of(v2.create_api_mapping, ApiMappingKey="orders/v1", **edge)
+    assert error["Error"]["Code"] == "BadRequestException" and "multiple levels" in error["Error"]["Message"]
+    with pytest.raises(v2.exceptions.BadRequestException, match="multiple levels"):
+        older = configuration(SecurityPolicy="TLS_1_0")
+        v2.update_domain_name(DomainName=name, DomainNameConfigurations=older)
     unknown = {**where, "Stage": "no"}
     refused(v2.create_api_mapping, "BadRequestException", "Invalid stage identifier specified", **unknown)
     http = v2.create_api(Name="h", ProtocolType="HTTP", Target="https://example.com/")["ApiId"]
@@ -242,7 +256,7 @@ def test_api_mappings(v2, api):
     assert error_of(v2.get_api_mappings, DomainName="no.example.com")["Error"]["Code"] == "NotFoundException"
 
 
-def test_routing_rules(v2, api):
+def test_routing_rules(gateway, v2, api):
     name = "rules.example.com"
     v2.create_domain_name(DomainName=name, DomainNameConfigurations=configuration(), RoutingMode="ROUTING_RULE_ONLY")
     actions = [{"InvokeApi": {"ApiId": api.id, "Stage": "test", "StripBasePath": True}}]
@@ -267,6 +281,14 @@ def test_routing_rules(v2, api):
     for wrong in (star, [conditions[1]] * 2, [conditions[0]] * 3, [{}], [{**conditions[0], **conditions[1]}]):
         error = error_of(v2.create_routing_rule, Priority=2, Conditions=wrong, **where)
         assert error["Error"]["Code"] == "BadRequestException", wrong
+    for priority in 0, 1_000_001:
+        unchecked = gateway.client("apigatewayv2", parameter_validation=False)
+        error = error_of(unchecked.create_routing_rule, Priority=priority, Conditions=[], **where)
+        assert error["Error"]["Code"] == "BadRequestException", priority
+    for priority in range(1_000_000, 1_000_000 - 48, -1):
+        v2.create_routing_rule(Priority=priority, Conditions=[], **where)
+    error = error_of(v2.create_routing_rule, Priority=3, Conditions=[], **where)
+    assert error["Error"]["Code"] == "LimitExceededException" and "50" in error["Error"]["Message"]
     changed = v2.put_routing_rule(RoutingRuleId=id, Priority=7, Conditions=[], **where)
     assert changed["Priority"] == 7 and v2.get_routing_rule(DomainName=name, RoutingRuleId=id)["Conditions"] == []
     v2.delete_routing_rule(DomainName=name, RoutingRuleId=id)

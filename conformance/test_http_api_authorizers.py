@@ -29,6 +29,8 @@ class Issuer:
     def __init__(self):
         self.url = f"http://127.0.0.1:{free_port()}"
         self.key, self.fetches, self.named = RSAKey.generate_key(2048, {"kid": "k1"}), 0, self.url
+        # How long its answers take, and how much white space its keys are followed by.
+        self.delay, self.padding = 0, 0
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,7 +40,10 @@ class Issuer:
                 else:
                     issuer.fetches += 1
                     body = KeySet([issuer.key]).as_dict(private=False)
+                    time.sleep(issuer.delay)
                 body = json.dumps(body).encode()
+                if self.path == "/keys":
+                    body = body.ljust(issuer.padding)
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -175,6 +180,18 @@ class TestJwt:
             answer = self.get(api, issuer.token(key=unknown, header={"kid": f"unknown-{number}"}))
             assert "unable to find a signing key" in answer.headers["www-authenticate"]
         assert issuer.fetches <= before + 2
+
+    @pytest.mark.parametrize(
+        ("padding", "delay", "expected"), [(150_000, 0, 200), (150_001, 0, 401), (0, 0.5, 200), (0, 2.5, 401)]
+    )
+    def test_limits_of_key_sets(self, gateway, issuer, echo, padding, delay, expected):
+        """150,000 bytes, in a second and a half."""
+        api = HttpApi(gateway)
+        issuer.padding, issuer.delay = padding, delay
+        guard(api, api.backend("GET /", echo.url), "JWT", jwt_authorizer(api, issuer.url, ["app"]))
+        answer = self.get(api, issuer.token(), "/")
+        assert answer.status_code == expected, answer.text
+        assert (issuer.fetches, len(echo.seen)) == (1, 1 if expected == 200 else 0)
 
     def test_an_issuer_that_is_another(self, gateway, issuer, echo):
         api = HttpApi(gateway)
@@ -348,6 +365,45 @@ class TestFunctions:
         for _ in range(2):
             assert guarded.get("fail").status_code == 500
         assert len(guarded.calls()) == 4
+
+
+    def test_identities_that_look_alike(self, gateway, tmp_path, new_function):  # noqa: F811
+        """What the function can tell apart is remembered apart."""
+        source = ["$request.querystring.q", "$request.querystring.r"]
+        guarded = Guarded(gateway, tmp_path, new_function(ECHO), source=source, AuthorizerResultTtlInSeconds=300)
+        paths = ["/a?q=1&q=2&r=3", "/a?q=1,2&r=3", "/a?q=1%2C2&r=3", "/a?q=1&r=2,3", "/a?r=3&q=1&q=2", "/a?q=12&r=3"]
+        for path in paths:
+            assert guarded.get("allow", path).status_code == 200
+        # The third and the fifth are the second and the first, written otherwise.
+        assert [event["rawQueryString"] for event in guarded.calls()] == [
+            "q=1&q=2&r=3", "q=1,2&r=3", "q=1&r=2,3", "q=12&r=3"
+        ]  # fmt: skip
+
+    def test_a_function_has_ten_seconds(self, gateway, tmp_path, echo):
+        api = HttpApi(gateway)
+        code = "import time\ndef handler(event, context):\n    time.sleep(15)\n    return {'isAuthorized': True}"
+        authorizer = api.client.create_authorizer(
+            ApiId=api.id, Name="f", AuthorizerType="REQUEST", AuthorizerUri=authorizer_uri(function(gateway, "slow", code)),
+            AuthorizerPayloadFormatVersion="2.0", EnableSimpleResponses=True, IdentitySource=["$request.header.x-token"],
+        )["AuthorizerId"]  # fmt: skip
+        guard(api, api.backend("GET /", echo.url), "CUSTOM", authorizer)
+        begun = time.monotonic()
+        answer = api.call("GET", "/", headers={"X-Token": "x"})
+        assert answered(answer) == (500, {"message": "Internal Server Error"})
+        assert 9.5 < time.monotonic() - begun < 14 and echo.seen == []
+
+
+def test_audiences_and_scopes_have_limits(gateway, echo):
+    api = HttpApi(gateway)
+    issuer = "https://issuer.test"
+    authorizer = jwt_authorizer(api, issuer, [f"a{number}" for number in range(50)])
+    with pytest.raises(api.client.exceptions.ClientError, match="Audiences"):
+        jwt_authorizer(api, issuer, [f"a{number}" for number in range(51)])
+    route = api.backend("GET /", echo.url)
+    scopes = [f"s{number}" for number in range(11)]
+    guard(api, route, "JWT", authorizer, AuthorizationScopes=scopes[:10])
+    with pytest.raises(api.client.exceptions.ClientError, match="Scopes"):
+        guard(api, route, "JWT", authorizer, AuthorizationScopes=scopes)
 
 
 class TestIam:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import botocore.exceptions
 import pytest
-from authorization import function
+from authorization import Guarded, function
 from harness import body_json, eventually, lambda_uri
 
 FORBIDDEN = (403, {"message": "Forbidden"}, "ForbiddenException")
@@ -348,6 +348,44 @@ def test_keys_that_an_authorizer_names(gateway):
     assert again.json() == answer.json() == {"key": key["value"], "id": key["id"]}
     for wrong in "wrong", "none":
         assert outcome(keyed.call(key["value"], Authorization=wrong)) == FORBIDDEN, wrong
+
+
+def test_authorizers_come_before_keys(gateway, tmp_path):
+    """Who is not let in learns nothing about keys, and takes no token."""
+    guarded = Guarded(gateway, tmp_path)
+    api, client = guarded.api, guarded.api.client
+    wanted = [patch("replace", "/apiKeyRequired", "true")]
+    client.update_method(restApiId=api.id, resourceId=api.resource("/a"), httpMethod="GET", patchOperations=wanted)
+    api.deploy()
+    key = client.create_api_key(name="k", enabled=True)
+    stages, throttle = [{"apiId": api.id, "stage": "test"}], {"rateLimit": 0.01, "burstLimit": 1}
+    plan = client.create_usage_plan(name="p", apiStages=stages, throttle=throttle)["id"]
+    client.create_usage_plan_key(usagePlanId=plan, keyId=key["id"], keyType="API_KEY")
+
+    def ask(token, **headers):
+        answer = guarded.get(**({"Authorization": token} if token else {}), **headers)
+        return (200,) if answer.text == "fine/a" else outcome(answer)
+
+    named = {"X-API-Key": key["value"]}
+    for headers in {}, named:
+        assert ask(None, **headers)[::2] == (401, "UnauthorizedException")
+        assert ask("deny", **headers)[::2] == (403, "AccessDeniedException")
+    assert ask("allow") == FORBIDDEN
+    assert ask("allow", **named)[0] == 200
+    assert ask("allow", **named) == THROTTLED
+
+
+def test_the_order_of_throttles(gateway):
+    """What a client's own limit refuses takes nothing from what all clients share."""
+    keyed = Keyed(gateway, throttle={"rateLimit": 0.001, "burstLimit": 2},
+                  stage={"throttle": {"/a/GET": {"rateLimit": 0.001, "burstLimit": 1}}})  # fmt: skip
+    operations = [patch("replace", f"/*/*/throttling/{name}", value) for name, value in
+                  (("rateLimit", "0.001"), ("burstLimit", "3"))]  # fmt: skip
+    keyed.client.update_stage(restApiId=keyed.api.id, stageName="dev", patchOperations=operations)
+    keys = [keyed.key["value"], *(keyed.new_key()["value"] for _ in range(3))]
+    # The method's limit for one client refuses the rest of them, and its stage's bucket has two left for the others.
+    assert [keyed.call(keys[0]).status_code for _ in range(5)] == [200] + [429] * 4
+    assert [keyed.call(value).status_code for value in keys[1:]] == [200, 200, 429]
 
 
 def test_a_full_bucket_fills_at_its_rate(gateway):

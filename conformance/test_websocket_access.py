@@ -72,6 +72,28 @@ class TestAuthorizers:
         assert (answer.status_code, answer.headers["x-amzn-ErrorType"]) == (status, kind)
         assert error(message).fullmatch(answer.body.decode()), answer.body
 
+    @pytest.mark.parametrize(("length", "status"), [(8 * 1024, 101), (8 * 1024 + 1, 500)])
+    def test_an_answer_has_8_kb(self, api, length, status):
+        code = """
+import json
+def handler(event, context):
+    statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": "*"}
+    answer = {"principalId": "ann", "policyDocument": {"Version": "2012-10-17", "Statement": [statement]}, "context": {"a": ""}}
+    answer["context"]["a"] = "x" * (LENGTH - len(json.dumps(answer)))
+    return answer
+"""
+        arn = function(api.gateway, "authorizer", code.replace("LENGTH", str(length)))
+        made = api.client.create_authorizer(ApiId=api.id, Name="a", AuthorizerType="REQUEST", AuthorizerUri=lambda_uri(arn),
+                                            IdentitySource=[])  # fmt: skip
+        api.mock("$connect", route={"AuthorizationType": "CUSTOM", "AuthorizerId": made["AuthorizerId"]})
+        api.mock("$default", answer="$context.authorizer.a.length()")
+        if status == 101:
+            with api.connect() as link:
+                assert int(api.ask(link, "x")) > 7 * 1024
+        else:
+            answer = api.refused()
+            assert (answer.status_code, answer.headers["x-amzn-ErrorType"]) == (500, "AuthorizerConfigurationException")
+
     def test_signatures(self, api, tmp_path):
         api.mock("$connect", route={"AuthorizationType": "AWS_IAM"})
         api.mock("$default", answer="$context.identity.userArn")

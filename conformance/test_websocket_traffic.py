@@ -79,6 +79,9 @@ class TestRoutes:
             ("$request.body.a[1]", {"a": ["no", "yes"]}, "yes"),
             ("${request.body.a}/${request.body.b}", {"a": "1", "b": "2"}, "1/2"),
             ("\\$default", {"a": 1}, "$default"),
+            # What a variable says is no expression.
+            ("$request.body.a", {"a": "$request.body.b", "b": "no"}, "$request.body.b"),
+            ("$request.body.a", {"a": "${context.stage}"}, "${context.stage}"),
         ],
     )
     def test_expressions(self, gateway, selection, message, route):
