@@ -4,12 +4,14 @@ test_bad_input.py, those on a user pool's tokens in test_cognito.py."""
 import base64
 import hmac
 import json
+import socket
 import time
 
 import pytest
 import requests
 from authorization import function
 from harness import body_json, lambda_uri
+from sockets import SocketApi
 from test_http_api_authorizers import UNAUTHORIZED, Issuer, answered, guard, issuer, jwt_authorizer  # noqa: F401
 from test_http_api_traffic import HttpApi
 from test_iam import Api as IamApi
@@ -174,6 +176,39 @@ class TestSmuggledHeaders:
         self.clean(echo, answer)
         answer = api.call("GET", "/", headers={"Authorization": issuer.token(path="x")})
         assert answer.status_code == 200 and echo.seen[-1][1].startswith("/users/x")
+
+    def test_websocket_apis(self, gateway, echo):
+        """What the authorizer of a handshake says is mapped for each message; and what a function says chooses a protocol."""
+        api = SocketApi(gateway)
+        made = api.client.create_authorizer(
+            ApiId=api.id, Name="a", AuthorizerType="REQUEST", IdentitySource=[],
+            AuthorizerUri=lambda_uri(function(gateway, "authorizer", SMUGGLER)),
+        )  # fmt: skip
+        code = """
+def handler(event, context):
+    bad = {"Sec-WebSocket-Protocol": "a\\r\\nX-Admin: yes"}
+    return {"statusCode": 200, "headers": bad if event.get("queryStringParameters") else {}}
+"""
+        guarded = {"AuthorizationType": "CUSTOM", "AuthorizerId": made["AuthorizerId"]}
+        api.function("$connect", function(gateway, "connect", code), route=guarded)
+        mapped = {f"integration.request.header.X-{name}": f"context.authorizer.{name}" for name in ("name", "nul", "plain")}
+        mapped |= {"integration.request.querystring.user": "context.authorizer.name",
+                   "integration.request.header.X-Text": "route.request.body.text"}  # fmt: skip
+        api.route("$default", api.integration(IntegrationType="HTTP_PROXY", IntegrationMethod="POST", IntegrationUri=echo.url,
+                                              RequestParameters=mapped), two_way=True)  # fmt: skip
+        # The protocol is no token, so the handshake is answered without it or not at all.
+        lines = f"Host: {api.id}.execute-api.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        lines += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: a\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", gateway.traffic_port), 10) as link:
+            link.sendall(f"GET /dev?bad=1 HTTP/1.1\r\n{lines}".encode())
+            head = b""
+            while not head.endswith(b"\r\n\r\n") and (byte := link.recv(1)):
+                head += byte
+        assert head.startswith(b"HTTP/1.1 ") and b"x-admin" not in head.lower(), head
+        with api.connect() as link:
+            answer = json.loads(api.ask(link, {"text": "x\r\nX-Admin: yes\r\n\r\nGET /evil HTTP/1.1"}))
+        assert answer["headers"].get("x-plain") == "ann", answer
+        self.clean(echo, requests.get(gateway.control + "/_stagedoor/health", timeout=10))
 
     def test_a_client_cannot_send_what_the_authorizer_tells(self, gateway, echo, issuer):  # noqa: F811
         """A mapping that overwrites leaves nothing of what the client sent under the same name, however it is spelt."""
