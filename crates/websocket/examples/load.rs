@@ -7,7 +7,10 @@
 //! Everything happens on one thread and on loopback addresses; a server that answers anything else than what it is
 //! expected to answer ends the program.
 
-#![allow(clippy::indexing_slicing, reason = "what a server answers that is not as expected may end this program in any way")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "what a server answers that is not as expected may end this program in any way"
+)]
 
 use std::io::{self, BufRead as _, Error, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -93,7 +96,8 @@ async fn answered(link: &mut TcpStream, expected: &[u8]) -> io::Result<()> {
 
 async fn send(link: &mut TcpStream, opcode: u8, payload: &[u8]) -> io::Result<()> {
     // A key of zeros masks nothing.
-    let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126).ok_or(io::ErrorKind::InvalidInput)?;
+    let length =
+        u8::try_from(payload.len()).ok().filter(|length| *length < 126).ok_or(io::ErrorKind::InvalidInput)?;
     let mut frame = vec![0x80 | opcode, 0x80 | length, 0, 0, 0, 0];
     frame.extend_from_slice(payload);
     link.write_all(&frame).await

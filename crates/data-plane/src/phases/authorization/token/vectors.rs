@@ -132,7 +132,8 @@ fn tokens_and_keys_of_wycheproof() {
                 // Beside compact tokens there are JSON documents, as a text or not, which are never taken.
                 let token = token.as_str().map_or_else(|| token.to_string(), str::to_owned);
                 let header = token.split('.').next().and_then(|header| object(header).ok());
-                let algorithm = header.as_ref().and_then(|header| header.get("alg")?.as_str()).unwrap_or_default();
+                let algorithm =
+                    header.as_ref().and_then(|header| header.get("alg")?.as_str()).unwrap_or_default();
                 let is_ours = ["RS256", "RS384", "RS512"].contains(&algorithm);
                 let expected = is_ours && test["result"] == "valid";
                 let is_good = is_signed(&token, keys);
