@@ -295,8 +295,8 @@ let probing = false;
 function goOn() {
   probing = true;
   try {
-    // Has Node tell what is rejected by now; there is no other way to ask.
-    process._tickCallback();
+    // Has Node tell what is rejected by now; there is no other way to ask, and none is promised.
+    process._tickCallback?.();
   } finally {
     probing = false;
   }
