@@ -246,6 +246,25 @@ def test_integrations(client, api):
         refused(create, "BadRequestException", message, **wrong)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["access-control-allow-origin", "apigw-requestid", "Authorization", "Connection", "Content-Encoding", "Content-Length",
+     "Content-Location", "Forwarded", "Keep-Alive", "Origin", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailers",
+     "Transfer-Encoding", "Upgrade", "x-amz-date", "x-amzn-trace-id", "X-Forwarded-For", "Via"],
+)  # fmt: skip
+def test_reserved_headers(client, api, name):
+    """The developer guide's list."""
+    message = (
+        "Invalid mapping expression specified: Validation Result: warnings : [], errors : [Operations on header "
+        f"{name.lower()} are restricted]"
+    )
+    where = {"ApiId": api, "IntegrationType": "HTTP_PROXY", "IntegrationMethod": "GET", "IntegrationUri": "http://a.test"}
+    for action in "append", "overwrite", "remove":
+        mapping = {f"{action}:header.{name}": "'x'"}
+        refused(client.create_integration, "BadRequestException", message, **where, RequestParameters=mapping)
+        refused(client.create_integration, "BadRequestException", message, **where, ResponseParameters={"200": mapping})
+
+
 def test_authorizers(client, api):
     jwt = {"ApiId": api, "AuthorizerType": "JWT", "Name": "j", "IdentitySource": ["$request.header.Authorization"],
            "JwtConfiguration": {"Issuer": "https://issuer.test", "Audience": ["a"]}}  # fmt: skip

@@ -1,5 +1,6 @@
 """HTTP APIs serve: routes, functions with both payload formats, backends, parameter mapping, CORS, errors."""
 
+import http.client
 import json
 import re
 import time
@@ -104,6 +105,23 @@ class TestRouting:
             assert requests.get(by_path + path, timeout=10).status_code == 200, path
         api.client.update_api(ApiId=api.id, DisableExecuteApiEndpoint=True)
         assert (api.call("GET", "/a").status_code, api.call("GET", "/a").json()) == (404, {"message": "Not Found"})
+
+    def test_a_stage_is_chosen_before_its_routes(self, gateway, echo):
+        """What a stage's routes do not take goes to no other stage; a name that no stage has is a path of `$default`."""
+        api = HttpApi(gateway, stage="dev")
+        api.client.create_stage(ApiId=api.id, StageName="$default", AutoDeploy=True, StageVariables={"stage": "default"})
+        api.backend("GET /a", echo.url + "/a")
+        api.backend("GET /dev/b", echo.url + "/b")
+        api.backend("GET /other/{x}", echo.url + "/other")
+        assert body_json(api.call("GET", "/dev/a"))["path"] == "/a"
+        answer = api.call("GET", "/dev/b")
+        assert (answer.status_code, body_json(answer)) == (404, {"message": "Not Found"})
+        assert body_json(api.call("GET", "/other/a"))["path"] == "/other"
+
+    def test_a_route_without_an_integration(self, api):
+        api.client.create_route(ApiId=api.id, RouteKey="GET /a")
+        answer = api.call("GET", "/a")
+        assert (answer.status_code, body_json(answer)) == (404, {"message": "Not Found"})
 
     def test_explicit_deployments(self, gateway, echo):
         client = gateway.client("apigatewayv2")
@@ -265,6 +283,36 @@ class TestFunctions:
             "resourceId": None, "resourcePath": "/my/path", "stage": "$default",
         }  # fmt: skip
 
+    @pytest.mark.parametrize("version", ["1.0", "2.0"])
+    def test_headers_of_several_values(self, api, new_function, version):
+        """As the developer guide's examples have them: in format 1.0 the last and all, in 2.0 all joined."""
+        code = "exports.handler = async (e) => ({statusCode: 200, body: JSON.stringify([e.headers, e.multiValueHeaders])})"
+        api.function("GET /", new_function(code), version)
+        connection = http.client.HTTPConnection("127.0.0.1", api.gateway.traffic_port, timeout=20)
+        connection.putrequest("GET", "/", skip_host=True)
+        for name, value in ("Host", f"{api.id}.execute-api.localhost"), ("Header2", "value1"), ("header2", "value2"):
+            connection.putheader(name, value)
+        connection.endheaders()
+        headers, multiple = json.loads(connection.getresponse().read())
+        connection.close()
+        assert headers["header2"] == ("value2" if version == "1.0" else "value1,value2")
+        assert multiple is None if version == "2.0" else multiple["header2"] == ["value1", "value2"]
+
+    def test_answers_of_format_1(self, api, new_function):
+        code = """exports.handler = async (event) => ({
+            whole: {statusCode: 201, headers: {"X-A": "b", "X-C": "0"}, multiValueHeaders: {"X-C": ["1", "2"], "Set-Cookie": ["a=1", "b=2"]},
+                    body: "aGk=", isBase64Encoded: true},
+            bare: {statusCode: 204}, text: "plain",
+        })[event.pathParameters.kind]"""
+        api.function("GET /{kind}", new_function(code), "1.0")
+        answer = api.call("GET", "/whole")
+        assert (answer.status_code, answer.text, answer.headers["X-A"]) == (201, "hi", "b")
+        assert answer.raw.headers.getlist("set-cookie") == ["a=1", "b=2"]
+        assert sorted(answer.raw.headers.getlist("x-c")) == ["0", "1", "2"]
+        assert api.call("GET", "/bare").status_code == 204
+        answer = api.call("GET", "/text")
+        assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal Server Error"})
+
     @pytest.mark.parametrize(
         "content_type, is_base64",
         [("application/json", False), ("text/csv; charset=utf-8", False), ("application/x-www-form-urlencoded", True),
@@ -382,6 +430,12 @@ class TestParameterMapping:
         assert "gone" not in headers and "none" not in headers
         assert headers["id"] == answer.headers["apigw-requestid"]
 
+    def test_only_the_first_100_kilobytes_of_a_body_are_read(self, api, echo):
+        api.backend("POST /", echo.url, RequestParameters={"append:header.found": "$request.body.name"})
+        for size, found in (90_000, "Tom"), (110_000, None):
+            sent = body_json(api.call("POST", "/", data=json.dumps({"name": "Tom", "more": "x" * size})))
+            assert sent["headers"].get("found") == found and len(sent["body"]) > size, size
+
     def test_responses(self, api, echo):
         parameters = {
             "500": {"append:header.header1": "$context.requestId", "overwrite:statuscode": "403"},
@@ -456,7 +510,8 @@ class TestCors:
         refused = self.preflight(api, "https://b.test")
         assert refused.status_code == 204 and "access-control-allow-origin" not in refused.headers
         # What is no preflight is routed as any other request.
-        assert api.call("OPTIONS", "/a", headers={"Origin": "https://a.test"}).status_code == 404
+        answer = api.call("OPTIONS", "/a", headers={"Origin": "https://a.test"})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (404, "https://a.test")
 
     def test_the_apis_headers_take_the_place_of_a_backends(self, gateway, raw_origin):
         def play(link):
