@@ -314,6 +314,25 @@ class TestCluster:
         assert [cached.get(), cached.get()] == ["2", "2"]
 
 
+def test_hits_and_misses_are_counted(cached):
+    cached.proxy("GET", "/")
+    cached.deploy()
+    for _ in range(3):
+        assert cached.get() == "1"
+    text = requests.get(cached.api.gateway.control + "/_stagedoor/metrics", timeout=5).text
+    counted = dict(re.findall(r"aws_apigateway_cache_(hit|miss)_count_total{[^}]*} (\d+)", text))
+    # What waited for the deployment asked for a method that is not there, and no cache.
+    assert counted == {"hit": "2", "miss": "1"}
+
+
+def test_encryption_is_kept_as_a_setting(cached):
+    cached.proxy("GET", "/")
+    cached.deploy()
+    settings = cached.update(("/*/*/caching/dataEncrypted", "true"))["methodSettings"]["*/*"]
+    assert settings["cacheDataEncrypted"] is True
+    assert [cached.get(), cached.get()] == ["1", "1"]
+
+
 class TestCanary:
     def canary(self, cached, **settings):
         cached.proxy("GET", "/")

@@ -123,6 +123,48 @@ class TestResponses:
         assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal server error"})
 
 
+class TestProxies:
+    """HTTP_PROXY: a payload passes as it is, unless its answer and the client differ about what is binary."""
+
+    def proxied(self, gateway, raw_origin, body, media_type, binary):
+        origin, bodies = backend(raw_origin, body, media_type)
+        api = gateway.rest_api(binaryMediaTypes=list(binary))
+        api.proxy("POST", "/", origin.url)
+        api.deploy()
+        return api, bodies
+
+    @pytest.mark.parametrize(
+        "answered, accept, binary, expected",
+        [
+            ("binary", "image/png", ["image/png"], BINARY),
+            ("binary", "text/html", ["image/png"], BASE64),
+            ("binary", "image/png;q=0.9, text/html", ["image/*"], BINARY),
+            ("text", "text/html", ["image/png"], BASE64),
+            ("text", "image/png", ["image/png"], BINARY),
+            ("binary", "text/html", ["*/*"], BINARY),
+            ("binary", "text/html", [], BINARY),
+        ],
+    )
+    def test_answers(self, gateway, raw_origin, answered, accept, binary, expected):
+        body, media_type = (BASE64, "text/plain") if answered == "text" else (BINARY, "image/png")
+        api, _ = self.proxied(gateway, raw_origin, body, media_type, binary)
+        answer = api.call("POST", "/", headers={"Accept": accept})
+        assert (answer.status_code, answer.content) == (200, expected)
+        assert int(answer.headers["Content-Length"]) == len(expected)
+
+    def test_an_answer_that_is_no_base64(self, gateway, raw_origin):
+        api, _ = self.proxied(gateway, raw_origin, b"no base64!", "text/plain", ["image/png"])
+        answer = api.call("POST", "/", headers={"Accept": "image/png"})
+        assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal server error"})
+
+    @pytest.mark.parametrize("binary", [[], ["image/png"], ["*/*"]])
+    def test_requests(self, gateway, raw_origin, binary):
+        api, bodies = self.proxied(gateway, raw_origin, b"{}", "application/json", binary)
+        for media_type in "image/png", "text/plain":
+            api.call("POST", "/", data=BINARY, headers={"Content-Type": media_type})
+        assert bodies == [BINARY, BINARY]
+
+
 class TestPassthrough:
     # Content type of the request; what each mode does with it where a template for application/json is there.
     CASES = {

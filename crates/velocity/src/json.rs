@@ -1,7 +1,12 @@
 //! Values from JSON and back.
 
+use std::io;
+
+use serde::Serialize as _;
+use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Number, Value as Json};
 
+use crate::text::double;
 use crate::value::{Key, List, Map, Value};
 
 /// Deeper values than this become `null` in JSON: only a container that holds itself is so deep.
@@ -54,9 +59,41 @@ impl Value {
     }
 }
 
+/// JSON as Java's writers print it: as short as can be, with doubles as Java prints them (`1.0E30`).
+#[must_use]
+pub fn json_text(json: &Json) -> String {
+    let mut text = Vec::new();
+    // Writing to memory does not fail.
+    let _ = json.serialize(&mut Serializer::with_formatter(&mut text, JavaNumbers));
+    String::from_utf8(text).unwrap_or_default()
+}
+
+struct JavaNumbers;
+
+impl Formatter for JavaNumbers {
+    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, number: f64) -> io::Result<()> {
+        writer.write_all(double(number).as_bytes())
+    }
+}
+
 fn number_from_json(number: &Number) -> Value {
     match number.as_i64() {
         Some(integer) => Value::integer(integer),
         None => number.as_f64().map_or(Value::Null, Value::Double),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_printed_as_in_java() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(json_text(&serde_json::from_str(text).unwrap()), expected, "{text}");
+        };
+        check("{ \"a\": [1, 2.50, 1e30, 1e-7, -0.0, 9007199254740993] }", "{\"a\":[1,2.5,1.0E30,1.0E-7,-0.0,9007199254740993]}");
+        check("\"é\\u2028<\\n\\\"\"", "\"é\u{2028}<\\n\\\"\"");
+        check("[null, true, {}]", "[null,true,{}]");
     }
 }

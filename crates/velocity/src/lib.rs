@@ -54,6 +54,7 @@ pub use aws::Util;
 pub use context::{Context, Limits};
 pub use error::{ParseError, Position, RenderError};
 pub use java_regex::JavaRegex;
+pub use json::json_text;
 pub use object::Object;
 pub use parse::TEMPLATE_BYTES_MAX;
 pub use value::{Key, List, Map, Value};

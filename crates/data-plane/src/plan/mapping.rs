@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use stagedoor_http::Header;
+use stagedoor_velocity::json_text;
 
 use crate::context::ContextVariable;
 use crate::document::Document;
@@ -177,7 +178,7 @@ fn json_value<'e>(path: &JsonPath, document: &Document) -> Values<'e> {
         Some(found) => match &*found {
             serde_json::Value::Null => Values::new(),
             serde_json::Value::String(text) => one(Cow::Owned(text.clone())),
-            other => one(Cow::Owned(other.to_string())),
+            other => one(Cow::Owned(json_text(other))),
         },
     }
 }

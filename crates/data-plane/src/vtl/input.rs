@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use serde_json::Value as Json;
 use stagedoor_http::Headers;
-use stagedoor_velocity::{List, Map, Object, RenderError, Value};
+use stagedoor_velocity::{List, Map, Object, RenderError, Value, json_text};
 
 use super::JsonPath;
 use crate::document::{self, Document};
@@ -113,7 +113,7 @@ impl Object for Input {
             ("body", []) => Some(Ok(self.text())),
             ("json", [path]) => Some(self.find(path).map(|found| {
                 // What is not there is an empty text, as JSON.
-                Value::from(found.map_or_else(|| "\"\"".to_owned(), |found| found.to_string()))
+                Value::from(found.map_or_else(|| "\"\"".to_owned(), |found| json_text(&found)))
             })),
             ("path", [path]) => {
                 Some(self.find(path).map(|found| found.as_deref().map_or(Value::Null, Value::from_json)))
@@ -185,6 +185,7 @@ mod tests {
         check("$input.json('$')", "{ \"a\": [1, \"x\"] }", r#"{"a":[1,"x"]}"#);
         check("$input.json('$.a')", "{ \"a\": [1, \"x\"] }", r#"[1,"x"]"#);
         check("$input.json('$.b')", "{}", "\"\"");
+        check("$input.json('$.a') $input.path('$.a')", r#"{"a":1e30}"#, "1.0E30 1.0E30");
         check("$input.path('$.a.b').c", r#"{"a":{"b":{"c":7}}}"#, "7");
         check("$input.path('$')", r#"{"foo":"bar"}"#, "{foo=bar}");
         check("$input.path('$.a')", r#"{"a":[{"foo":"bar"}]}"#, r#"[{"foo":"bar"}]"#);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
 use stagedoor_shapes::apigateway::EndpointType;
 
-use super::{begun, begun_answer, call_backend, log};
+use super::{begun, begun_answer, body_fault, call_backend, log};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::content_encoding::Coding;
@@ -19,6 +19,9 @@ use crate::phases::headers::{
 use crate::phases::transformation::{append_valid, encode_query, mapped_query};
 use crate::plan::MAX_PAYLOAD_BYTES;
 use crate::plan::integration::{HttpEndpoint, HttpProxyIntegration};
+
+/// What a payload without a content type is.
+const DEFAULT_TYPE: &str = "application/json";
 
 /// Forwards the request.
 ///
@@ -32,6 +35,9 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
         let body = content_handling::request(body, is_binary, proxy.content_handling)?;
         exchange.body = crate::exchange::RequestBody::Whole(body);
     }
+    // The backend takes the headers.
+    let types = &exchange.plan.binary_media_types;
+    let accepts_binary = !types.is_empty() && types.contains(&exchange.accepted_type());
     let target = target(exchange, proxy);
     let mapped = mapped_headers(exchange, proxy);
     let body = begin(exchange.take_body()).await?;
@@ -57,11 +63,33 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
     } else {
         let body = begun_answer(exchange, body, endpoint.timeout).await?;
         let body = limit(undo_coding(&mut head.headers, body));
-        log::http_response(exchange, &head, body).await?
+        let body = log::http_response(exchange, &head, body).await?;
+        convert(exchange, accepts_binary, &head, body).await?
     };
     respond(exchange, &mut head);
     exchange.response = Some((head, body));
     Ok(())
+}
+
+/// Makes text of a binary answer for a client that accepts none, and binary of text for one that accepts it. An answer of
+/// the kind that the client accepts is passed on as it comes.
+async fn convert(
+    exchange: &Exchange<'_>,
+    accepts_binary: bool,
+    head: &ResponseHead,
+    body: Body,
+) -> Result<Body, Fault> {
+    let types = &exchange.plan.binary_media_types;
+    if types.is_empty() || body.is_empty() {
+        return Ok(body);
+    }
+    let answered = head.headers.get_str("content-type").unwrap_or(DEFAULT_TYPE);
+    let is_binary = types.contains(answered.split(';').next().unwrap_or_default().trim());
+    if is_binary == accepts_binary {
+        return Ok(body);
+    }
+    let body = body.collect(MAX_PAYLOAD_BYTES).await.map_err(body_fault)?;
+    content_handling::response(body, is_binary, accepts_binary, None).map(Body::from)
 }
 
 fn target(exchange: &Exchange<'_>, proxy: &HttpProxyIntegration) -> Vec<u8> {
