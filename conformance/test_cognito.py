@@ -179,3 +179,16 @@ def test_tokens_of_another_issuer(new_gateway, tmp_path, pool):
 def test_the_audience_may_be_asked_for(new_gateway, tmp_path, pool):
     api = Api(new_gateway, tmp_path, pool, identityValidationExpression="nobody")
     assert api.answer("/id", pool.tokens()[0]) == UNAUTHORIZED
+
+
+def test_claims_in_access_logs(new_gateway, tmp_path, pool):
+    """Names of claims may have a colon."""
+    api = Api(new_gateway, tmp_path, pool)
+    form = "seen $context.authorizer.claims.cognito:username:$context.authorizer.claims.token_use: $context.requestId"
+    patch = [{"op": "replace", "path": f"/accessLogSettings/{name}", "value": value} for name, value in
+             {"destinationArn": "arn:aws:logs:us-east-1:000000000000:log-group:a", "format": form}.items()]  # fmt: skip
+    api.api.client.update_stage(restApiId=api.api.id, stageName="test", patchOperations=patch)
+    identity, _ = pool.tokens()
+    answer = api.api.call("GET", "/id", headers={"Authorization": identity})
+    line = f"seen ann:id: {answer.headers['x-amzn-RequestId']}"
+    eventually(lambda: line in api.gateway.log().splitlines(), what="the line on standard output")

@@ -209,14 +209,25 @@ impl Hole {
     }
 }
 
-/// `$context.name` or `${context.name}` at the beginning of a text: the name, and what follows.
+/// `$context.name` or `${context.name}` at the beginning of a text: the name, and what follows. The names of claims may have
+/// colons within (`cognito:groups`), as formats of AWS's users show.
 fn split_variable(from: &str) -> Option<(&str, &str)> {
     if let Some(braced) = from.strip_prefix("${context.") {
         return braced.split_once('}');
     }
     let name = from.strip_prefix("$context.")?;
-    let part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let end = name.find(|c| !part_of_name(c)).unwrap_or(name.len());
+    let is_claim = name.starts_with("authorizer.claims.");
+    let mut end = 0;
+    for (at, character) in name.char_indices() {
+        let next = at + character.len_utf8();
+        let colon = is_claim
+            && character == ':'
+            && name.get(next..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()));
+        if !(character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-') || colon) {
+            break;
+        }
+        end = next;
+    }
     let name_end = name.get(..end)?.trim_end_matches('.').len();
     let (name, after) = name.split_at(name_end);
     (!name.is_empty()).then_some((name, after))
@@ -302,6 +313,8 @@ mod tests {
         check("$context.integrationLatency $context.integration.latency", "<integration> <integration>");
         check("$context.integration.timeToFirstContent", "<first>");
         check("$context.nothing $context.authorizer.claims.sub", "<-> <value>");
+        check("$context.authorizer.claims.cognito:groups: $context.status:200", "<value>: <value>:200");
+        check("$context.authorizer.claims.sub:$context.status", "<value>:<value>");
         check(
             "$input.body $stageVariables.x 5$ $context. $context",
             "$input.body $stageVariables.x 5$ $context. $context",
