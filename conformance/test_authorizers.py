@@ -105,6 +105,13 @@ class TestToken:
             assert api.answer(Authorization=token) == UNAUTHORIZED
         assert len(api.calls()) == 1
 
+    def test_validation_expression_may_look_around(self, gateway, tmp_path):
+        api = Guarded(gateway, tmp_path, identityValidationExpression=r"(?!x)((?=\w)\w+)+")
+        assert api.answer(Authorization="allow")[0] == 200
+        for token in "xallow", "a" * 4000 + "!":
+            assert api.answer(Authorization=token) == UNAUTHORIZED
+        assert len(api.calls()) == 1
+
     def test_what_templates_see(self, gateway, tmp_path):
         template = "$context.authorizer.principalId $context.authorizer.text $context.authorizer.number.length() $context.authorizer.truth $!context.authorizer.none"
         api = Guarded(gateway, tmp_path, template=template)

@@ -104,6 +104,12 @@ impl JavaRegex {
         }
     }
 
+    /// Whether it is found in a text within the steps that are allowed; one that takes more is not.
+    #[must_use]
+    pub fn fits(&self, text: &str) -> bool {
+        self.is_match(text).unwrap_or(false)
+    }
+
     /// The first place from `from` on where it is found, with its groups.
     ///
     /// # Errors

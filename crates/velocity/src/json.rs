@@ -92,7 +92,10 @@ mod tests {
         let check = |text: &str, expected: &str| {
             assert_eq!(json_text(&serde_json::from_str(text).unwrap()), expected, "{text}");
         };
-        check("{ \"a\": [1, 2.50, 1e30, 1e-7, -0.0, 9007199254740993] }", "{\"a\":[1,2.5,1.0E30,1.0E-7,-0.0,9007199254740993]}");
+        check(
+            "{ \"a\": [1, 2.50, 1e30, 1e-7, -0.0, 9007199254740993] }",
+            "{\"a\":[1,2.5,1.0E30,1.0E-7,-0.0,9007199254740993]}",
+        );
         check("\"é\\u2028<\\n\\\"\"", "\"é\u{2028}<\\n\\\"\"");
         check("[null, true, {}]", "[null,true,{}]");
     }

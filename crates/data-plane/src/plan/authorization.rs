@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::Regex;
 use stagedoor_policy::{Kind, Policy};
 use stagedoor_shapes::apigateway::{Authorizer as AuthorizerShape, AuthorizerType, Method, RestApi};
+use stagedoor_velocity::JavaRegex;
 
 use super::uri::{lambda_function, replace_stage_variables};
 use super::{CompileSettings, PlanError};
@@ -60,7 +60,7 @@ pub enum AuthorizerInput {
         /// The header.
         header: Box<str>,
         /// What the value has to look like, from its first to its last character.
-        validation: Option<Regex>,
+        validation: Option<JavaRegex>,
     },
     /// The whole request but for its body.
     Request {
@@ -190,10 +190,11 @@ fn one_header(identity: &[IdentitySource]) -> Option<Box<str>> {
     }
 }
 
-/// The identity validation expression, which has to match from the first to the last character.
-fn validation(shape: &AuthorizerShape) -> Result<Option<Regex>, String> {
+/// The identity validation expression, a regular expression of Java's that has to match from the first to the last
+/// character.
+fn validation(shape: &AuthorizerShape) -> Result<Option<JavaRegex>, String> {
     let expression = shape.identity_validation_expression.as_deref().filter(|text| !text.is_empty());
-    let compiled = expression.map(|text| Regex::new(&format!("^(?:{text})$"))).transpose();
+    let compiled = expression.map(JavaRegex::whole).transpose();
     compiled.map_err(|error| format!("identityValidationExpression: {error}"))
 }
 

@@ -21,7 +21,7 @@ impl SelectionPattern {
     /// Whether it fits a text.
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
-        self.0.is_match(text).unwrap_or(false)
+        self.0.fits(text)
     }
 }
 

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use regex::Regex;
 use serde_json::{Map, Value};
 use stagedoor_shapes::apigateway::Method;
+use stagedoor_velocity::JavaRegex;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -30,7 +30,7 @@ pub struct CognitoAuthorizer {
     /// The header that holds the token.
     pub header: Box<str>,
     /// What `aud` has to look like.
-    pub audience: Option<Regex>,
+    pub audience: Option<JavaRegex>,
     /// The pools.
     pub pools: Box<[Issuer]>,
 }
@@ -91,7 +91,7 @@ fn check(claims: &Map<String, Value>, authorization: &CognitoAuthorization) -> R
         return Err("the token has none of the method's scopes");
     }
     let audience = claims.get("aud").and_then(Value::as_str).unwrap_or_default();
-    if authorization.authorizer.audience.as_ref().is_some_and(|expected| !expected.is_match(audience)) {
+    if authorization.authorizer.audience.as_ref().is_some_and(|expected| !expected.fits(audience)) {
         return Err("the token's audience does not match the identity validation expression");
     }
     Ok(())

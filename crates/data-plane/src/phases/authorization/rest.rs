@@ -189,7 +189,7 @@ fn identity<'x>(
         AuthorizerInput::Token { header, validation } => {
             let token = exchange.header(header).filter(|token| !token.is_empty());
             let token = token.ok_or_else(|| Fault::unauthorized(format!("there is no header {header}")))?;
-            if validation.as_ref().is_some_and(|validation| !validation.is_match(&token)) {
+            if validation.as_ref().is_some_and(|validation| !validation.fits(&token)) {
                 return Err(Fault::unauthorized(
                     "the token does not match the identity validation expression",
                 ));
