@@ -8,13 +8,17 @@ import time
 
 import pytest
 import requests
-from harness import body_json
+from harness import REGION, body_json
 from origin import read_head
 from test_http_api_traffic import HttpApi
 
+ROLE = "arn:aws:iam::000000000000:role/gateway"
 TIMEOUT_MS = 400
 NETWORK = "Network error communicating with endpoint"
 TIMED_OUT = "Endpoint request timed out"
+
+
+WHOLE = ("HTTP", "AWS")  # kinds whose answers are read whole
 
 
 class Backend:
@@ -29,8 +33,12 @@ class Backend:
             return
         self.api = gateway.rest_api()
         for verb, path, where, options in (("GET", "/", url, {"timeoutInMillis": TIMEOUT_MS}), ("GET", "/good", echo.url, {})):
-            self.api.proxy(verb, path, where, kind=kind, **options)
-            if kind == "HTTP":
+            if kind == "AWS" and path == "/":
+                uri = f"arn:aws:apigateway:{REGION}:sns:path//"
+                self.api.proxy(verb, path, uri, kind, integrationHttpMethod=verb, credentials=ROLE, **options)
+            else:
+                self.api.proxy(verb, path, where, kind="HTTP" if kind == "AWS" else kind, **options)
+            if kind != "HTTP_PROXY":
                 at = {"restApiId": self.api.id, "resourceId": self.api.resource(path), "httpMethod": verb, "statusCode": "200"}
                 self.api.client.put_method_response(**at)
                 self.api.client.put_integration_response(**at)
@@ -50,11 +58,12 @@ class Backend:
             self.api.call("GET", "/")
 
 
-@pytest.fixture(params=["HTTP_PROXY", "HTTP", "HTTP_API"])
+@pytest.fixture(params=["HTTP_PROXY", "HTTP", "HTTP_API", "AWS"])
 def backend(request, new_gateway, echo, raw_origin):
     def make(play):
-        gateway = new_gateway("--workers", "1").start()
-        made = Backend(request.param, gateway, echo, raw_origin(play).url)
+        url = raw_origin(play).url
+        gateway = new_gateway("--workers", "1", env={"AWS_ENDPOINT_URL_SNS": url}).start()
+        made = Backend(request.param, gateway, echo, url)
         made.gateway = gateway
         return made
 
@@ -98,7 +107,7 @@ def test_stalled_within_the_body(backend):
         link.recv(1)
 
     made = backend(play)
-    if made.kind == "HTTP":
+    if made.kind in WHOLE:
         made.fails(TIMED_OUT)
     else:
         made.is_cut_short()  # proxies pass on what there is
@@ -176,7 +185,7 @@ def test_a_body_without_end(backend, framing):
 
     made = backend(play)
     before = resident(made.gateway)
-    if framing and made.kind != "HTTP" or made.kind == "HTTP":
+    if framing and made.kind not in WHOLE or made.kind in WHOLE:
         assert made.api.call("GET", "/").status_code == 500
     else:
         made.is_cut_short()

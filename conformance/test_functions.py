@@ -138,6 +138,15 @@ class TestPermissions:
         api = behind(create(gateway, "guarded"), credentials=ROLE)
         assert api.call("GET", "/a").status_code == 200
 
+    def test_what_no_permission_is(self, gateway):
+        create(gateway, "guarded")
+        told = "Member must satisfy regular expression pattern"
+        for wrong in ({"Action": "s3:GetObject"}, {"sid": "a b"}, {"Principal": "a b"}):
+            refused(lambda options=wrong: allow(gateway, "guarded", **options), "ValidationException", told)
+        latest = lambda: allow(gateway, "guarded", Qualifier="$LATEST")  # noqa: E731
+        refused(latest, "InvalidParameterValueException", "We currently do not support adding policies for $LATEST.")
+        refused(lambda: gateway.client("lambda").get_policy(FunctionName="guarded"), "ResourceNotFoundException")
+
     def test_the_policy_is_shown_and_outlives_a_restart(self, gateway, behind):
         arn = create(gateway, "guarded")
         api = behind(arn)
@@ -298,6 +307,9 @@ class TestInvoke:
         weights = {"AdditionalVersionWeights": {"2": 0.5}}
         alias = client.update_alias(FunctionName="f", Name="live", RoutingConfig=weights)
         assert alias["RoutingConfig"] == weights
+        for version in "1", "2":
+            gone = lambda number=version: client.delete_function(FunctionName="f", Qualifier=number)  # noqa: E731
+            refused(gone, "ResourceConflictException", 'the following aliases reference it: ["live"]')
         # Forty calls all to one side: once in half a million million runs.
         assert {invoke(gateway, "f", Qualifier="live")[1] for _ in range(40)} == {1, 2}
         client.update_alias(FunctionName="f", Name="live", RoutingConfig={"AdditionalVersionWeights": {"2": 1}})
@@ -471,6 +483,36 @@ class TestLayers:
         refused(lambda: create(gateway, "f", Layers=many), "InvalidParameterValueException", "more than 5 layers")
         bad = lambda: gateway.client("lambda").publish_layer_version(LayerName="a/b", Content={"ZipFile": b""})  # noqa: E731
         refused(bad, "ValidationException")
+
+
+class TestBounds:
+    def test_members_outside_of_the_models_constraints(self, gateway):
+        for member, value, part in (
+            ("Role", "role", "at 'role' failed to satisfy constraint: Member must satisfy regular expression pattern: arn:"),
+            ("Description", "x" * 257, "at 'description' failed to satisfy constraint: Member must have length less than or equal to 256"),
+            ("Timeout", 901, "at 'timeout' failed to satisfy constraint: Member must have value less than or equal to 900"),
+            ("MemorySize", 10241, "at 'memorySize' failed to satisfy constraint: Member must have value less than or equal to 10240"),
+            ("Architectures", ["sparc"], "Member must satisfy enum value set: [x86_64, arm64]"),
+            ("TracingConfig", {"Mode": "On"}, "Member must satisfy enum value set: [Active, PassThrough]"),
+        ):
+            refused(lambda given={member: value}: create(gateway, "f", **given), "ValidationException", part)
+        assert gateway.client("lambda").list_functions()["Functions"] == []
+        create(gateway, "f", Publish=True)
+        client = gateway.client("lambda")
+        for name in "1", "a.b":
+            named = lambda name=name: client.create_alias(FunctionName="f", Name=name, FunctionVersion="1")  # noqa: E731
+            refused(named, "ValidationException", "(?!^[0-9]+$)([a-zA-Z0-9-_]+)")
+
+    def test_what_is_not_kept_is_refused(self, gateway):
+        """By name: nothing is stored without an effect."""
+        for member, value in (
+            ("EphemeralStorage", {"Size": 1024}),
+            ("VpcConfig", {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}),
+            ("DeadLetterConfig", {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"}),
+            ("KMSKeyArn", "arn:aws:kms:us-east-1:000000000000:key/1"),
+            ("FileSystemConfigs", [{"Arn": "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef0", "LocalMountPath": "/mnt/a"}]),
+        ):  # fmt: skip
+            refused(lambda given={member: value}: create(gateway, "f", **given), "NotImplementedException", member)
 
 
 class TestClients:

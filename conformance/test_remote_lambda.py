@@ -1,12 +1,16 @@
 """Functions that run elsewhere: ARN patterns of the configuration lead to other Lambda-compatible endpoints."""
 
+import random
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 import requests
 from harness import ACCOUNT, REGION, body_json, eventually, free_port, lambda_uri
+from origin import read_head
+from test_failing_backends import reset
 from test_functions import ROLE, archive, create
 
 SECRET = "wJalrXUtnFEMI"
@@ -81,6 +85,49 @@ secret_access_key = "another"
     )
     answer = serve(front, arn).call("GET", "/a")
     assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal server error"})
+
+
+def test_an_endpoint_that_fails(new_gateway, tmp_path, raw_origin):
+    """Resets, stalls within the body, says more than it declared, and closes kept connections at random."""
+    dice, connections = random.Random(7), []
+    whole = b'{"statusCode": 200, "body": "ok"}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(whole)
+
+    def play(link):
+        connections.append(link)
+        while (asked := read_head(link))[0]:
+            left = int(re.search(rb"content-length: (\d+)", asked[0].lower())[1]) - len(asked[1])
+            while left > 0:
+                left -= len(link.recv(left))
+            link.sendall(head + whole)
+            if dice.random() < 0.4:
+                return
+
+    plays = {
+        "closes": play,
+        "resets": lambda link: (read_head(link), reset(link)),
+        "stalls": lambda link: (read_head(link), link.sendall(head + b"{"), link.recv(1 << 20), time.sleep(5)),
+        "forges": lambda link: (read_head(link), link.sendall(head + whole + b"HTTP/1.1 500 no\r\n\r\n"), link.recv(1 << 20)),
+    }
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
+    text = "".join(
+        f'[[lambda_endpoints]]\npattern = "{arn}{name}"\nurl = "{raw_origin(play).url}"\n' for name, play in plays.items()
+    )
+    front = configured(new_gateway, tmp_path, text)
+    resets = serve(front, arn + "resets").call("GET", "/a")
+    assert (resets.status_code, body_json(resets)) == (500, {"message": "Internal server error"})
+    begun = time.monotonic()
+    stalls = serve(front, arn + "stalls", timeoutInMillis=500).call("GET", "/a")
+    assert (stalls.status_code, body_json(stalls)) == (504, {"message": "Endpoint request timed out"})
+    assert time.monotonic() - begun < 4
+    forges = serve(front, arn + "forges")
+    for _ in range(3):
+        assert forges.call("GET", "/a").text == "ok"
+    closes = serve(front, arn + "closes")
+    for _ in range(60):
+        assert closes.call("GET", "/a").text == "ok"
+        time.sleep(0.005)  # until the end of the connection has arrived
+    assert 1 < len(connections) < 60
 
 
 def test_an_endpoint_that_is_not_there(new_gateway, tmp_path):

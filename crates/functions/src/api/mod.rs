@@ -5,6 +5,7 @@
 //! invocations do not pass through it.
 
 mod code;
+mod constraints;
 mod event_invoke;
 mod event_stream;
 mod invoke;

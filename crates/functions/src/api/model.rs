@@ -151,6 +151,11 @@ impl Record {
 }
 
 impl Alias {
+    /// Whether some or all of its invocations go to a version.
+    pub(super) fn leads_to(&self, version: &str) -> bool {
+        self.version == version || self.routing.as_ref().is_some_and(|(other, _)| other == version)
+    }
+
     pub(super) fn shown(&self, name: &str, arn: &str) -> Value {
         let mut shown = json!({
             "AliasArn": format!("{arn}:{name}"),

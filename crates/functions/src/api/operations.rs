@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::model::{self, Record, Version};
 use super::respond::{Answer, ApiError};
 use super::routes::{Operation, Route};
-use super::{LambdaApi, code};
+use super::{LambdaApi, code, constraints};
 use crate::config::{FunctionRef, LATEST, Runtime};
 
 /// Variables that Lambda sets itself and lets nobody replace.
@@ -110,6 +110,7 @@ impl LambdaApi {
         }
         let code = code::take(source, &self.code_dir(&name))?;
         let architectures = strings(given.get("Architectures")).unwrap_or_else(|| vec!["x86_64".to_owned()]);
+        constraints::architectures(&architectures)?;
         let mut latest = Version {
             version: LATEST.to_owned(),
             runtime: String::new(),
@@ -248,6 +249,7 @@ impl LambdaApi {
         self.change(route, given, |latest| {
             latest.code = code::take(&source, &dir)?;
             if let Some(architectures) = strings(given.get("Architectures")) {
+                constraints::architectures(&architectures)?;
                 latest.architectures = architectures;
             }
             latest.touch();
@@ -288,15 +290,11 @@ impl LambdaApi {
                     "$LATEST version cannot be deleted without deleting the function.",
                 ));
             };
-            if record.aliases.values().any(|alias| alias.version == version.version) {
+            let leading = record.aliases.iter().filter(|(_, alias)| alias.leads_to(&version.version));
+            let leading: Vec<_> = leading.map(|(name, _)| name).collect();
+            if !leading.is_empty() {
                 return Err(ApiError::conflict(&format!(
-                    "Unable to delete version because the following aliases reference it: {:?}",
-                    record
-                        .aliases
-                        .iter()
-                        .filter(|(_, alias)| alias.version == qualifier)
-                        .map(|(name, _)| name)
-                        .collect::<Vec<_>>()
+                    "Unable to delete version because the following aliases reference it: {leading:?}"
                 )));
             }
             record.versions.remove(&number);
@@ -393,9 +391,11 @@ fn configure(version: &mut Version, given: &Map<String, Value>) -> Result<(), Ap
         version.handler = handler.to_owned();
     }
     if let Some(role) = text(given, "Role") {
+        constraints::role(role)?;
         version.role = role.to_owned();
     }
     if let Some(description) = text(given, "Description") {
+        constraints::description(description)?;
         version.description = description.to_owned();
     }
     if let Some(timeout) = number(given, "Timeout", "timeout", 1, 900)? {
@@ -407,6 +407,7 @@ fn configure(version: &mut Version, given: &Map<String, Value>) -> Result<(), Ap
     if let Some(mode) =
         given.get("TracingConfig").and_then(|tracing| tracing.get("Mode")).and_then(Value::as_str)
     {
+        constraints::one_of(mode, "tracingConfig.mode", &["Active", "PassThrough"])?;
         version.tracing = mode.to_owned();
     }
     if let Some(environment) = given.get("Environment") {

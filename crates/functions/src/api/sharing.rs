@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::LambdaApi;
 use super::model::{self, Alias, Record};
 use super::operations::{map, number, only, required, text};
 use super::respond::{Answer, ApiError};
 use super::routes::{Operation, Route};
+use super::{LambdaApi, constraints};
 use crate::config::{FunctionRef, LATEST};
 
 impl LambdaApi {
@@ -62,6 +62,7 @@ impl LambdaApi {
             Operation::CreateAlias => {
                 only(&given, &["Name", "FunctionVersion", "Description", "RoutingConfig"], "CreateAlias")?;
                 let name = required(&given, "Name", "name")?.to_owned();
+                constraints::alias_name(&name)?;
                 if record.aliases.contains_key(&name) {
                     return Err(ApiError::conflict(&format!("Alias already exists: {arn}:{name}")));
                 }
@@ -253,6 +254,12 @@ fn add_permission(
     let id = required(given, "StatementId", "statementId")?;
     let action = required(given, "Action", "action")?;
     let principal = required(given, "Principal", "principal")?;
+    constraints::statement_id(id)?;
+    constraints::action(action)?;
+    constraints::principal(principal)?;
+    if reference.qualifier == Some(LATEST) {
+        return Err(ApiError::parameter("We currently do not support adding policies for $LATEST."));
+    }
     let shown = match principal {
         "*" => json!("*"),
         service if service.contains('.') => json!({ "Service": service }),

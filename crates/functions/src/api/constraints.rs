@@ -1,0 +1,151 @@
+//! Constraints of Lambda's model on members that are kept as they are given.
+
+use super::respond::ApiError;
+
+/// The pattern of a role's ARN.
+const ROLE: &str = "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+";
+
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn role(value: &str) -> Result<(), ApiError> {
+    let fits = || {
+        let rest = value.strip_prefix("arn:")?;
+        let (partition, rest) = rest.split_once(":iam::")?;
+        let (account, name) = rest.split_once(":role")?;
+        let is_partition = partition.is_empty()
+            || partition
+                .strip_prefix("aws")
+                .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-'));
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        let name = name.strip_prefix('/').unwrap_or(name);
+        let is_name = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&byte));
+        (is_partition && is_account && is_name).then_some(())
+    };
+    matching(fits().is_some(), value, "role", ROLE)
+}
+
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn statement_id(value: &str) -> Result<(), ApiError> {
+    if value.len() > 100 {
+        return Err(ApiError::validation(
+            value,
+            "statementId",
+            "Member must have length less than or equal to 100",
+        ));
+    }
+    matching(is_identifier(value), value, "statementId", "([a-zA-Z0-9-_]+)")
+}
+
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn action(value: &str) -> Result<(), ApiError> {
+    let name = value.strip_prefix("lambda:").unwrap_or("?");
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic());
+    matching(value == "*" || name == "*" || is_name, value, "action", "(lambda:[*]|lambda:[a-zA-Z]+|[*])")
+}
+
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn principal(value: &str) -> Result<(), ApiError> {
+    matching(!value.is_empty() && !value.contains(char::is_whitespace), value, "principal", "[^\\s]+")
+}
+
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn alias_name(value: &str) -> Result<(), ApiError> {
+    if value.len() > 128 {
+        return Err(ApiError::validation(value, "name", "Member must have length less than or equal to 128"));
+    }
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    matching(is_identifier(value) && !is_number, value, "name", "(?!^[0-9]+$)([a-zA-Z0-9-_]+)")
+}
+
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn description(value: &str) -> Result<(), ApiError> {
+    if value.chars().count() > 256 {
+        return Err(ApiError::validation(
+            value,
+            "description",
+            "Member must have length less than or equal to 256",
+        ));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn one_of(value: &str, member: &str, known: &[&str]) -> Result<(), ApiError> {
+    if known.contains(&value) {
+        return Ok(());
+    }
+    let constraint = format!("Member must satisfy enum value set: [{}]", known.join(", "));
+    Err(ApiError::validation(value, member, &constraint))
+}
+
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn architectures(values: &[String]) -> Result<(), ApiError> {
+    values.iter().try_for_each(|value| one_of(value, "architectures", &["x86_64", "arm64"]))
+}
+
+fn is_identifier(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+fn matching(fits: bool, value: &str, member: &str, pattern: &str) -> Result<(), ApiError> {
+    if fits {
+        return Ok(());
+    }
+    let constraint = format!("Member must satisfy regular expression pattern: {pattern}");
+    Err(ApiError::validation(value, member, &constraint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(constraint: fn(&str) -> Result<(), ApiError>, fitting: &[&str], others: &[&str]) {
+        for value in fitting {
+            assert!(constraint(value).is_ok(), "{value}");
+        }
+        for value in others {
+            assert!(constraint(value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        check(
+            role,
+            &["arn:aws:iam::000000000000:role/r", "arn:aws-us-gov:iam::000000000000:role/a/b+c"],
+            &[
+                "",
+                "r",
+                "arn:aws:iam::0:role/r",
+                "arn:aws:iam::000000000000:role/",
+                "arn:aws:iam::000000000000:user/r",
+            ],
+        );
+        check(statement_id, &["a-1_B"], &["", "a b", "a.b", &"x".repeat(101)]);
+        check(
+            action,
+            &["*", "lambda:*", "lambda:InvokeFunction"],
+            &["", "lambda:", "s3:Get", "lambda:Invoke*"],
+        );
+        check(principal, &["*", "a.b"], &["", "a b"]);
+        check(alias_name, &["live", "v-1", "1a"], &["", "1", "a.b", &"x".repeat(129)]);
+        check(description, &["", &"é".repeat(256)], &[&"x".repeat(257)]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_fits_or_not(text in "(arn:aws)?(:iam::)?(000000000000)?(:role)?\\PC{0,10}") {
+            for constraint in [role, statement_id, action, principal, alias_name, description] {
+                let _ = constraint(&text);
+            }
+        }
+    }
+}
