@@ -142,3 +142,35 @@ def test_the_time_of_an_integration(new_gateway, tmp_path, echo):
         with pytest.raises(api.client.exceptions.BadRequestException) as error:
             api.proxy("GET", "/longer", echo.url, timeoutInMillis=longest + 1)
         assert error.value.response["Error"]["Message"] == f"Timeout should be between 50 ms and {longest} ms"
+
+
+def test_apis_as_aws_has_them(gateway):
+    client = gateway.client()
+    for number in range(120):
+        made = client.create_rest_api(name=f"edge{number}")
+    refused(client, client.create_rest_api, "Edge-optimized APIs", "account", name="more")
+    client.create_rest_api(name="regional", endpointConfiguration={"types": ["REGIONAL"]})
+    client.delete_rest_api(restApiId=made["id"])
+    client.create_rest_api(name="more")
+
+
+def test_routes_and_integrations(new_gateway, tmp_path):
+    (tmp_path / "config.toml").write_text("[quotas]\nroutes_per_api = 2\nintegrations_per_api = 2\n")
+    client = new_gateway("--config", str(tmp_path / "config.toml")).start().client("apigatewayv2")
+    at = {"ApiId": client.create_api(Name="a", ProtocolType="HTTP")["ApiId"]}
+    proxy = {"IntegrationType": "HTTP_PROXY", "IntegrationMethod": "ANY", "IntegrationUri": "https://example.com",
+             "PayloadFormatVersion": "1.0"}  # fmt: skip
+    for number in range(2):
+        client.create_integration(**at, **proxy)
+        client.create_route(**at, RouteKey=f"GET /{number}")
+    for what, call in (
+        ("Routes", lambda: client.create_route(**at, RouteKey="GET /more")),
+        ("Integrations", lambda: client.create_integration(**at, **proxy)),
+    ):
+        with pytest.raises(client.exceptions.ClientError, match=f"Maximum number of {what} for this API has been reached") as error:
+            call()
+        assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    methods = {f"/p{number}": {"get": {"responses": {}}} for number in range(3)}
+    document = {"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": methods}
+    with pytest.raises(client.exceptions.ClientError, match="Maximum number of Routes for this API has been reached"):
+        client.import_api(Body=json.dumps(document))

@@ -1,7 +1,4 @@
 //! How much there may be of what, as AWS's quotas say. AWS raises most of them on request, so all can be set.
-//!
-//! The number of APIs is not held unless it is set: it is about AWS's fleet rather than about an API, and a machine that
-//! runs tests makes and forgets more of them than an account of AWS has.
 
 use serde::Deserialize;
 use stagedoor_shapes::apigateway::{EndpointType, RestApi};
@@ -16,12 +13,16 @@ use crate::{ApiError, keys};
 pub struct Quotas {
     /// Resources in an API, its root among them.
     pub resources_per_api: usize,
-    /// REST APIs whose endpoints are regional. AWS's number is 600.
-    pub regional_apis: Option<usize>,
-    /// REST APIs whose endpoints are edge-optimized. AWS's number is 120.
-    pub edge_apis: Option<usize>,
-    /// REST APIs whose endpoints are private. AWS's number is 600.
-    pub private_apis: Option<usize>,
+    /// REST APIs whose endpoints are regional.
+    pub regional_apis: usize,
+    /// REST APIs whose endpoints are edge-optimized.
+    pub edge_apis: usize,
+    /// REST APIs whose endpoints are private.
+    pub private_apis: usize,
+    /// Routes of an HTTP or WebSocket API.
+    pub routes_per_api: usize,
+    /// Integrations of an HTTP or WebSocket API.
+    pub integrations_per_api: usize,
     /// Stages of an API.
     pub stages_per_api: usize,
     /// Authorizers of an API.
@@ -52,9 +53,11 @@ impl Default for Quotas {
     fn default() -> Self {
         Self {
             resources_per_api: 300,
-            regional_apis: None,
-            edge_apis: None,
-            private_apis: None,
+            regional_apis: 600,
+            edge_apis: 120,
+            private_apis: 600,
+            routes_per_api: 300,
+            integrations_per_api: 300,
             stages_per_api: 10,
             authorizers_per_api: 10,
             documentation_parts_per_api: 2000,
@@ -117,7 +120,6 @@ impl Quotas {
             EndpointType::Edge => (self.edge_apis, "Edge-optimized APIs"),
             EndpointType::Private => (self.private_apis, "Private APIs"),
         };
-        let Some(max) = max else { return Ok(()) };
         let apis: Vec<RestApi> = tx.top_level(keys::APIS)?;
         let there = apis.iter().filter(|there| type_of(there) == type_of(api)).count();
         check_one_more(there, max, what, "account")

@@ -19,7 +19,7 @@ pub use deploy::HttpStageDefinition;
 
 use super::keys::{self, Kind};
 use super::{V2, all, apis, authorizers, members, route_key, routes};
-use crate::ApiError;
+use crate::{ApiError, quotas};
 use crate::control_plane::{bad_request, required};
 use crate::imports::apply::with_parameters;
 use crate::tx::Tx;
@@ -125,6 +125,10 @@ impl V2<'_> {
         defined: &[(Route, Option<String>, Option<String>)],
     ) -> Result<Vec<String>, ApiError> {
         let id = required(&api.api_id);
+        let most = &self.0.settings.quotas;
+        quotas::check(defined.len(), most.routes_per_api, "Routes", "API")?;
+        quotas::check(definition.integrations.len(), most.integrations_per_api, "Integrations", "API")?;
+        quotas::check(definition.authorizers.len(), most.authorizers_per_api, "Authorizers", "API")?;
         let (mut errors, mut lost) = (Vec::new(), Vec::new());
         let mut integration_ids = BTreeMap::new();
         for (name, integration) in &definition.integrations {
