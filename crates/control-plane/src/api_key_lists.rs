@@ -5,12 +5,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use stagedoor_shapes::apigateway::ApiKey;
-
-use crate::control_plane::{ControlPlane, required};
+use crate::control_plane::ControlPlane;
 use crate::store::Snapshot;
 use crate::tx::Tx;
-use crate::{ApiError, api_keys, keys, quotas, usage_plan_keys};
+use crate::{ApiError, keys, quotas};
 
 /// The number of keys, or [`UNKNOWN`].
 #[derive(Debug)]
@@ -70,26 +68,5 @@ impl ControlPlane {
     pub(crate) fn check_room_for_keys(&self, tx: &Tx, more: usize) -> Result<(), ApiError> {
         let there = self.key_count.of(tx.view())?;
         quotas::check(there.saturating_add(more), self.settings.quotas.api_keys, "API Keys", "account")
-    }
-
-    /// Gives the keys of a store that was written before lists had an order their places in it.
-    ///
-    /// # Errors
-    /// [`ApiError::Internal`] if the store cannot be read or written.
-    pub fn order_api_keys(&self) -> Result<(), ApiError> {
-        self.transact(|tx| {
-            let some = |prefix: &str| tx.view().scan(prefix, None, 1).map(|found| !found.is_empty());
-            if some(keys::API_KEY_ORDER)? || !some(keys::API_KEYS)? {
-                return Ok(());
-            }
-            for key in tx.scan::<ApiKey>(keys::API_KEYS)?.into_values() {
-                let id = required(&key.id);
-                api_keys::store_new(tx, &key)?;
-                for plan in usage_plan_keys::plans_of(tx, id)? {
-                    tx.put(&keys::plan_key_order(&plan, key.created_date, id), &id)?;
-                }
-            }
-            Ok(())
-        })
     }
 }

@@ -194,7 +194,6 @@ async fn serve(
         ..defaults
     };
     let control_plane = Arc::new(ControlPlane::new(Arc::new(store), settings));
-    control_plane.order_api_keys().map_err(|error| Failure::Store(error.to_string()))?;
     control_plane.encrypt_private_keys().map_err(|error| Failure::Store(error.to_string()))?;
     let lambda = LambdaApi::open(
         functions.clone(),
