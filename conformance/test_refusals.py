@@ -105,7 +105,7 @@ EXCEPTIONS = {
     ("apigateway", "CreateUsagePlan"):
         ({"quota": {"limit": 1, "period": "YEAR"}}, "ValidationException", "1 validation error detected: Value 'YEAR'"),
     ("apigateway", "CreateUsagePlanKey"): ({}, "NotFoundException", NO_PLAN),
-    ("apigateway", "CreateVpcLink"): ({"targetArns": []}, "BadRequestException", "Exactly one target ARN has to be"),
+    ("apigateway", "CreateVpcLink"): ({"targetArns": []}, "BadRequestException", "No target arn specified for vpc link."),
     ("apigateway", "GenerateClientCertificate"):
         ({"tags": {"aws:x": "1"}}, "BadRequestException", "Tag keys starting with 'aws:' are reserved"),
     ("apigateway", "GetUsagePlanKeys"): ({"position": "?"}, "BadRequestException", "Invalid position specified"),

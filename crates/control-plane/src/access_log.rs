@@ -50,7 +50,7 @@ fn shows(format: &str, name: &str) -> bool {
 /// Checks a destination: a log group, or a Firehose stream, whose name has to begin with `amazon-apigateway-`.
 ///
 /// # Errors
-/// [`ApiError::BadRequest`]. AWS's words are not recorded.
+/// [`ApiError::BadRequest`].
 pub(crate) fn check_destination(arn: &str) -> Result<(), ApiError> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     match parts.as_slice() {
@@ -64,11 +64,13 @@ pub(crate) fn check_destination(arn: &str) -> Result<(), ApiError> {
         {
             Ok(())
         }
-        ["arn", _, "firehose", ..] => bad_request(format!(
-            "Invalid ARN specified in the request: the name of a delivery stream for access logs begins with \
-             amazon-apigateway-, not so {arn}"
-        )),
-        _ => bad_request("Invalid ARN specified in the request"),
+        ["arn", _, "firehose", _, _, resource] if resource.starts_with("deliverystream/") => bad_request(
+            "Kinesis Firehose delivery stream name must begin with the characters 'amazon-apigateway-'",
+        ),
+        _ => bad_request(
+            "Invalid ARN specified in the request. The ARN must be a valid CloudWatch Logs log group or Kinesis Data \
+             Firehose delivery stream ARN.",
+        ),
     }
 }
 
@@ -113,7 +115,7 @@ mod tests {
         check(check_destination("arn:aws:firehose:us-east-1:1:deliverystream/amazon-apigateway-x"), "taken");
         check(
             check_destination("arn:aws:firehose:us-east-1:1:deliverystream/x"),
-            "Invalid ARN specified in the request: ",
+            "Kinesis Firehose delivery stream name must begin",
         );
         check(
             check_destination("arn:aws:logs:us-east-1:1:log-group:"),

@@ -11,7 +11,7 @@ use crate::ids;
 use crate::keys::{self, Kind};
 use crate::methods;
 use crate::page::page;
-use crate::patch::{ENTRY, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
+use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, Style, Table};
 use crate::quotas::check_one_more;
 use crate::tx::Tx;
 
@@ -38,12 +38,12 @@ const PATCHES: Table<Field> = Table {
         ("/name", REPLACE, Field::Name),
         ("/type", REPLACE, Field::Type),
         ("/authorizerUri", REPLACE, Field::Uri),
-        ("/authorizerCredentials", REPLACE_OR_REMOVE, Field::Credentials),
+        ("/authorizerCredentials", REPLACE, Field::Credentials),
         ("/authorizerResultTtlInSeconds", REPLACE, Field::Ttl),
         ("/authType", REPLACE, Field::AuthType),
-        ("/identitySource", REPLACE, Field::IdentitySource),
-        ("/identityValidationExpression", REPLACE_OR_REMOVE, Field::IdentityValidationExpression),
-        ("/providerARNs", ENTRY, Field::ProviderArns),
+        ("/identitySource", ENTRY, Field::IdentitySource),
+        ("/identityValidationExpression", REPLACE, Field::IdentityValidationExpression),
+        ("/providerARNs", MEMBER, Field::ProviderArns),
     ],
 };
 
@@ -168,7 +168,9 @@ pub(crate) fn complete(mut authorizer: Authorizer) -> Result<Authorizer, ApiErro
     }
     let ttl = authorizer.authorizer_result_ttl_in_seconds;
     if ttl.is_some_and(|ttl| !(0..=TTL_MAX).contains(&ttl)) {
-        return bad_request(format!("Authorizer result TTL must be between 0 and {TTL_MAX} seconds"));
+        return bad_request(format!(
+            "Authorizer result TTL outside allowable range. TTL must be between 0 and {TTL_MAX} seconds."
+        ));
     }
     let has_source = authorizer.identity_source.as_deref().is_some_and(|source| !source.is_empty());
     match authorizer.type_ {
@@ -180,7 +182,7 @@ pub(crate) fn complete(mut authorizer: Authorizer) -> Result<Authorizer, ApiErro
         }
         Some(AuthorizerType::CognitoUserPools) => {
             if authorizer.provider_arns.as_ref().is_none_or(Vec::is_empty) {
-                return bad_request("Invalid Authorizer: at least one provider ARN must be specified");
+                return bad_request("ProviderARNs cannot be empty");
             }
             authorizer.auth_type.get_or_insert_with(|| "cognito_user_pools".to_owned());
         }
@@ -188,8 +190,13 @@ pub(crate) fn complete(mut authorizer: Authorizer) -> Result<Authorizer, ApiErro
             check_uri(required(&authorizer.authorizer_uri))?;
             authorizer.auth_type.get_or_insert_with(|| "custom".to_owned());
             // Without a cache a REQUEST authorizer is asked about every request, whatever is in it.
-            if !has_source && (kind == AuthorizerType::Token || ttl != Some(0)) {
-                return bad_request(format!("Identity source must be specified for a {kind} authorizer"));
+            if !has_source && kind == AuthorizerType::Token {
+                return bad_request("IdentitySource cannot be empty");
+            }
+            if !has_source && ttl != Some(0) {
+                return bad_request(
+                    "Identity source must be set if authorizer caching is enabled (TTL is greater than 0)",
+                );
             }
         }
     }
@@ -198,7 +205,7 @@ pub(crate) fn complete(mut authorizer: Authorizer) -> Result<Authorizer, ApiErro
     {
         let places = ["method.request.header.", "method.request.querystring.", "stageVariables.", "context."];
         if !places.iter().any(|place| source.strip_prefix(place).is_some_and(|name| !name.is_empty())) {
-            return bad_request(format!("Invalid mapping expression specified: {source}"));
+            return bad_request(format!("Invalid request identity source expression: {source}"));
         }
     }
     Ok(authorizer)
@@ -245,13 +252,9 @@ fn apply(authorizer: &mut Authorizer, patch: &Patch<Field>) -> Result<(), ApiErr
                 .map(|arn| arn.trim().to_owned())
                 .collect();
             let arns = authorizer.provider_arns.get_or_insert_default();
-            if patch.op == Op::Replace {
-                *arns = given;
-            } else {
-                arns.retain(|arn| !given.contains(arn));
-                if patch.op == Op::Add {
-                    arns.extend(given);
-                }
+            arns.retain(|arn| !given.contains(arn));
+            if patch.op == Op::Add {
+                arns.extend(given);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::api_mappings::{self, Mapping};
 use crate::control_plane::{ControlPlane, bad_request, not_found, required};
 use crate::domain_names::{self, identity};
 use crate::page::page;
-use crate::patch::{REPLACE, REPLACE_OR_REMOVE, Style, Table};
+use crate::patch::{REPLACE, Style, Table};
 use crate::tx::Tx;
 use crate::{ApiError, ids, keys};
 
@@ -29,7 +29,7 @@ const PATCHES: Table<Field> = Table {
         ("/basePath", REPLACE, Field::BasePath),
         // AWS's spelling; the other is what one would expect, and is taken too.
         ("/restapiId", REPLACE, Field::RestApiId),
-        ("/stage", REPLACE_OR_REMOVE, Field::Stage),
+        ("/stage", REPLACE, Field::Stage),
         ("/restApiId", REPLACE, Field::RestApiId),
     ],
 };

@@ -33,6 +33,12 @@ pub trait DeploymentCheck: Send + Sync {
         snapshot: &ApiSnapshot,
         stage: Option<&apigatewayv2::Stage>,
     ) -> Result<(), Vec<String>>;
+
+    /// Whether a selection pattern of an integration response can be used.
+    fn is_pattern(&self, pattern: &str) -> bool {
+        let _ = pattern;
+        true
+    }
 }
 
 /// A check that finds nothing, for tests and tools that serve no traffic.

@@ -66,7 +66,10 @@ impl ControlPlane {
             self.api(tx, api)?;
             let parts = self.documentation_parts(tx, api)?;
             if parts.iter().any(|stored| stored.part.location.as_ref() == Some(&location)) {
-                return conflict("Documentation part already exists for the specified location");
+                return conflict(format!(
+                    "Documentation part already exists for the specified location: {}.",
+                    shown(&location)
+                ));
             }
             let max = self.settings.quotas.documentation_parts_per_api;
             check_one_more(parts.len(), max, "Documentation parts", "API")?;
@@ -308,8 +311,53 @@ fn properties(given: Option<String>) -> Result<String, ApiError> {
     let given = given.unwrap_or_default();
     match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&given) {
         Ok(members) if !members.is_empty() => Ok(given),
+        _ if given.is_empty() => bad_request("Documentation part properties must be non-empty"),
         _ => bad_request("Invalid documentation part properties specified: a JSON object is expected"),
     }
+}
+
+/// A place in messages: `type 'METHOD', path '/pets', method 'GET'`.
+fn shown(location: &DocumentationPartLocation) -> String {
+    let kind = location.type_.map(|kind| kind.to_string());
+    let members = [
+        ("type", &kind),
+        ("path", &location.path),
+        ("method", &location.method),
+        ("statusCode", &location.status_code),
+        ("name", &location.name),
+    ];
+    let members = members.iter().filter_map(|(name, value)| Some(format!("{name} '{}'", value.as_deref()?)));
+    members.collect::<Vec<_>>().join(", ")
+}
+
+/// Refuses members that a place of such a type has not.
+fn check_members(kind: DocumentationPartType, location: &DocumentationPartLocation) -> Result<(), ApiError> {
+    use DocumentationPartType as Type;
+    let has: &[&str] = match kind {
+        Type::Api => &[],
+        Type::Authorizer | Type::Model => &["name"],
+        Type::Resource => &["path"],
+        Type::Method | Type::RequestBody => &["path", "method"],
+        Type::PathParameter | Type::QueryParameter | Type::RequestHeader => &["path", "method", "name"],
+        Type::Response | Type::ResponseBody => &["path", "method", "statusCode"],
+        Type::ResponseHeader => return Ok(()),
+    };
+    let members = [
+        ("path", &location.path),
+        ("method", &location.method),
+        ("statusCode", &location.status_code),
+        ("name", &location.name),
+    ];
+    let has_not: Vec<&str> = members.iter().map(|(name, _)| *name).filter(|name| !has.contains(name)).collect();
+    if members.iter().any(|(name, value)| value.is_some() && has_not.contains(name)) {
+        let listed = match has_not.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => return Ok(()),
+        };
+        return bad_request(format!("[Location type: {kind} cannot have {listed} defined.]"));
+    }
+    Ok(())
 }
 
 /// A place with what AWS supplies: parts below a resource have a path, parts below a method a method.
@@ -319,6 +367,7 @@ fn location(given: Option<DocumentationPartLocation>) -> Result<DocumentationPar
     let Some(kind) = location.type_ else {
         return bad_request("Documentation part location type is missing");
     };
+    check_members(kind, &location)?;
     let named = !matches!(
         kind,
         Type::Api | Type::Resource | Type::Method | Type::RequestBody | Type::Response | Type::ResponseBody

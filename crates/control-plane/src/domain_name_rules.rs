@@ -14,6 +14,27 @@ pub(crate) fn is_enhanced(policy: SecurityPolicy) -> bool {
     policy.as_str().starts_with("SecurityPolicy_")
 }
 
+/// Refuses certificates that a new domain has no use for. One that moves from one type of endpoint to another may have
+/// them for a while.
+pub(crate) fn check_new(domain: &DomainName) -> Result<(), ApiError> {
+    let edge = has_type(domain, EndpointType::Edge) || has_type(domain, EndpointType::Private);
+    let regional = has_type(domain, EndpointType::Regional);
+    let has_edge = domain.certificate_arn.is_some() || domain.certificate_name.is_some();
+    let has_regional = domain.regional_certificate_arn.is_some() || domain.regional_certificate_name.is_some();
+    if regional && !edge && has_edge {
+        return bad_request("Cannot import certificates for EDGE while REGIONAL is active.");
+    }
+    if edge && !regional && has_regional {
+        let active = if has_type(domain, EndpointType::Private) { "PRIVATE" } else { "EDGE" };
+        return bad_request(format!("Cannot import certificates for REGIONAL while {active} is active."));
+    }
+    Ok(())
+}
+
+fn no_certificate(kind: EndpointType) -> Result<(), ApiError> {
+    bad_request(format!("A certificate was not provided for the endpoint type {kind}."))
+}
+
 /// Refuses settings that AWS does not take together.
 pub(crate) fn check(domain: &DomainName) -> Result<(), ApiError> {
     check_name(required(&domain.domain_name))?;
@@ -31,15 +52,13 @@ pub(crate) fn check(domain: &DomainName) -> Result<(), ApiError> {
         && domain.certificate_arn.is_none()
         && domain.certificate_name.is_none()
     {
-        return bad_request(
-            "A certificateArn must be specified for an edge-optimized or private domain name",
-        );
+        return no_certificate(if private { EndpointType::Private } else { EndpointType::Edge });
     }
     if has(EndpointType::Regional)
         && domain.regional_certificate_arn.is_none()
         && domain.regional_certificate_name.is_none()
     {
-        return bad_request("A regionalCertificateArn must be specified for a regional domain name");
+        return no_certificate(EndpointType::Regional);
     }
     let arns = [
         &domain.certificate_arn,
@@ -63,7 +82,7 @@ pub(crate) fn check(domain: &DomainName) -> Result<(), ApiError> {
             return bad_request("Mutual TLS is supported for REGIONAL domain names only");
         }
         if domain.security_policy != Some(SecurityPolicy::Tls1_2) {
-            return bad_request("Mutual TLS requires the security policy TLS_1_2");
+            return bad_request("Mutual TLS authentication is only supported with TLS 1.2.");
         }
     }
     if !private && (domain.policy.is_some() || domain.management_policy.is_some()) {
@@ -152,12 +171,12 @@ mod tests {
         {
             check_that(|d| d.domain_name = Some(name.into()), "Invalid domain name specified");
         }
-        check_that(|d| d.regional_certificate_arn = None, "A regionalCertificateArn must be");
+        check_that(|d| d.regional_certificate_arn = None, "A certificate was not provided for the endpoint type REGIONAL.");
         check_that(|d| d.regional_certificate_arn = Some("x".into()), "Invalid ARN");
         let types = |d: &mut DomainName, types: &[EndpointType]| {
             d.endpoint_configuration.as_mut().unwrap().types = Some(types.to_vec());
         };
-        check_that(|d| types(d, &[EndpointType::Edge]), "A certificateArn must be");
+        check_that(|d| types(d, &[EndpointType::Edge]), "A certificate was not provided for the endpoint type EDGE.");
         check_that(|d| types(d, &[]), "cannot be both DISABLED");
         check_that(
             |d| types(d, &[EndpointType::Private, EndpointType::Regional]),
@@ -185,7 +204,7 @@ mod tests {
                 mutual(d, "s3://b/k");
                 with_mode(d, enhanced);
             },
-            "Mutual TLS requires",
+            "Mutual TLS authentication is only supported",
         );
         check_that(|d| d.policy = Some("{}".into()), "Policies are supported for private");
     }

@@ -7,13 +7,13 @@
 use stagedoor_shapes::apigateway::{
     CreateDomainNameRequest, DeleteDomainNameRequest, DomainName, DomainNameStatus, DomainNames,
     EndpointAccessMode, EndpointConfiguration, EndpointType, GetDomainNameRequest, GetDomainNamesRequest,
-    IpAddressType, MutualTlsAuthentication, Op, ResourceOwner, RoutingMode, SecurityPolicy,
+    IpAddressType, MutualTlsAuthentication, Op, PatchOperation, ResourceOwner, RoutingMode, SecurityPolicy,
     UpdateDomainNameRequest,
 };
 
 use crate::control_plane::{ControlPlane, bad_request, not_found, required, whole_seconds};
 use crate::page::page;
-use crate::patch::{ENTRY, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
+use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, Style, Table};
 use crate::quotas::check_one_more;
 use crate::tx::Tx;
 use crate::v2::routing_rules;
@@ -46,20 +46,19 @@ enum Field {
 const PATCHES: Table<Field> = Table {
     style: Style::Listing,
     rows: &[
-        ("/certificateName", REPLACE_OR_REMOVE, Field::CertificateName),
-        ("/certificateArn", REPLACE_OR_REMOVE, Field::CertificateArn),
-        ("/regionalCertificateName", REPLACE_OR_REMOVE, Field::RegionalCertificateName),
-        ("/regionalCertificateArn", REPLACE_OR_REMOVE, Field::RegionalCertificateArn),
-        ("/endpointConfiguration/types", ENTRY, Field::EndpointType),
-        ("/endpointConfiguration/types/{type}", ENTRY, Field::EndpointType),
+        ("/certificateName", ENTRY, Field::CertificateName),
+        ("/certificateArn", ENTRY, Field::CertificateArn),
+        ("/regionalCertificateName", ENTRY, Field::RegionalCertificateName),
+        ("/regionalCertificateArn", ENTRY, Field::RegionalCertificateArn),
+        ("/endpointConfiguration/types", MEMBER, Field::EndpointType),
         ("/endpointConfiguration/ipAddressType", REPLACE, Field::IpAddressType),
         ("/securityPolicy", REPLACE, Field::SecurityPolicy),
         ("/endpointAccessMode", REPLACE, Field::EndpointAccessMode),
-        ("/mutualTlsAuthentication/truststoreUri", REPLACE_OR_REMOVE, Field::TruststoreUri),
-        ("/mutualTlsAuthentication/truststoreVersion", REPLACE_OR_REMOVE, Field::TruststoreVersion),
-        ("/ownershipVerificationCertificateArn", REPLACE_OR_REMOVE, Field::OwnershipCertificateArn),
-        ("/policy", REPLACE_OR_REMOVE, Field::Policy),
-        ("/managementPolicy", REPLACE_OR_REMOVE, Field::ManagementPolicy),
+        ("/mutualTlsAuthentication/truststoreUri", ENTRY, Field::TruststoreUri),
+        ("/mutualTlsAuthentication/truststoreVersion", ENTRY, Field::TruststoreVersion),
+        ("/ownershipVerificationCertificateArn", ENTRY, Field::OwnershipCertificateArn),
+        ("/policy", REPLACE, Field::Policy),
+        ("/managementPolicy", REPLACE, Field::ManagementPolicy),
         ("/routingMode", REPLACE, Field::RoutingMode),
     ],
 };
@@ -160,6 +159,7 @@ impl ControlPlane {
         if let Some(policy) = domain.policy.take() {
             domain.policy = Some(policy::stored(&policy, &self.domain_policy_arn(&identity))?);
         }
+        domain_name_rules::check_new(&domain)?;
         self.settle(&mut domain)?;
         self.transact(|tx| {
             if tx.exists(&key(&identity))? {
@@ -251,6 +251,7 @@ impl ControlPlane {
         let identity = identity(required(&input.domain_name), input.domain_name_id.as_deref());
         self.transact(|tx| {
             let mut domain = find(tx, &identity)?;
+            check_patches(input.patch_operations.as_deref().unwrap_or_default())?;
             for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
                 self.patch_domain(&mut domain, &patch, &identity)?;
             }
@@ -343,6 +344,29 @@ impl ControlPlane {
 }
 
 /// Adds, removes or replaces a type of endpoint: the path may name the one that changes by its place in the list.
+/// A domain moves from one type of endpoint to another in two calls: one adds the new type and its certificate, another
+/// takes the old ones away.
+fn check_patches(operations: &[PatchOperation]) -> Result<(), ApiError> {
+    let does = |wanted: Op| {
+        operations.iter().any(|operation| {
+            let path = operation.path.as_deref().unwrap_or_default();
+            let moves = path == "/endpointConfiguration/types"
+                || path.ends_with("ertificateName")
+                || (path.ends_with("ertificateArn") && path != "/ownershipVerificationCertificateArn");
+            moves && operation.op == Some(wanted)
+        })
+    };
+    if does(Op::Add) && does(Op::Remove) {
+        return bad_request("Endpoint types and certificates cannot be added and removed in the same request");
+    }
+    // What Terraform's users have seen when a domain's only type was to be replaced.
+    let path = operations.iter().filter_map(|operation| operation.path.as_deref());
+    match path.into_iter().find(|path| path.starts_with("/endpointConfiguration/types/")) {
+        Some(path) => bad_request(format!("{path} Invalid request input")),
+        None => Ok(()),
+    }
+}
+
 fn patch_types(domain: &mut DomainName, patch: &Patch<Field>) -> Result<(), ApiError> {
     let endpoint = domain.endpoint_configuration.get_or_insert_default();
     let types = endpoint.types.get_or_insert_default();
@@ -354,25 +378,9 @@ fn patch_types(domain: &mut DomainName, patch: &Patch<Field>) -> Result<(), ApiE
                 types.push(kind);
             }
         }
-        Op::Remove => {
-            // Both forms are in use: the type as the path's last segment, and as the value.
-            let named =
-                if patch.name.is_empty() { patch.value.as_deref() } else { Some(patch.name.as_str()) };
-            let kind = named.and_then(|name| name.parse::<EndpointType>().ok());
-            let position = patch.name.parse::<usize>().ok().and_then(|place| types.get(place).copied());
-            let Some(kind) = kind.or(position) else { return bad_request(message) };
-            types.retain(|other| *other != kind);
-        }
         _ => {
             let kind = patch.one_of::<EndpointType>(message)?;
-            let place = patch.name.parse::<usize>().ok();
-            let named = patch.name.parse::<EndpointType>().ok();
-            let place = place.or_else(|| types.iter().position(|other| Some(*other) == named)).unwrap_or(0);
-            match types.get_mut(place) {
-                Some(old) => *old = kind,
-                None => types.push(kind),
-            }
-            types.dedup();
+            types.retain(|other| *other != kind);
         }
     }
     Ok(())

@@ -6,11 +6,11 @@ use stagedoor_shapes::apigateway::{
 };
 
 use crate::ApiError;
-use crate::control_plane::{ControlPlane, not_found, required};
+use crate::control_plane::{ControlPlane, bad_request, not_found, required};
 use crate::integrations::{self, check_templates};
 use crate::mapping;
 use crate::methods;
-use crate::patch::{ENTRY, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
+use crate::patch::{ENTRY, Patch, REPLACE, Style, Table};
 use crate::resources;
 
 const NO_METHOD: &str = "Invalid Method identifier specified";
@@ -28,7 +28,7 @@ enum Field {
 const PATCHES: Table<Field> = Table {
     style: Style::Terse,
     rows: &[
-        ("/contentHandling", REPLACE_OR_REMOVE, Field::ContentHandling),
+        ("/contentHandling", REPLACE, Field::ContentHandling),
         ("/responseParameters/{}", ENTRY, Field::Parameter),
         ("/responseTemplates/{}", ENTRY, Field::Template),
         ("/selectionPattern", REPLACE, Field::SelectionPattern),
@@ -55,10 +55,21 @@ impl ControlPlane {
                 content_handling: input.content_handling,
             };
             check(&response, method)?;
+            self.check_pattern(&response)?;
             let responses = integrations::find(method)?.integration_responses.get_or_insert_default();
             responses.insert(status.to_owned(), response.clone());
             Ok(response)
         })
+    }
+
+    /// Refuses a selection pattern that is none.
+    fn check_pattern(&self, response: &IntegrationResponse) -> Result<(), ApiError> {
+        match response.selection_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
+            Some(pattern) if !self.settings.deployment_check.is_pattern(pattern) => {
+                bad_request("Invalid regex pattern specified")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `GetIntegrationResponse`.
@@ -93,6 +104,7 @@ impl ControlPlane {
                 apply(&mut response, &patch)?;
             }
             check(&response, method)?;
+            self.check_pattern(&response)?;
             *find(integrations::find(method)?, required(&input.status_code))? = response.clone();
             Ok(response)
         })

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigateway::{
     ConnectionType, ContentHandlingStrategy, DeleteIntegrationRequest, GetIntegrationRequest, Integration,
-    IntegrationType, Method, Op, PutIntegrationRequest, ResponseTransferMode, RestApi, TlsConfig,
+    IntegrationType, Method, PutIntegrationRequest, ResponseTransferMode, RestApi, TlsConfig,
     UpdateIntegrationRequest,
 };
 
 use crate::control_plane::{ControlPlane, bad_request, not_found, required};
 use crate::mapping;
 use crate::methods::{self, check_content_type};
-use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
+use crate::patch::{ENTRY, Patch, REPLACE, Style, Table};
 use crate::quotas::{self, Quotas};
 use crate::tx::Tx;
 use crate::{ApiError, keys, resources};
@@ -43,19 +43,18 @@ enum Field {
     ResponseTransferMode,
     TimeoutInMillis,
     InsecureSkipVerification,
-    Type,
     Uri,
 }
 
 const PATCHES: Table<Field> = Table {
     style: Style::Terse,
     rows: &[
-        ("/cacheKeyParameters/{}", MEMBER, Field::CacheKeyParameter),
+        ("/cacheKeyParameters/{}", ENTRY, Field::CacheKeyParameter),
         ("/cacheNamespace", REPLACE, Field::CacheNamespace),
         ("/connectionId", REPLACE, Field::ConnectionId),
         ("/connectionType", REPLACE, Field::ConnectionType),
-        ("/contentHandling", REPLACE_OR_REMOVE, Field::ContentHandling),
-        ("/credentials", REPLACE_OR_REMOVE, Field::Credentials),
+        ("/contentHandling", REPLACE, Field::ContentHandling),
+        ("/credentials", REPLACE, Field::Credentials),
         ("/httpMethod", REPLACE, Field::HttpMethod),
         ("/integrationTarget", REPLACE, Field::IntegrationTarget),
         ("/passthroughBehavior", REPLACE, Field::PassthroughBehavior),
@@ -64,7 +63,6 @@ const PATCHES: Table<Field> = Table {
         ("/responseTransferMode", REPLACE, Field::ResponseTransferMode),
         ("/timeoutInMillis", REPLACE, Field::TimeoutInMillis),
         ("/tlsConfig/insecureSkipVerification", REPLACE, Field::InsecureSkipVerification),
-        ("/type", REPLACE, Field::Type),
         ("/uri", REPLACE, Field::Uri),
     ],
 };
@@ -190,6 +188,8 @@ pub(crate) fn complete(
         mapping::check_request(name, expression, method.request_parameters.as_ref())?;
     }
     check_templates(integration.request_templates.as_ref())?;
+    check_credentials(integration.credentials.as_deref())?;
+    check_cache_keys(&integration, method)?;
     integration.passthrough_behavior.get_or_insert_with(|| "WHEN_NO_MATCH".to_owned());
     integration.timeout_in_millis.get_or_insert(TIMEOUT_MILLIS_DEFAULT);
     integration.cache_namespace.get_or_insert_with(|| resource_id.to_owned());
@@ -200,6 +200,32 @@ pub(crate) fn complete(
 /// Whether every key of a template map is a content type.
 pub(crate) fn check_templates(templates: Option<&BTreeMap<String, String>>) -> Result<(), ApiError> {
     templates.into_iter().flatten().try_for_each(|(content_type, _)| check_content_type(content_type))
+}
+
+/// The role to assume, or the caller's own; a stage variable may stand for any part of it.
+fn check_credentials(credentials: Option<&str>) -> Result<(), ApiError> {
+    match credentials {
+        Some(arn) if !arn.is_empty() && !arn.starts_with("arn:") && !arn.contains("${stageVariables.") => {
+            bad_request("Invalid ARN specified in the request")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What tells a cache's entries apart has to be a parameter of the method or of the integration.
+fn check_cache_keys(integration: &Integration, method: &Method) -> Result<(), ApiError> {
+    let of_method = |name: &str| {
+        let single = name.replacen("method.request.multivalue", "method.request.", 1);
+        let parameters = method.request_parameters.as_ref();
+        parameters.is_some_and(|parameters| parameters.contains_key(name) || parameters.contains_key(&single))
+    };
+    let of_integration =
+        |name: &str| integration.request_parameters.as_ref().is_some_and(|own| own.contains_key(name));
+    let mut names = integration.cache_key_parameters.iter().flatten();
+    if names.all(|name| of_method(name) || of_integration(name)) {
+        return Ok(());
+    }
+    bad_request("Invalid cache key parameter specified")
 }
 
 fn check_passthrough(behavior: Option<&str>) -> Result<(), ApiError> {
@@ -260,7 +286,9 @@ fn check_target(integration: &mut Integration, kind: IntegrationType) -> Result<
             if connection == ConnectionType::VpcLink
                 && integration.connection_id.as_deref().is_none_or(str::is_empty)
             {
-                return bad_request("Connection ID must be specified for VPC_LINK connection type");
+                return bad_request(
+                    "ConnectionId should be set to the vpcLinkId or stage variable on connection type VPC_LINK",
+                );
             }
         }
         IntegrationType::Aws | IntegrationType::AwsProxy => {
@@ -334,13 +362,14 @@ fn is_function(text: &str) -> bool {
 }
 
 fn apply(integration: &mut Integration, patch: &Patch<Field>) -> Result<(), ApiError> {
+    if integration.type_ == Some(IntegrationType::Mock) && matches!(patch.field, Field::HttpMethod | Field::Uri) {
+        let path = if matches!(patch.field, Field::Uri) { "/uri" } else { "/httpMethod" };
+        return bad_request(format!("Invalid patch path {path}"));
+    }
     match patch.field {
         Field::CacheKeyParameter => {
             let parameters = integration.cache_key_parameters.get_or_insert_default();
-            parameters.retain(|other| *other != patch.name);
-            if patch.op == Op::Add {
-                parameters.push(patch.name.clone());
-            }
+            patch.on_list(parameters, "Invalid parameter name specified")?;
         }
         Field::CacheNamespace => integration.cache_namespace = patch.text(),
         Field::ConnectionId => integration.connection_id = patch.text(),
@@ -390,11 +419,6 @@ fn apply(integration: &mut Integration, patch: &Patch<Field>) -> Result<(), ApiE
         }
         Field::InsecureSkipVerification => {
             integration.tls_config = Some(TlsConfig { insecure_skip_verification: Some(patch.truth()) });
-        }
-        Field::Type => {
-            let message =
-                "Invalid integration type specified. Valid options are HTTP,AWS,MOCK,HTTP_PROXY,AWS_PROXY";
-            integration.type_ = Some(patch.one_of::<IntegrationType>(message)?);
         }
         Field::Uri => integration.uri = patch.text(),
     }

@@ -96,7 +96,8 @@ pub(crate) fn in_place(text: &str, prefix: &str, places: &[&str]) -> bool {
     place.is_some_and(|(place, name)| places.contains(&place) && !name.is_empty())
 }
 
-fn undeclared<T>(parameter: &str) -> Result<T, ApiError> {
+/// AWS's answer to a parameter that is not there, or cannot be.
+pub(crate) fn undeclared<T>(parameter: &str) -> Result<T, ApiError> {
     bad_request(format!(
         "Invalid mapping expression specified: Validation Result: warnings : [], errors : [Invalid mapping expression \
          parameter specified: {parameter}]"

@@ -10,7 +10,8 @@ use stagedoor_shapes::apigateway::{
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required};
 use crate::keys::{self, Kind};
-use crate::patch::{ENTRY, Patch, REPLACE, Style, Table};
+use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, Style, Table};
+use crate::mapping::undeclared;
 use crate::resources;
 use crate::tx::Tx;
 
@@ -36,7 +37,7 @@ const PATCHES: Table<Field> = Table {
     style: Style::Terse,
     rows: &[
         ("/apiKeyRequired", REPLACE, Field::ApiKeyRequired),
-        ("/authorizationScopes", ENTRY, Field::AuthorizationScopes),
+        ("/authorizationScopes", MEMBER, Field::AuthorizationScopes),
         ("/authorizationType", REPLACE, Field::AuthorizationType),
         ("/authorizerId", REPLACE, Field::AuthorizerId),
         ("/operationName", REPLACE, Field::OperationName),
@@ -222,6 +223,11 @@ impl References for InStore<'_> {
 /// [`ApiError::BadRequest`] with AWS's message for the first thing that is wrong.
 pub(crate) fn check(method: &mut Method, references: &impl References) -> Result<(), ApiError> {
     check_authorizer(method, references)?;
+    if method.authorization_type.as_deref() != Some("COGNITO_USER_POOLS")
+        && method.authorization_scopes.as_ref().is_some_and(|scopes| !scopes.is_empty())
+    {
+        return bad_request("Authorization Scopes are only valid for COGNITO_USER_POOLS authorization type");
+    }
     if let Some(id) = &method.request_validator_id
         && !references.has_validator(id)?
     {
@@ -287,16 +293,17 @@ pub(crate) fn check_parameters(
     parameters: Option<&BTreeMap<String, bool>>,
     prefix: &str,
 ) -> Result<(), ApiError> {
-    for (name, required) in parameters.into_iter().flatten() {
+    for name in parameters.into_iter().flat_map(BTreeMap::keys) {
         let place = name.strip_prefix(prefix).and_then(|rest| rest.split_once('.'));
         let valid = match place {
             Some(("header", name)) => !name.is_empty(),
-            Some(("path" | "querystring", name)) => !name.is_empty() && prefix == "method.request.",
+            Some(("path" | "querystring" | "multivaluequerystring" | "multivalueheader", name)) => {
+                !name.is_empty() && prefix == "method.request."
+            }
             _ => false,
         };
         if !valid {
-            // AWS reports the value here, which is the flag, and not the name.
-            return invalid_mapping(&required.to_string());
+            return if name.starts_with(prefix) { undeclared(name) } else { invalid_mapping(name) };
         }
     }
     Ok(())
@@ -340,14 +347,9 @@ fn apply(method: &mut Method, patch: &Patch<Field>) -> Result<(), ApiError> {
                 .map(str::to_owned)
                 .collect();
             let scopes = method.authorization_scopes.get_or_insert_default();
-            match patch.op {
-                Op::Replace => *scopes = given,
-                op => {
-                    scopes.retain(|scope| !given.contains(scope));
-                    if op == Op::Add {
-                        scopes.extend(given);
-                    }
-                }
+            scopes.retain(|scope| !given.contains(scope));
+            if patch.op == Op::Add {
+                scopes.extend(given);
             }
             if scopes.is_empty() {
                 method.authorization_scopes = None;

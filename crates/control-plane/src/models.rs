@@ -244,6 +244,11 @@ pub(crate) fn check(model: &Model) -> Result<(), ApiError> {
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return bad_request(format!("Model name must be alphanumeric: {name}"));
     }
+    let content_type = required(&model.content_type);
+    let parts = content_type.split_once('/');
+    if !parts.is_some_and(|(kind, subtype)| !kind.is_empty() && !subtype.is_empty()) {
+        return bad_request(format!("Invalid content type specified: {content_type}"));
+    }
     let schema = required(&model.schema);
     if schema.is_empty() {
         return bad_request("Model schema must have at least 1 property or array items defined");

@@ -31,8 +31,6 @@ pub(crate) struct Table<F: 'static> {
 
 /// What may be done to a plain member.
 pub(crate) const REPLACE: &[Op] = &[Op::Replace];
-/// What may be done to a member that may be absent.
-pub(crate) const REPLACE_OR_REMOVE: &[Op] = &[Op::Replace, Op::Remove];
 /// What may be done to an entry of a map.
 pub(crate) const ENTRY: &[Op] = &[Op::Add, Op::Replace, Op::Remove];
 /// What may be done to a group of members that may be absent as a whole.
@@ -67,6 +65,25 @@ impl<F> Patch<F> {
     pub(crate) fn one_of<T: std::str::FromStr>(&self, message: &str) -> Result<T, ApiError> {
         let value = self.value.as_deref().unwrap_or_default();
         value.parse().map_err(|_| ApiError::BadRequest(message.to_owned()))
+    }
+
+    /// Does to a member of a list what is asked for. The path names it, whatever an addition's value says; a
+    /// replacement goes to the end. Replacing or removing what is not there is answered with `missing`.
+    pub(crate) fn on_list(&self, list: &mut Vec<String>, missing: &str) -> Result<(), ApiError> {
+        let before = list.len();
+        list.retain(|other| *other != self.name);
+        if self.op != Op::Add && list.len() == before {
+            return Err(ApiError::NotFound(missing.to_owned()));
+        }
+        match (self.op, self.text()) {
+            (Op::Add, _) => list.push(self.name.clone()),
+            (Op::Replace, Some(value)) => {
+                list.retain(|other| *other != value);
+                list.push(value);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Does to an entry of a map what is asked for. Replacing or removing what is not there is answered with
@@ -124,10 +141,6 @@ impl<F: Copy> Table<F> {
                 } else {
                     format!("{start} Must be one of: [{}]", paths.join(", "))
                 }
-            }
-            // A removal of a member that may be absent is allowed, and AWS does not mention it.
-            (Style::Terse, Some(REPLACE_OR_REMOVE)) => {
-                "Invalid patch operation specified. Must be one of: [replace]".to_owned()
             }
             (Style::Terse, Some(ops)) => {
                 let ops: Vec<&str> = ops.iter().map(|op| op.as_str()).collect();

@@ -8,10 +8,10 @@ use stagedoor_shapes::apigateway::{
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::ApiError;
-use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required, whole_seconds};
+use crate::control_plane::{ControlPlane, bad_request, conflict, required, whole_seconds};
 use crate::keys;
 use crate::page::{by_date, page};
-use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, REPLACE_OR_REMOVE, Style, Table};
+use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, Style, Table};
 use crate::tree::{copied, replace_api};
 use crate::tx::Tx;
 use crate::{api_mappings, ids, models, policy, tags, usage_plans};
@@ -42,8 +42,8 @@ const PATCHES: Table<Field> = Table {
     style: Style::Terse,
     rows: &[
         ("/name", REPLACE, Field::Name),
-        ("/description", REPLACE_OR_REMOVE, Field::Description),
-        ("/policy", REPLACE_OR_REMOVE, Field::Policy),
+        ("/description", ENTRY, Field::Description),
+        ("/policy", REPLACE, Field::Policy),
         ("/apiKeySource", REPLACE, Field::ApiKeySource),
         ("/minimumCompressionSize", REPLACE, Field::MinimumCompressionSize),
         ("/disableExecuteApiEndpoint", REPLACE, Field::DisableExecuteApiEndpoint),
@@ -318,23 +318,10 @@ fn patch_endpoint(api: &mut RestApi, patch: &Patch<Field>) -> Result<(), ApiErro
     Ok(())
 }
 
-/// Adds, removes or replaces a media type. The type is the path's, whatever the value of an addition says; a
-/// replacement goes to the end.
+/// Adds, removes or replaces a media type.
 fn patch_media_types(api: &mut RestApi, patch: &Patch<Field>) -> Result<(), ApiError> {
     let types = api.binary_media_types.get_or_insert_default();
-    let before = types.len();
-    types.retain(|other| *other != patch.name);
-    if patch.op != Op::Add && types.len() == before {
-        return not_found("Invalid binary media type specified");
-    }
-    match (patch.op, patch.text()) {
-        (Op::Add, _) => types.push(patch.name.clone()),
-        (Op::Replace, Some(value)) => {
-            types.retain(|other| *other != value);
-            types.push(value);
-        }
-        _ => {}
-    }
+    patch.on_list(types, "Invalid binary media type specified")?;
     if types.is_empty() {
         api.binary_media_types = None;
     }

@@ -12,6 +12,7 @@ use stagedoor_shapes::apigateway::{
 };
 
 use crate::control_plane::bad_request;
+use crate::methods::HTTP_METHODS;
 use crate::patch::unescape;
 use crate::stages;
 use crate::{ApiError, access_log, canary};
@@ -30,6 +31,9 @@ const PATHS: &str = "/deploymentId, /description, /cacheClusterEnabled, /cacheCl
 /*/*/caching/ttlInSeconds, /*/*/caching/enabled, /*/*/caching/dataEncrypted, \
 /*/*/caching/requireAuthorizationForCacheControl, /*/*/caching/unauthorizedCacheControlHeaderStrategy, \
 /variables/{variable_name}, /tracingEnabled";
+
+/// The longest time that a response is kept in a stage's cache, in seconds.
+const TTL_MAX: i32 = 3600;
 
 /// The setting that holds for every method without one of its own.
 const EVERY_METHOD: &str = "*/*";
@@ -118,6 +122,7 @@ fn remove(stage: &mut Stage, path: &str) -> Result<(), ApiError> {
     match path {
         "accessLogSettings" => stage.access_log_settings = None,
         "canarySettings" => stage.canary_settings = None,
+        "variables" => stage.variables = None,
         _ => {
             if let Some(name) = path.strip_prefix("variables/") {
                 let variables = stage.variables.get_or_insert_default();
@@ -156,7 +161,8 @@ fn set_method(stage: &mut Stage, path: &str, value: &str) -> Result<(), ApiError
     let (Some(name), Some(group), Some(method)) = (name, group, method) else {
         return unknown(&format!("/{path}"));
     };
-    if !method.contains('/') {
+    let verb = method.rsplit_once('/').map(|(_, verb)| verb);
+    if !verb.is_some_and(|verb| verb == "*" || HTTP_METHODS.contains(&verb)) {
         return unknown(&format!("/{path}"));
     }
     let settings = stage.method_settings.get_or_insert_default();
@@ -183,7 +189,14 @@ fn set_method(stage: &mut Stage, path: &str, value: &str) -> Result<(), ApiError
         ("throttling", "rateLimit") => {
             setting.throttling_rate_limit = Some(number(path, value, -1.0, f64::MAX)?)
         }
-        ("caching", "ttlInSeconds") => setting.cache_ttl_in_seconds = Some(number(path, value, 0, 3600)?),
+        ("caching", "ttlInSeconds") => match value.parse::<i32>() {
+            Ok(seconds @ 0..=TTL_MAX) => setting.cache_ttl_in_seconds = Some(seconds),
+            _ => {
+                return bad_request(format!(
+                    "Invalid time-to-live setting, must be an integer no greater than {TTL_MAX}"
+                ));
+            }
+        },
         ("caching", "enabled") => setting.caching_enabled = Some(truth(value)),
         ("caching", "dataEncrypted") => setting.cache_data_encrypted = Some(truth(value)),
         ("caching", "requireAuthorizationForCacheControl") => {

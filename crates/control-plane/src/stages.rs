@@ -268,15 +268,15 @@ pub(crate) fn check_variables(variables: &BTreeMap<String, String>) -> Result<()
             || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
             return bad_request(format!(
-                "Invalid stage variable name: {name}.  Please use names with only word characters."
+                "Invalid stage variable name: {name}. Please use names with only word characters."
             ));
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || " -._~:/?#&=,".contains(c);
         if value.is_empty() || value.chars().count() > VARIABLE_MAX || !value.chars().all(allowed) {
             // The spaces and the lone quote are AWS's.
             return bad_request(format!(
-                "Invalid stage variable value: {value}.  Please use values with alphanumeric characters and the \
-                 symbols ' ', -', '.', '_', ':', '/', '?', '&', '=', and ','."
+                "Invalid stage variable value of key {name}.  Please use values with alphanumeric characters and \
+                 the symbols ' ', -', '.', '_', ':', '/', '?', '&', '=', and ','."
             ));
         }
     }

@@ -3,6 +3,7 @@
 //! The limits of single methods have paths of their own, `/apiStages/{api}:{stage}/throttle/{resource}/{method}/…`, in
 //! which the resource's path may hold slashes, escaped or not.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use stagedoor_shapes::apigateway::{
@@ -57,7 +58,7 @@ const PATCHES: Table<Field> = Table {
             Field::OfStage,
         ),
         ("/apiStages/<apidId:stageName>/throttle/<resourcePath>/<httpMethod>", REMOVE, Field::OfStage),
-        ("/apiStages/<apidId:stageName>/throttle", REMOVE, Field::OfStage),
+        ("/apiStages/<apidId:stageName>/throttle", ENTRY, Field::OfStage),
     ],
 };
 
@@ -69,7 +70,7 @@ pub(crate) fn apply(tx: &Tx, plan: &mut UsagePlan, operation: &PatchOperation) -
     if let (Some(op), Some(target)) = (operation.op, operation.path.as_deref().and_then(OfStage::parse))
         && target.allows(op)
     {
-        return target.apply(plan, required(&operation.value));
+        return target.apply(plan, op, required(&operation.value));
     }
     for patch in PATCHES.resolve(Some(std::slice::from_ref(operation)))? {
         match patch.field {
@@ -180,19 +181,27 @@ impl OfStage {
 
     fn allows(&self, op: Op) -> bool {
         match self.what {
-            What::All | What::Method(_) => op == Op::Remove,
+            What::All => matches!(op, Op::Add | Op::Replace | Op::Remove),
+            What::Method(_) => op == Op::Remove,
             What::Rate(_) | What::Burst(_) => matches!(op, Op::Add | Op::Replace),
         }
     }
 
-    fn apply(self, plan: &mut UsagePlan, value: &str) -> Result<(), ApiError> {
+    fn apply(self, plan: &mut UsagePlan, op: Op, value: &str) -> Result<(), ApiError> {
         let wanted = ApiStage { api_id: Some(self.api), stage: Some(self.stage), throttle: None };
         let mut own = plan.api_stages.iter_mut().flatten();
         let own = own.find(|own| own.api_id == wanted.api_id && own.stage == wanted.stage);
         let Some(own) = own else { return no_such_stage(plan, &wanted) };
         let limits = own.throttle.get_or_insert_default();
         match self.what {
-            What::All => limits.clear(),
+            What::All => {
+                if op != Op::Add {
+                    limits.clear();
+                }
+                if op != Op::Remove {
+                    limits.extend(limits_of(value)?);
+                }
+            }
             What::Method(method) => drop(limits.remove(&method)),
             What::Rate(method) => {
                 limits.entry(method).or_default().rate_limit = Some(parse(value, "throttle rate limit")?);
@@ -206,6 +215,11 @@ impl OfStage {
         }
         Ok(())
     }
+}
+
+/// The limits of several methods, as JSON: `{"/pets/GET": {"rateLimit": 1, "burstLimit": 2}}`.
+fn limits_of(value: &str) -> Result<BTreeMap<String, ThrottleSettings>, ApiError> {
+    serde_json::from_str(value).or_else(|_| bad_request("Invalid API Stage throttle specified"))
 }
 
 /// `{resource path}/{method}` as plans show it: with the slash that a resource's path begins with, whether it was

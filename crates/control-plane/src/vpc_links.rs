@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigateway::{
-    ConnectionType, CreateVpcLinkRequest, DeleteVpcLinkRequest, GetVpcLinkRequest, GetVpcLinksRequest,
-    UpdateVpcLinkRequest, VpcLink, VpcLinkStatus, VpcLinks,
+    ConnectionType, CreateVpcLinkRequest, DeleteVpcLinkRequest, GetVpcLinkRequest, GetVpcLinksRequest, RestApi,
+    Stage, UpdateVpcLinkRequest, VpcLink, VpcLinkStatus, VpcLinks,
 };
-
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::control_plane::{ControlPlane, bad_request, required};
+use crate::keys::{self, Kind};
 use crate::page::page;
 use crate::patch::{REPLACE, Style, Table};
 use crate::quotas::check_one_more;
@@ -79,8 +79,10 @@ impl ControlPlane {
                 return bad_request(format!("Invalid ARN. ARN is not well formed {target}"));
             }
         }
-        if targets.len() != 1 {
-            return bad_request("Exactly one target ARN has to be specified");
+        match targets.len() {
+            0 => return bad_request("No target arn specified for vpc link."),
+            1 => {}
+            _ => return bad_request("More than one target arn specified for vpc link."),
         }
         tags::check(input.tags.as_ref())?;
         let pending = VpcLink {
@@ -143,18 +145,52 @@ impl ControlPlane {
         })
     }
 
-    /// `DeleteVpcLink`.
+    /// `DeleteVpcLink`. Stages that lead to it have to be gone, or to serve something else, before.
     ///
     /// # Errors
-    /// [`ApiError::NotFound`] if there is no such link.
+    /// [`ApiError::NotFound`] if there is no such link, [`ApiError::BadRequest`] while a stage leads to it.
     pub fn delete_vpc_link(&self, input: DeleteVpcLinkRequest) -> Result<(), ApiError> {
         let id = required(&input.vpc_link_id);
         self.transact(|tx| {
             find(tx, id)?;
+            check_unused(tx, id)?;
             tx.delete(&key(id));
             Ok(())
         })
     }
+}
+
+/// Refuses the deletion of a link that a stage leads to.
+fn check_unused(tx: &Tx, id: &str) -> Result<(), ApiError> {
+    for api in tx.top_level::<RestApi>(keys::APIS)? {
+        let api = required(&api.id);
+        for stage in tx.scan::<Stage>(&keys::all(api, Kind::Stage))?.into_values() {
+            let canary = stage.canary_settings.as_ref().and_then(|canary| canary.deployment_id.as_deref());
+            for deployment in [stage.deployment_id.as_deref(), canary].into_iter().flatten() {
+                let snapshot: Option<RestApiSnapshot> = tx.get(&keys::one(api, Kind::Snapshot, deployment))?;
+                if let Some(place) = snapshot.and_then(|snapshot| leads_there(&snapshot, id)) {
+                    return bad_request(format!(
+                        "Cannot delete vpc link. Vpc link '{id}', is referenced in [{place}:{}] in format of \
+                         [Method:Resource:Stage].",
+                        required(&stage.stage_name)
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first method of an API that leads to a link, as `{method}:{resource id}`.
+fn leads_there(snapshot: &RestApiSnapshot, id: &str) -> Option<String> {
+    snapshot.resources.iter().find_map(|resource| {
+        let methods = resource.resource_methods.iter().flatten();
+        let mut methods = methods.filter(|(_, method)| {
+            let integration = method.method_integration.as_ref();
+            integration.and_then(|integration| integration.connection_id.as_deref()) == Some(id)
+        });
+        methods.next().map(|(method, _)| format!("{method}:{}", required(&resource.id)))
+    })
 }
 
 fn with_tags(mut link: VpcLink) -> VpcLink {

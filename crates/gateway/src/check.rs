@@ -1,6 +1,7 @@
 //! Refuses deployments that could not be served: the control plane asks, the data plane's compiler answers.
 
 use stagedoor_control_plane::DeploymentCheck;
+use stagedoor_data_plane::plan::selection::SelectionPattern;
 use stagedoor_data_plane::plan::{self, CompileSettings};
 use stagedoor_shapes::apigateway::Stage;
 use stagedoor_shapes::apigatewayv2;
@@ -10,6 +11,10 @@ use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 pub(crate) struct CompileCheck(pub(crate) CompileSettings);
 
 impl DeploymentCheck for CompileCheck {
+    fn is_pattern(&self, pattern: &str) -> bool {
+        SelectionPattern::parse(pattern).is_ok()
+    }
+
     fn check(&self, snapshot: &RestApiSnapshot, stage: Option<&Stage>) -> Result<(), Vec<String>> {
         let any_stage = Stage::default();
         let compiled = plan::compile(snapshot, stage.unwrap_or(&any_stage), &self.0).map(drop);
