@@ -118,7 +118,7 @@ EXCEPTIONS = {
     ("apigatewayv2", "CreateApi"):
         ({"ProtocolType": "WEBSOCKET"}, "BadRequestException", "Invalid routeSelectionExpression"),
     ("apigatewayv2", "CreateDomainName"): ({}, "BadRequestException", "At least one domain name configuration"),
-    ("apigatewayv2", "CreateVpcLink"): ({}, "BadRequestException", "SubnetIds cannot be empty"),
+    ("apigatewayv2", "CreateVpcLink"): ({}, "BadRequestException", "SubnetIds for a vpc link cannot be empty"),
     ("apigatewayv2", "GetApis"): TOKEN,
     ("apigatewayv2", "GetDomainNames"): TOKEN,
     ("apigatewayv2", "GetVpcLinks"): TOKEN,

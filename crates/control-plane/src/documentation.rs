@@ -348,7 +348,8 @@ fn check_members(kind: DocumentationPartType, location: &DocumentationPartLocati
         ("statusCode", &location.status_code),
         ("name", &location.name),
     ];
-    let has_not: Vec<&str> = members.iter().map(|(name, _)| *name).filter(|name| !has.contains(name)).collect();
+    let has_not: Vec<&str> =
+        members.iter().map(|(name, _)| *name).filter(|name| !has.contains(name)).collect();
     if members.iter().any(|(name, value)| value.is_some() && has_not.contains(name)) {
         let listed = match has_not.split_last() {
             Some((last, [])) => (*last).to_owned(),

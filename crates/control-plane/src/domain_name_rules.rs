@@ -20,7 +20,8 @@ pub(crate) fn check_new(domain: &DomainName) -> Result<(), ApiError> {
     let edge = has_type(domain, EndpointType::Edge) || has_type(domain, EndpointType::Private);
     let regional = has_type(domain, EndpointType::Regional);
     let has_edge = domain.certificate_arn.is_some() || domain.certificate_name.is_some();
-    let has_regional = domain.regional_certificate_arn.is_some() || domain.regional_certificate_name.is_some();
+    let has_regional =
+        domain.regional_certificate_arn.is_some() || domain.regional_certificate_name.is_some();
     if regional && !edge && has_edge {
         return bad_request("Cannot import certificates for EDGE while REGIONAL is active.");
     }
@@ -171,12 +172,18 @@ mod tests {
         {
             check_that(|d| d.domain_name = Some(name.into()), "Invalid domain name specified");
         }
-        check_that(|d| d.regional_certificate_arn = None, "A certificate was not provided for the endpoint type REGIONAL.");
+        check_that(
+            |d| d.regional_certificate_arn = None,
+            "A certificate was not provided for the endpoint type REGIONAL.",
+        );
         check_that(|d| d.regional_certificate_arn = Some("x".into()), "Invalid ARN");
         let types = |d: &mut DomainName, types: &[EndpointType]| {
             d.endpoint_configuration.as_mut().unwrap().types = Some(types.to_vec());
         };
-        check_that(|d| types(d, &[EndpointType::Edge]), "A certificate was not provided for the endpoint type EDGE.");
+        check_that(
+            |d| types(d, &[EndpointType::Edge]),
+            "A certificate was not provided for the endpoint type EDGE.",
+        );
         check_that(|d| types(d, &[]), "cannot be both DISABLED");
         check_that(
             |d| types(d, &[EndpointType::Private, EndpointType::Regional]),

@@ -357,7 +357,9 @@ fn check_patches(operations: &[PatchOperation]) -> Result<(), ApiError> {
         })
     };
     if does(Op::Add) && does(Op::Remove) {
-        return bad_request("Endpoint types and certificates cannot be added and removed in the same request");
+        return bad_request(
+            "Endpoint types and certificates cannot be added and removed in the same request",
+        );
     }
     // What Terraform's users have seen when a domain's only type was to be replaced.
     let path = operations.iter().filter_map(|operation| operation.path.as_deref());

@@ -362,7 +362,9 @@ fn is_function(text: &str) -> bool {
 }
 
 fn apply(integration: &mut Integration, patch: &Patch<Field>) -> Result<(), ApiError> {
-    if integration.type_ == Some(IntegrationType::Mock) && matches!(patch.field, Field::HttpMethod | Field::Uri) {
+    if integration.type_ == Some(IntegrationType::Mock)
+        && matches!(patch.field, Field::HttpMethod | Field::Uri)
+    {
         let path = if matches!(patch.field, Field::Uri) { "/uri" } else { "/httpMethod" };
         return bad_request(format!("Invalid patch path {path}"));
     }

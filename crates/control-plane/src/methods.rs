@@ -10,8 +10,8 @@ use stagedoor_shapes::apigateway::{
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required};
 use crate::keys::{self, Kind};
-use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, Style, Table};
 use crate::mapping::undeclared;
+use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, Style, Table};
 use crate::resources;
 use crate::tx::Tx;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigateway::{
-    ConnectionType, CreateVpcLinkRequest, DeleteVpcLinkRequest, GetVpcLinkRequest, GetVpcLinksRequest, RestApi,
-    Stage, UpdateVpcLinkRequest, VpcLink, VpcLinkStatus, VpcLinks,
+    ConnectionType, CreateVpcLinkRequest, DeleteVpcLinkRequest, GetVpcLinkRequest, GetVpcLinksRequest,
+    RestApi, Stage, UpdateVpcLinkRequest, VpcLink, VpcLinkStatus, VpcLinks,
 };
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -167,7 +167,8 @@ fn check_unused(tx: &Tx, id: &str) -> Result<(), ApiError> {
         for stage in tx.scan::<Stage>(&keys::all(api, Kind::Stage))?.into_values() {
             let canary = stage.canary_settings.as_ref().and_then(|canary| canary.deployment_id.as_deref());
             for deployment in [stage.deployment_id.as_deref(), canary].into_iter().flatten() {
-                let snapshot: Option<RestApiSnapshot> = tx.get(&keys::one(api, Kind::Snapshot, deployment))?;
+                let snapshot: Option<RestApiSnapshot> =
+                    tx.get(&keys::one(api, Kind::Snapshot, deployment))?;
                 if let Some(place) = snapshot.and_then(|snapshot| leads_there(&snapshot, id)) {
                     return bad_request(format!(
                         "Cannot delete vpc link. Vpc link '{id}', is referenced in [{place}:{}] in format of \

@@ -19,10 +19,10 @@ pub use deploy::HttpStageDefinition;
 
 use super::keys::{self, Kind};
 use super::{V2, all, apis, authorizers, members, route_key, routes};
-use crate::{ApiError, quotas};
 use crate::control_plane::{bad_request, required};
 use crate::imports::apply::with_parameters;
 use crate::tx::Tx;
+use crate::{ApiError, quotas};
 
 /// What a document defines. Integrations and authorizers go by the names that they have in it.
 #[derive(Debug, Default)]

@@ -11,9 +11,9 @@ use stagedoor_shapes::apigatewayv2::{
 use super::keys::{self, Kind};
 use super::parameters::{self, Subtype};
 use super::{V2, all, is_http, members, recast, updated, vpc_links, websocket};
-use crate::{ApiError, quotas};
 use crate::control_plane::{bad_request, conflict, required};
 use crate::tx::Tx;
+use crate::{ApiError, quotas};
 
 /// The longest time for an integration of an HTTP API, and its default, in milliseconds.
 pub(super) const HTTP_TIMEOUT_MAX: i32 = 30_000;
@@ -36,7 +36,12 @@ impl V2<'_> {
             let api = self.api(tx, api_id)?;
             let integration: Integration = recast(&input)?;
             let there = tx.keys(&keys::all(api_id, Kind::Integration))?.len();
-            quotas::check_one_more(there, self.0.settings.quotas.integrations_per_api, "Integrations", "API")?;
+            quotas::check_one_more(
+                there,
+                self.0.settings.quotas.integrations_per_api,
+                "Integrations",
+                "API",
+            )?;
             let integration = self.new_integration(tx, &api, integration)?;
             self.redeploy(tx, api_id)?;
             Ok(integration)
