@@ -354,3 +354,52 @@ def test_the_form_of_an_export(client):
     assert keys(client, again) == ["$default", "GET /a/{proxy+}", "POST /b"]
     guards = {route["RouteKey"]: route["AuthorizationType"] for route in client.get_routes(ApiId=again)["Items"]}
     assert guards == {"$default": "NONE", "GET /a/{proxy+}": "JWT", "POST /b": "AWS_IAM"}
+
+
+def test_what_sam_makes_of_a_template(gateway, client, echo):
+    """The body that AWS's SAM writes for `AWS::Serverless::HttpApi`: a default route without a slash, versions as numbers,
+    lists of identity sources, signatures, and a route that is open though the API has a default authorizer."""
+    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{FUNCTION}/invocations"
+    function = {"type": "aws_proxy", "httpMethod": "POST", "payloadFormatVersion": "2.0", "uri": uri}
+
+    def operation(*security, **members):
+        return {"x-amazon-apigateway-integration": function, "responses": {}, **members, "security": list(security)}
+
+    parameters = [{"in": "path", "name": "proxy+", "required": True}]
+    paths = {
+        "/basic": {"get": operation({"LambdaAuth": []}), "post": operation({"OpenIdAuth": ["scope1", "scope2"]})},
+        "/open": {"get": operation({"NONE": []})},
+        "/{proxy+}": {
+            "options": {"x-amazon-apigateway-integration": function, "responses": {}, "parameters": parameters},
+            "x-amazon-apigateway-any-method": operation({"AWS_IAM": []}, parameters=parameters),
+        },
+        "$default": {"x-amazon-apigateway-any-method": operation({"LambdaAuth": []}, isDefaultRoute=True)},
+    }
+    schemes = {
+        "LambdaAuth": {"type": "apiKey", "name": "Unused", "in": "header", "x-amazon-apigateway-authorizer": {
+            "type": "request", "authorizerUri": uri, "authorizerCredentials": "arn:aws:iam::0:role/x",
+            "identitySource": ["$context.contextVar", "$request.header.Authorization", "$request.querystring.petId"],
+            "authorizerResultTtlInSeconds": 60, "authorizerPayloadFormatVersion": 2.0, "enableSimpleResponses": True}},
+        "OpenIdAuth": {"type": "openIdConnect", "x-amazon-apigateway-authorizer": {
+            "type": "jwt", "identitySource": "$request.querystring.param", "openIdConnectUrl": "https://www.example.com/v1/connect",
+            "jwtConfiguration": {"audience": ["MyApi"], "issuer": "https://www.example.com/v1/connect/oidc"}}},
+        "AWS_IAM": {"type": "apiKey", "name": "Authorization", "in": "header", "x-amazon-apigateway-authtype": "awsSigv4"},
+    }  # fmt: skip
+    body = {
+        "openapi": "3.0.1", "info": {"title": "stack"}, "paths": paths, "components": {"securitySchemes": schemes},
+        "tags": [{"name": "httpapi:createdBy", "x-amazon-apigateway-tag-value": "SAM"}],
+        "x-amazon-apigateway-cors": {"allowHeaders": ["X-Amz-Date"], "allowMethods": ["*"], "allowOrigins": ["*"]},
+    }  # fmt: skip
+    made = client.import_api(Body=json.dumps(body), FailOnWarnings=True)
+    assert made["Tags"] == {"httpapi:createdBy": "SAM"} and "Version" not in made
+    routes = {route["RouteKey"]: route["AuthorizationType"] for route in client.get_routes(ApiId=made["ApiId"])["Items"]}
+    assert routes == {
+        "GET /basic": "CUSTOM", "POST /basic": "JWT", "GET /open": "NONE", "OPTIONS /{proxy+}": "NONE", "ANY /{proxy+}": "AWS_IAM",
+        "$default": "CUSTOM",
+    }  # fmt: skip
+    (authorizer,) = [it for it in client.get_authorizers(ApiId=made["ApiId"])["Items"] if it["Name"] == "LambdaAuth"]
+    assert (authorizer["AuthorizerPayloadFormatVersion"], authorizer["AuthorizerResultTtlInSeconds"]) == ("2.0", 60)
+    assert authorizer["IdentitySource"] == ["$context.contextVar", "$request.header.Authorization", "$request.querystring.petId"]
+    exported = client.export_api(ApiId=made["ApiId"], Specification="OAS30", OutputType="YAML")["body"].read().decode()
+    again = client.import_api(Body=exported)["ApiId"]
+    assert {route["RouteKey"]: route["AuthorizationType"] for route in client.get_routes(ApiId=again)["Items"]} == routes

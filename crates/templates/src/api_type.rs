@@ -45,6 +45,7 @@ fn of(root: &Value) -> ApiType {
         || has("x-amazon-apigateway-importexport-version")
         || shared.is_some()
         || root.pointer("/paths/~1$default").is_some()
+        || root.pointer("/paths/$default").is_some()
         || root
             .pointer("/components/securitySchemes")
             .is_some_and(|schemes| members(schemes).any(is_http_authorizer))
@@ -93,6 +94,7 @@ mod tests {
         check(&json!({"x-amazon-apigateway-cors": {}}), ApiType::Http);
         check(&json!({"x-amazon-apigateway-importexport-version": "1.0"}), ApiType::Http);
         check(&json!({"paths": {"/$default": {}}}), ApiType::Http);
+        check(&json!({"paths": {"$default": {}}}), ApiType::Http);
         check(&json!({"components": {"x-amazon-apigateway-integrations": {}}}), ApiType::Http);
         let scheme =
             |authorizer: Value| json!({"components": {"securitySchemes": {"a": {AUTHORIZER: authorizer}}}});

@@ -20,6 +20,8 @@ impl<'a> Reader<'a> {
             if path.starts_with("x-") {
                 continue;
             }
+            // The default route of an HTTP API is exported with a slash, and written by AWS's SAM without one.
+            let path = if path == "$default" { "/$default" } else { path };
             if !path.starts_with('/') {
                 self.fail(&place, "a path starts with '/'".to_owned());
                 continue;

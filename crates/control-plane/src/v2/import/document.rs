@@ -5,7 +5,7 @@ use stagedoor_shapes::apigatewayv2::{
     Api, AuthorizationType, Authorizer, AuthorizerType, Integration, IntegrationType, JWTConfiguration, Route,
 };
 
-use super::super::integrations;
+use super::super::{integrations, route_key};
 use super::{BasePath, Definition};
 
 const PREFIX: &str = "x-amazon-apigateway-";
@@ -41,7 +41,9 @@ pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
         return definition;
     };
     for (path, item) in paths {
-        let Some(item) = item.as_object().filter(|_| path.starts_with('/')) else {
+        // Exports have the default route with a slash, and what SAM makes has it without.
+        let is_path = path.starts_with('/') || path == route_key::DEFAULT;
+        let Some(item) = item.as_object().filter(|_| is_path) else {
             if !path.starts_with("x-") {
                 definition.errors.push(format!("paths.{path}: a path starts with '/' and holds methods"));
             }
@@ -60,7 +62,7 @@ pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
                 }
             };
             let key = match path.as_str() {
-                "/$default" => "$default".to_owned(),
+                "/$default" | route_key::DEFAULT => route_key::DEFAULT.to_owned(),
                 path => format!("{method} {prefix}{path}"),
             };
             let place = format!("paths.{path}.{name}");
@@ -239,6 +241,8 @@ fn secure(
     }
     let scheme = root.pointer("/components/securitySchemes").and_then(|schemes| schemes.get(name));
     match scheme {
+        // What SAM writes for a function whose `Authorizer` is `NONE`, though the API has a default one.
+        None if name == "NONE" => {}
         None => definition.errors.push(format!("{place}: the security scheme '{name}' is not defined")),
         Some(scheme) if text(extension(scheme, "authtype")).as_deref() == Some("awsSigv4") => {
             route.authorization_type = Some(AuthorizationType::AwsIam);
