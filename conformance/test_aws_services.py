@@ -209,6 +209,19 @@ def test_put_a_record(api, aws):
     assert (json.loads(record["Data"]), record["PartitionKey"]) == ({"a": 1}, "k")
 
 
+def test_deliver_a_record(api, aws):
+    """Firehose, whose records moto delivers at once."""
+    aws("s3").create_bucket(Bucket="delivered")
+    destination = {"RoleARN": ROLE, "BucketARN": "arn:aws:s3:::delivered"}
+    aws("firehose").create_delivery_stream(DeliveryStreamName="rest", S3DestinationConfiguration=destination)
+    template = """{"DeliveryStreamName": "rest", "Record": {"Data": "$util.base64Encode($input.json('$'))"}}"""
+    service(api, "POST", "/", "firehose:action/PutRecord", template=template)
+    api.deploy()
+    assert body_json(api.call("POST", "/", json={"a": 1}))["RecordId"]
+    (stored,) = aws("s3").list_objects_v2(Bucket="delivered")["Contents"]
+    assert json.loads(aws("s3").get_object(Bucket="delivered", Key=stored["Key"])["Body"].read()) == {"a": 1}
+
+
 def test_put_an_event(api, aws):
     queue = aws("sqs").create_queue(QueueName="rest-events")["QueueUrl"]
     arn = aws("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

@@ -3,6 +3,7 @@ test plays, and callers are passed on."""
 
 import concurrent.futures
 import datetime
+import json
 import re
 import threading
 import time
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 from harness import ACCOUNT, REGION, body_json, eventually, free_port, lambda_uri
 from origin import Echo, EchoServer
+from sockets import SocketApi
 from test_functions import create
 from test_iam import Api, policy
 
@@ -213,6 +215,17 @@ def test_http_apis(new_gateway, tmp_path, sts, echo):
     eventually(lambda: said in log.read_text(encoding="utf-8"))
     sts.fails = None
     assert signed_by(gateway.call("POST", api, "test"))[0] == f"ASIA{len(sts.questions)}"
+
+
+def test_websocket_apis(new_gateway, tmp_path, sts, echo):
+    gateway = configured(new_gateway, tmp_path, AWS_ENDPOINT_URL_STS=sts.url, AWS_ENDPOINT_URL_SNS=echo.url)
+    api = SocketApi(gateway)
+    uri = f"arn:aws:apigateway:{REGION}:sns:path//"
+    service = api.integration(IntegrationType="AWS", IntegrationUri=uri, IntegrationMethod="POST", CredentialsArn=ROLE)
+    api.route("$default", service, two_way=True)
+    with api.deployed().connect() as link:
+        answer = json.loads(api.ask(link, '{"action": "a"}'))
+    assert "Credential=ASIA1/" in answer["headers"]["authorization"] and sts.questions[0]["RoleArn"] == ROLE
 
 
 @pytest.mark.parametrize("kind", ["AWS", "AWS_PROXY"])

@@ -756,3 +756,31 @@ async fn events_that_wait_for_another_attempt_are_kept_for_the_next_gateway() {
     assert!(third.ends_with(":fails:$LATEST"), "{lines}");
     assert!(!letters.exists());
 }
+
+#[tokio::test]
+async fn events_that_are_too_old_or_whose_function_is_gone_are_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (events, letters) = (dir.path().join("events.jsonl"), dir.path().join("letters.jsonl"));
+    let settings =
+        Settings { dead_letters: Some(letters.clone()), events: Some(events.clone()), ..Settings::default() };
+    let event = |number: u8, function: &str| {
+        let event = json!({"function": function, "request_id": format!("r-{number}"), "payload": "e30=",
+                           "accepted_at": 1000, "attempts": 1});
+        json!({ "accepted": [number, event] }).to_string() + "\n"
+    };
+    std::fs::write(&events, event(0, "old") + &event(1, "gone")).unwrap();
+    let bench =
+        Bench::with(settings, &[("app.js", "exports.handler = async () => { throw new Error('ran'); };")]);
+    bench.put("old", "nodejs20.x", "app.handler");
+    bench.functions.resume();
+    until("both are done", || std::fs::read_to_string(&events).unwrap().matches("done").count() == 2).await;
+    let letters = std::fs::read_to_string(letters).unwrap();
+    let letter: Value = serde_json::from_str(&letters).unwrap();
+    let told = &letter["requestContext"];
+    assert_eq!(told["requestId"], "r-0");
+    assert_eq!(
+        (&told["condition"], &told["approximateInvokeCount"]),
+        (&json!("EventAgeExceeded"), &json!(1))
+    );
+    bench.functions.shutdown().await;
+}
