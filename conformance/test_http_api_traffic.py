@@ -82,6 +82,8 @@ class TestRouting:
         for path, number in [("/pets/dog/1", 0), ("/pets/dog/2", 1), ("/pets/cat/1", 2), ("/test/5", 3), ("/", 4)]:
             assert body_json(api.call("GET", path))["path"] == f"/r{number}", path
         assert body_json(api.call("DELETE", "/pets/dog/1"))["path"] == "/r3"
+        api.backend("DELETE /{proxy+}", echo.url + "/own")
+        assert body_json(api.call("DELETE", "/pets/dog/1"))["path"] == "/own"
 
     def test_nothing_fits(self, api, echo):
         api.backend("GET /a", echo.url)
