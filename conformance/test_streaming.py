@@ -212,7 +212,7 @@ class TestLimits:
         gateway.arguments = ["--config", str(config)]
         return gateway.start()
 
-    def stream(self, gateway, raw_origin, pause, kind):
+    def stream(self, gateway, raw_origin, pause, kind, **options):
         """The seconds until a stream of a piece each `pause` breaks off, and its pieces."""
         done = threading.Event()
 
@@ -224,7 +224,7 @@ class TestLimits:
                 done.wait(pause)
 
         api = gateway.rest_api(endpointConfiguration={"types": [kind]})
-        api.proxy("GET", "/", raw_origin(play).url, responseTransferMode="STREAM")
+        api.proxy("GET", "/", raw_origin(play).url, responseTransferMode="STREAM", **options)
         api.deploy()
         began, pieces = time.monotonic(), b""
         try:
@@ -247,6 +247,10 @@ class TestLimits:
     def test_lifetime(self, gateway, raw_origin):
         took, pieces = self.stream(gateway, raw_origin, 0.5, "REGIONAL")
         assert 2 <= pieces <= 9 and 4 <= took < 20, took
+
+    def test_the_integrations_timeout_limits_all_of_it(self, gateway, raw_origin):
+        took, pieces = self.stream(gateway, raw_origin, 0.2, "REGIONAL", timeoutInMillis=1000)
+        assert 2 <= pieces <= 6 and 1 <= took < 4, took
 
     def test_limits_of_nothing_are_refused(self, new_gateway):
         gateway = new_gateway()

@@ -15,23 +15,25 @@ const CACHED_MAX: usize = 32;
 const BOUNDED_FACTOR: u64 = 4;
 
 thread_local! {
-    static CACHE: RefCell<HashMap<(String, bool), Rc<JavaRegex>>> = RefCell::new(HashMap::new());
+    /// Patterns that are searched for, and those that have to fit the whole.
+    static CACHE: RefCell<[HashMap<String, Rc<JavaRegex>>; 2]> = RefCell::default();
 }
 
 fn compile(pattern: &str, whole: bool, method: &str) -> Result<Rc<JavaRegex>, RenderError> {
-    let key = (pattern.to_owned(), whole);
-    if let Some(found) = CACHE.with_borrow(|cache| cache.get(&key).cloned()) {
+    let found = CACHE.with_borrow(|[parts, wholes]| if whole { wholes } else { parts }.get(pattern).cloned());
+    if let Some(found) = found {
         return Ok(found);
     }
     let regex = if whole { JavaRegex::whole(pattern) } else { JavaRegex::new(pattern) };
     let regex = Rc::new(regex.map_err(|error| {
         exception("String", method, format!("the pattern {pattern:?} is not usable: {error}"))
     })?);
-    CACHE.with_borrow_mut(|cache| {
+    CACHE.with_borrow_mut(|[parts, wholes]| {
+        let cache = if whole { wholes } else { parts };
         if cache.len() >= CACHED_MAX {
             cache.clear();
         }
-        cache.insert(key, Rc::clone(&regex));
+        cache.insert(pattern.to_owned(), Rc::clone(&regex));
     });
     Ok(regex)
 }

@@ -48,7 +48,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
         version: Version::Http11,
         headers: request_headers(exchange, endpoint, mapped),
     };
-    let (began, streams) = (exchange.started, exchange.worker.services.streams);
+    let streams = exchange.worker.services.streams;
     let body_wait_max = match proxy.streams {
         true => streams.idle_time_max(exchange.plan.endpoint_type),
         false => endpoint.timeout,
@@ -59,7 +59,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
     }
     body = if proxy.streams {
         // A coding is the backend's own business then.
-        streams.limit_time(body, began)
+        streams.limit_time(exchange, endpoint.timeout, body)
     } else {
         let body = begun_answer(exchange, body, endpoint.timeout).await?;
         let body = limit(undo_coding(&mut head.headers, body));

@@ -56,9 +56,12 @@ impl StreamLimits {
         }
     }
 
-    /// Ends a stream that takes too long altogether, counted from when the request came in.
-    pub(super) fn limit_time(&self, body: Body, began: Instant) -> Body {
-        let end = Box::pin(tokio::time::sleep_until((began + self.lifetime_max).into()));
+    /// Ends a stream that takes too long altogether, counted from when the request came in, or longer than the integration
+    /// may take, counted from its call.
+    pub(super) fn limit_time(&self, exchange: &Exchange<'_>, timeout: Duration, body: Body) -> Body {
+        let called = exchange.record.integration.began.unwrap_or(exchange.started);
+        let end = (exchange.started + self.lifetime_max).min(called + timeout);
+        let end = Box::pin(tokio::time::sleep_until(end.into()));
         Body::Stream(Box::new(TimeLimited { body, end }))
     }
 }
@@ -116,7 +119,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, function: &LambdaFunction) 
     let body = Body::Stream(Box::new(Chunks { first, chunks }));
     let limits = exchange.worker.services.streams;
     let body = limit_waits(body, limits.idle_time_max(exchange.plan.endpoint_type));
-    let body = limits.limit_time(body, exchange.started);
+    let body = limits.limit_time(exchange, function.timeout, body);
     aws_proxy::respond(exchange, output.status, output.headers, body);
     Ok(())
 }
