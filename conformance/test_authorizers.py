@@ -117,6 +117,15 @@ class TestToken:
         api = Guarded(gateway, tmp_path, template=template)
         assert api.get(Authorization="allow").text.strip() == "user-allow x 1 true"
 
+    def test_two_tokens_are_none(self, gateway, tmp_path):
+        """The function would be told one, and a backend might believe the other."""
+        api = Guarded(gateway, tmp_path)
+        lines = f"Host: {api.api.id}.execute-api.localhost\r\nConnection: close\r\n"
+        for tokens in ["allow", "deny"], ["deny", "allow"], ["allow", "allow"], ["", "allow"]:
+            sent = "".join(f"Authorization: {token}\r\n" for token in tokens)
+            assert gateway.raw(f"GET /test/a HTTP/1.1\r\n{lines}{sent}\r\n".encode()).startswith(b"HTTP/1.1 401"), tokens
+        assert api.calls() == []
+
     def test_method_arns_have_a_limit(self, gateway, tmp_path):
         api = Guarded(gateway, tmp_path)
         api.api.proxy("GET", "/long/{proxy+}", "http://127.0.0.1:1", method_options={
