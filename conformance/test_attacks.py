@@ -283,6 +283,44 @@ def test_a_method_cannot_be_passed_off_as_another(gateway, tmp_path):
     assert api.call("POST", "/a", headers=spelt).text != "done" or api.call("POST", "/a", headers=spelt).status_code == 403
 
 
+@pytest.mark.parametrize("denied", ["admin", "adm*"])
+def test_a_path_cannot_be_spelt_past_a_policy(gateway, tmp_path, denied):
+    """However a path is written that leads to a method: what denies the method denies it."""
+    def refused(api, path):
+        host = f"Host: {api.id}.execute-api.localhost\r\nConnection: close\r\n"
+        answer = gateway.raw(f"GET /test{path} HTTP/1.1\r\n{host}Authorization: x\r\n\r\n".encode())
+        assert b"in admin" not in answer or answer.startswith(b"HTTP/1.1 200"), answer
+        return answer.startswith(b"HTTP/1.1 403")
+
+    statement = {"Principal": "*", "Action": "execute-api:Invoke"}
+    allow, deny = statement | {"Effect": "Allow", "Resource": "execute-api:/*"}, statement | {"Effect": "Deny"}
+    document = {"Version": "2012-10-17", "Statement": [allow, deny | {"Resource": f"execute-api:/*/GET/{denied}"}]}
+    by_policy = gateway.rest_api(policy=json.dumps(document))
+    code = SMUGGLER.replace("\\r\\nX-Admin: yes", "").replace(
+        '"policyDocument": {"Version": "2012-10-17", "Statement": [statement]}',
+        '"policyDocument": {"Version": "2012-10-17", "Statement": [statement, '
+        f'{{"Action": "*", "Effect": "Deny", "Resource": "arn:aws:execute-api:*:*:*/test/GET/{denied}"}}]}}',
+    )
+    by_function = gateway.rest_api()
+    authorizer = by_function.client.create_authorizer(
+        restApiId=by_function.id, name="a", type="TOKEN", authorizerUri=lambda_uri(function(gateway, "authorizer", code)),
+        identitySource="method.request.header.Authorization",
+    )["id"]  # fmt: skip
+    guarded = [{"op": "replace", "path": "/authorizationType", "value": "CUSTOM"},
+               {"op": "replace", "path": "/authorizerId", "value": authorizer}]  # fmt: skip
+    for api in by_policy, by_function:
+        for path in "/admin", "/open":
+            api.mock("GET", path, f"in {path[1:]}")
+            if api is by_function:
+                where = {"restApiId": api.id, "resourceId": api.resource(path), "httpMethod": "GET"}
+                api.client.update_method(**where, patchOperations=guarded)
+        api.deploy_without_waiting()
+        for path in "/admin", "/%61dmin", "/admin/", "//admin", "/%61%64%6d%69%6e//", "/admin?x=/open":
+            assert refused(api, path), path
+        for path in "/open", "/%6fpen", "//open/":
+            assert not refused(api, path), path
+
+
 def test_the_host_does_not_choose_the_policy(gateway):
     """An address by path serves the API that the path names, whatever the host says, under that API's own policy."""
     def with_policy(effect):

@@ -17,6 +17,7 @@ pub mod token;
 
 use std::time::Instant;
 
+use percent_encoding::percent_decode_str;
 use stagedoor_policy::{Caller, Decision, Denial, Policy, Request, Verdict};
 
 use crate::exchange::Exchange;
@@ -131,7 +132,34 @@ fn evaluate_action(
     action: &str,
     arn: &str,
 ) -> Verdict {
-    policy.evaluate(&Request { caller, action, resource: arn, keys: &RequestKeys(exchange) })
+    let ask =
+        |resource: &str| policy.evaluate(&Request { caller, action, resource, keys: &RequestKeys(exchange) });
+    let verdict = ask(arn);
+    if verdict.decision == Decision::ExplicitDeny {
+        return verdict;
+    }
+    // Several spellings of a path lead to one method, and what denies one of them is meant to deny all.
+    let plain = plain_spelling(arn).map(|plain| ask(&plain));
+    plain.filter(|plain| plain.decision == Decision::ExplicitDeny).unwrap_or(verdict)
+}
+
+/// A method's ARN as it would be without encoded letters and needless slashes; nothing if it is so already.
+fn plain_spelling(arn: &str) -> Option<String> {
+    let mut parts = arn.splitn(6, ':');
+    if parts.nth(2) != Some("execute-api") {
+        return None;
+    }
+    // API, stage and method stand before the path.
+    let path = parts.nth(2)?.splitn(4, '/').nth(3)?;
+    let is_plain =
+        !path.contains('%') && !path.contains("//") && !path.starts_with('/') && !path.ends_with('/');
+    if is_plain {
+        return None;
+    }
+    let before = arn.strip_suffix(path)?;
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    let decoded: Vec<_> = segments.map(|segment| percent_decode_str(segment).decode_utf8_lossy()).collect();
+    Some(format!("{before}{}", decoded.join("/")))
 }
 
 /// Whether the policies of whoever signed the request allow an action beyond it. Nobody may who did not sign.
@@ -151,6 +179,12 @@ fn explain(exchange: &mut Exchange<'_>, name: &'static str, policy: &Policy, cal
         return;
     }
     let keys = &RequestKeys(exchange);
+    let denies = |resource: &str| {
+        let asked = Request { caller, action: INVOKE, resource, keys };
+        policy.evaluate(&asked).decision == Decision::ExplicitDeny
+    };
+    let plain = plain_spelling(arn).filter(|plain| !denies(arn) && denies(plain));
+    let arn = plain.as_deref().unwrap_or(arn);
     let why = policy.explain(&Request { caller, action: INVOKE, resource: arn, keys }).brief();
     tracing::debug!(target: "policy", policy = name, resource = arn, why, "a policy was evaluated");
     exchange.log_info(|_| format!("Policy evaluation ({name}): {why}"));
@@ -222,6 +256,26 @@ fn masked(arn: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_of_a_path_are_one() {
+        let check = |path: &str, expected: Option<&str>| {
+            let arn = |path: &str| format!("arn:aws:execute-api:r:123456789012:a/s/GET/{path}");
+            assert_eq!(plain_spelling(&arn(path)), expected.map(arn), "{path}");
+        };
+        check("admin", None);
+        check("", None);
+        check("a:b/c", None);
+        check("%61dmin", Some("admin"));
+        check("/admin", Some("admin"));
+        check("admin/", Some("admin"));
+        check("a//b/%2e%2E/", Some("a/b/.."));
+        check("a%2Fb", Some("a/b"));
+        check("/", Some(""));
+        assert_eq!(plain_spelling("arn:aws:s3:::bucket/a//%61"), None);
+        assert_eq!(plain_spelling("arn:aws:execute-api:r:1:a/s/$connect"), None);
+        assert_eq!(plain_spelling("*"), None);
+    }
 
     #[test]
     fn accounts_are_masked() {
