@@ -120,6 +120,52 @@ def test_failures_and_what_no_phase_knows(logging_gateway, echo):
         assert {fields[name] for name in names[9:14]} | {fields["nonsense"]} == {"-"}
 
 
+# The variables of REST APIs that AWS documents for access logs, and what they are for a plain request. `-`: nothing there.
+VARIABLES = {
+    "accountId": r"\d{12}", "apiId": "API", "deploymentId": r"\w+", "domainName": "API\\.execute-api\\.localhost", "domainPrefix": "API",
+    "endpointType": "EDGE", "extendedRequestId": r"[\w+/]+=*", "httpMethod": "GET", "path": "/test/pets/1", "protocol": "HTTP/1.1",
+    "requestId": r"[0-9a-f-]{36}", "requestTime": r"\d\d/\w+/\d{4}:\d\d:\d\d:\d\d \+0000", "requestTimeEpoch": r"\d{13}",
+    "resourceId": r"\w+", "resourcePath": r"/pets/\{id\}", "responseLatency": r"\d+", "responseLength": r"\d+", "stage": "test",
+    "status": "200", "xrayTraceId": r"1-[0-9a-f]{8}-[0-9a-f]{24}", "identity.sourceIp": "127.0.0.1", "identity.userAgent": "me",
+    "integration.integrationStatus": r"\d+|-", "integration.latency": r"\d+", "integration.status": "200",
+    "integrationLatency": r"\d+", "integrationStatus": "200", "integration.responseTransferMode": "BUFFERED",
+    "integration.timeToAllHeaders": r"\d+",
+} | dict.fromkeys(
+    """authenticate.error authenticate.latency authenticate.status authorize.error authorize.latency authorize.status
+    authorizer.claims.sub authorizer.error authorizer.integrationLatency authorizer.integrationStatus authorizer.latency
+    authorizer.principalId authorizer.anything authorizer.requestId authorizer.status awsEndpointRequestId
+    customDomain.basePathMatched error.message error.messageString error.responseType error.validationErrorString
+    identity.accountId identity.apiKey identity.apiKeyId identity.caller identity.clientCert.clientCertPem
+    identity.clientCert.issuerDN identity.clientCert.serialNumber identity.clientCert.subjectDN
+    identity.clientCert.validity.notAfter identity.clientCert.validity.notBefore identity.cognitoAuthenticationProvider
+    identity.cognitoAuthenticationType identity.cognitoIdentityId identity.cognitoIdentityPoolId identity.principalOrgId
+    identity.user identity.userArn identity.vpcId identity.vpceId integration.error integration.requestId
+    integration.timeToFirstContent integrationErrorMessage isCanaryRequest cipherSuite tlsVersion requestOverride.header.x
+    requestOverride.path.x requestOverride.querystring.x responseOverride.header.x responseOverride.status waf.error
+    waf.latency waf.status wafResponseCode webaclArn""".split(),
+    "-",
+)  # fmt: skip
+
+
+def test_every_variable(logging_gateway, echo):
+    api = logging_gateway.rest_api()
+    api.proxy("GET", "/pets/{id}", echo.url)
+    api.deploy()
+    # A format has at most 3 KB.
+    names = list(VARIABLES)
+    found = {}
+    for part in names[:40], names[40:]:
+        set_log(api, "|".join(f"$context.{name}" for name in ["requestId", *part]))
+        request_id = api.call("GET", "/pets/1", headers={"User-Agent": "me"}).headers["x-amzn-RequestId"]
+
+        def line(request_id=request_id):
+            return next((line for line in lines(logging_gateway.access_log, 1) if line.startswith(request_id)), None)
+
+        found |= dict(zip(part, eventually(line, what="the request's line").split("|")[1:], strict=True))
+    for name, pattern in VARIABLES.items():
+        assert re.fullmatch(pattern.replace("API", api.id), found[name]), (name, found[name])
+
+
 def test_length_and_latency_of_a_streamed_body(logging_gateway, raw_origin):
     def play(link):
         link.recv(65536)

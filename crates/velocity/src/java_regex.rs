@@ -20,6 +20,9 @@ const STEP_BYTES: u64 = 32;
 /// which is enough for nearly all, and goes on to the next as long as [`WORK_MAX`] allows.
 const LIMITS: [usize; 8] = [1 << 8, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22];
 
+/// For how many of the limits an engine is kept.
+const KEPT: usize = 2;
+
 /// A pattern, compiled.
 #[derive(Debug)]
 pub struct JavaRegex(Engine);
@@ -37,8 +40,9 @@ struct Bounded {
     pattern: String,
     /// Whether a step looks at a few characters only.
     is_local: bool,
-    /// The engines by their [`LIMITS`], each made when a search needs it.
-    engines: [OnceLock<Option<fancy_regex::Regex>>; LIMITS.len()],
+    /// The engines of the first [`LIMITS`], each made when a search needs it. Those of the others are not kept: making
+    /// one takes less than the search that needs it, and they take memory.
+    engines: [OnceLock<Option<fancy_regex::Regex>>; KEPT],
 }
 
 /// A search takes more steps than are allowed for a text of its length.
@@ -141,12 +145,20 @@ impl Bounded {
     ) -> Result<Option<Groups<'t>>, TooManySteps> {
         let rest = text.len().saturating_sub(from) as u64;
         let step = if self.is_local { STEP_BYTES } else { STEP_BYTES + rest };
-        for (limit, slot) in LIMITS.iter().zip(&self.engines) {
+        for (index, limit) in LIMITS.iter().enumerate() {
             let most = step.saturating_mul(*limit as u64);
             if work.0.saturating_add(most) > WORK_MAX {
                 break;
             }
-            let engine = slot.get_or_init(|| engine(&self.pattern, *limit).ok());
+            let make = || engine(&self.pattern, *limit).ok();
+            let made;
+            let engine = match self.engines.get(index) {
+                Some(slot) => slot.get_or_init(make),
+                None => {
+                    made = make();
+                    &made
+                }
+            };
             let Some(engine) = engine else { break };
             match engine.captures_from_pos(text, from) {
                 Ok(found) => {
