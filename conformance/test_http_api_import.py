@@ -167,7 +167,7 @@ class TestFindings:
             ({"type": "AWS"}, "Currently, an API with a protocol type of HTTP may only be associated with proxy integrations "
              "(AWS_PROXY, HTTP_PROXY)"),
             ({"uri": "nowhere"}, "Invalid HTTP endpoint specified for URI"),
-            ({"type": "AWS_PROXY", "uri": FUNCTION, "payloadFormatVersion": "1"}, "Unsupported PayloadFormatVersion: 1"),
+            ({"type": "AWS_PROXY", "httpMethod": "POST", "uri": FUNCTION, "payloadFormatVersion": "1"}, "Unsupported PayloadFormatVersion: 1"),
             ({"timeoutInMillis": 20}, "Timeout should be between 50 ms and 30000 ms"),
         ],
     )  # fmt: skip

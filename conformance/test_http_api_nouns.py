@@ -206,6 +206,13 @@ def test_integrations(client, api):
         ({**http, "PayloadFormatVersion": "2.0"}, "PayloadFormatVersion 2.0 is not supported for integration of type HTTP_PROXY"),
         ({**http, "PayloadFormatVersion": "3.0"}, "Unsupported PayloadFormatVersion: 3.0"),
         ({**http, "IntegrationUri": "a.test"}, "Invalid HTTP endpoint specified for URI"),
+        ({**http, "IntegrationUri": "https://"}, "Invalid HTTP endpoint specified for URI"),
+        ({**http, "IntegrationUri": "http://a b"}, "Invalid HTTP endpoint specified for URI"),
+        ({**http, "RequestParameters": {"append:header.x": "$request.nothing.y"}}, "[Invalid mapping expression specified: $request.nothing.y]"),
+        (
+            {**http, "IntegrationType": "AWS_PROXY", "IntegrationUri": FUNCTION, "PayloadFormatVersion": "2.0"},
+            "HttpMethod must be POST for AWS_PROXY IntegrationType",
+        ),
         ({**http, "IntegrationMethod": "FETCH"}, "Invalid HTTP method specified"),
         (
             {name: value for name, value in http.items() if name != "IntegrationMethod"},
@@ -295,7 +302,11 @@ def test_authorizers(client, api):
         ),
         ({**jwt, "JwtConfiguration": {"Issuer": "https://issuer.test"}}, "Audience"),
         *(({**jwt, "IdentitySource": [source]}, f"Invalid identity source expression: {source}")
-          for source in ("Authorization", "$request.header.", "$request.header.a b", "$request.body.a")),
+          for source in ("Authorization", "$request.header.", "$request.header.a b", "$request.body.a", "$context.identity.sourceIp")),
+        *(({**jwt, name: value}, f"{name} is only supported for REQUEST authorizers")
+          for name, value in (("AuthorizerUri", FUNCTION), ("AuthorizerPayloadFormatVersion", "2.0"),
+                              ("AuthorizerResultTtlInSeconds", 60), ("EnableSimpleResponses", True),
+                              ("AuthorizerCredentialsArn", "arn:aws:iam::0:role/x"))),
         (
             {name: value for name, value in request.items() if name != "AuthorizerUri"},
             "AuthorizerUri is a required field in an Authorizer",

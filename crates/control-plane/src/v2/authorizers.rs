@@ -118,7 +118,20 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
         if sources.len() != 1 {
             return bad_request("Exactly one identity source must be specified for a JWT authorizer");
         }
-        return check_sources(sources);
+        let functions_only = [
+            (!required(&authorizer.authorizer_uri).is_empty(), "AuthorizerUri"),
+            (!required(&authorizer.authorizer_credentials_arn).is_empty(), "AuthorizerCredentialsArn"),
+            (authorizer.authorizer_payload_format_version.is_some(), "AuthorizerPayloadFormatVersion"),
+            (
+                authorizer.authorizer_result_ttl_in_seconds.is_some_and(|ttl| ttl != 0),
+                "AuthorizerResultTtlInSeconds",
+            ),
+            (authorizer.enable_simple_responses == Some(true), "EnableSimpleResponses"),
+        ];
+        if let Some((_, name)) = functions_only.iter().find(|(set, _)| *set) {
+            return bad_request(format!("{name} is only supported for REQUEST authorizers"));
+        }
+        return check_sources(sources, &PLACES[..2]);
     }
     if required(&authorizer.authorizer_uri).is_empty() {
         return bad_request("AuthorizerUri is a required field in an Authorizer");
@@ -156,8 +169,11 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
             return bad_request(format!("AuthorizerPayloadFormatVersion {version} is not supported"));
         }
     }
-    check_sources(sources)
+    check_sources(sources, &PLACES)
 }
+
+/// Where an identity may be; tokens are in the first two alone.
+const PLACES: [&str; 4] = ["$request.header.", "$request.querystring.", "$context.", "$stageVariables."];
 
 /// Issuers on this machine need no TLS: nobody is between them and the gateway.
 fn is_local(issuer: &str) -> bool {
@@ -166,10 +182,9 @@ fn is_local(issuer: &str) -> bool {
     hosts.iter().any(|local| issuer.strip_prefix(local).is_some_and(ends))
 }
 
-fn check_sources(sources: &[String]) -> Result<(), ApiError> {
-    const PLACES: [&str; 4] = ["$request.header.", "$request.querystring.", "$context.", "$stageVariables."];
+fn check_sources(sources: &[String], places: &[&str]) -> Result<(), ApiError> {
     let fits = |source: &str| {
-        let name = PLACES.iter().find_map(|place| source.strip_prefix(place));
+        let name = places.iter().find_map(|place| source.strip_prefix(place));
         name.is_some_and(|name| !name.is_empty() && !name.contains(char::is_whitespace))
     };
     match sources.iter().find(|source| !fits(source)) {

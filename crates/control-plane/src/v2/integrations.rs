@@ -250,6 +250,9 @@ fn check_http(integration: &Integration) -> Result<(), ApiError> {
         return bad_request("IntegrationUri must be specified");
     }
     if kind == Some(IntegrationType::AwsProxy) {
+        if integration.integration_method.as_deref().is_some_and(|method| method != "POST") {
+            return bad_request("HttpMethod must be POST for AWS_PROXY IntegrationType");
+        }
         return match version {
             "1.0" | "2.0" => check_function(uri),
             "" => bad_request(
@@ -278,7 +281,9 @@ fn check_http(integration: &Integration) -> Result<(), ApiError> {
             ),
         };
     }
-    match ["http://", "https://", "${"].iter().any(|begin| uri.starts_with(begin)) {
+    let host = ["http://", "https://"].iter().find_map(|scheme| uri.strip_prefix(*scheme));
+    let fits = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/')) || uri.starts_with("${");
+    match fits && !uri.contains(char::is_whitespace) {
         true => Ok(()),
         false => bad_request("Invalid HTTP endpoint specified for URI"),
     }

@@ -159,6 +159,7 @@ fn check_source(source: &str, message: &str) -> Result<(), ApiError> {
         place.starts_with(known) && source.starts_with('$') && *known != message.trim_start_matches('$')
     });
     // Paths into bodies neither look for something at any depth nor filter.
+    let wrong = wrong || references(source).any(|name| !is_reference(name));
     let wrong = wrong || body_paths(source).any(|path| path.contains("..") || path.contains("[?"));
     match wrong {
         true => invalid(&format!("Invalid mapping expression specified: {source}")),
@@ -166,13 +167,33 @@ fn check_source(source: &str, message: &str) -> Result<(), ApiError> {
     }
 }
 
-/// The paths into bodies that a source has: after `$`, if it is a reference as a whole, and in each `${…}`.
+/// Whether a name that begins as a part of the request or of the answer is one.
+fn is_reference(name: &str) -> bool {
+    let Some((side, place)) =
+        name.split_once('.').filter(|(side, _)| matches!(*side, "request" | "response"))
+    else {
+        return true;
+    };
+    match place.split_once('.') {
+        None => place == "body" || side == "request" && place == "path",
+        Some((_, "")) => false,
+        Some(("header" | "body", _)) => true,
+        Some((place, _)) => side == "request" && matches!(place, "querystring" | "path"),
+    }
+}
+
+/// The paths into bodies that a source has.
 fn body_paths(source: &str) -> impl Iterator<Item = &str> {
-    let whole = source.strip_prefix('$').filter(|name| !name.starts_with('{'));
-    let parts = source.split("${").skip(1).filter_map(|part| part.split_once('}').map(|(name, _)| name));
-    whole.into_iter().chain(parts).filter_map(|name| {
+    references(source).filter_map(|name| {
         ["request.body.", "response.body."].iter().find_map(|side| name.strip_prefix(*side))
     })
+}
+
+/// The names that a source has: after `$`, if it is a reference as a whole, and in each `${…}`.
+fn references(source: &str) -> impl Iterator<Item = &str> {
+    let whole = source.strip_prefix('$').filter(|name| !name.starts_with('{'));
+    let parts = source.split("${").skip(1).filter_map(|part| part.split_once('}').map(|(name, _)| name));
+    whole.into_iter().chain(parts)
 }
 
 /// A status is a number of three digits where it is not read from somewhere.
@@ -250,6 +271,11 @@ mod tests {
         check("append:header.x", "$request.body.a[0].b", true);
         check("append:header.x", "$request.body.a..b", false);
         check("append:header.x", "a-${request.body.a[?(@.b)]}", false);
+        check("append:header.x", "$request.body", true);
+        check("append:header.x", "$request.nothing.y", false);
+        check("append:header.x", "a-${request.header.}", false);
+        check("append:header.x", "$requested", true);
+        check("append:header.x", "request.nothing.y", true);
         check("overwrite:statuscode", "200", false);
     }
 
