@@ -5,9 +5,11 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import botocore.exceptions
 import pytest
-from harness import ACCOUNT, REGION, body_json, eventually, lambda_uri
+from harness import ACCOUNT, REGION, Gateway, body_json, eventually, lambda_uri
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
 ECHO = """exports.handler = async (event, context) => ({
@@ -483,6 +485,44 @@ class TestLayers:
         refused(lambda: create(gateway, "f", Layers=many), "InvalidParameterValueException", "more than 5 layers")
         bad = lambda: gateway.client("lambda").publish_layer_version(LayerName="a/b", Content={"ZipFile": b""})  # noqa: E731
         refused(bad, "ValidationException")
+
+
+class Unprivileged(Gateway):
+    """A gateway that does not run as root, who may read everything."""
+
+    def command_line(self):
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.getuid() == 0 else []
+        return nobody + super().command_line()
+
+
+class TestSecrets:
+    def test_a_function_reads_neither_memory_nor_environment_of_the_gateway(self):
+        source = """const fs = require('fs');
+        exports.handler = async () => Object.fromEntries(['environ', 'mem', 'maps', 'cmdline'].map((name) => {
+          try {
+            return [name, fs.closeSync(fs.openSync(`/proc/${process.ppid}/${name}`)) || 'open'];
+          } catch (error) {
+            return [name, error.code];
+          }
+        }));"""
+        # Below a folder that others may enter.
+        work = Path(tempfile.mkdtemp())
+        work.chmod(0o777)
+        gateway = Unprivileged(work, env={"AWS_SECRET_ACCESS_KEY": "the gateway's own"}).start()
+        try:
+            create(gateway, "curious", source)
+            _, told = invoke(gateway, "curious")
+            assert told == {"environ": "EACCES", "mem": "EACCES", "maps": "EACCES", "cmdline": "open"}
+        finally:
+            gateway.close()
+            shutil.rmtree(work)
+
+    def test_a_function_has_an_environment_of_its_own(self, new_gateway):
+        gateway = new_gateway(env={"AWS_SECRET_ACCESS_KEY": "the gateway's own", "MINE": "too"}).start()
+        create(gateway, "f", "exports.handler = async () => process.env;", Environment={"Variables": {"A": "b"}})
+        _, environment = invoke(gateway, "f")
+        assert environment["A"] == "b" and environment["AWS_LAMBDA_FUNCTION_NAME"] == "f"
+        assert "MINE" not in environment and "the gateway's own" not in environment.values()
 
 
 class TestBounds:

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::DumpableBehavior;
 use stagedoor_control_plane::{ControlPlane, Settings};
 use stagedoor_data_plane::acme::Challenges;
 use stagedoor_data_plane::backends::health;
@@ -91,6 +92,7 @@ pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), 
         )));
     }
     let config = Arc::new(config);
+    shield();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_start(give_way)
@@ -101,6 +103,14 @@ pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), 
     // Blocking work that is still running belongs to nobody any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// Keeps functions, which run as the same user, from reading the gateway's memory and environment in `/proc`: both hold
+/// secrets. It also means that the gateway leaves no core dump.
+fn shield() {
+    if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "functions may read the gateway's memory");
+    }
 }
 
 /// Lowers the calling thread's priority: calls that change definitions, and the compiling of plans, give way to traffic
