@@ -1,6 +1,7 @@
 """AWS's quotas: as many as there may be, and not one more; raised in the configuration file."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -149,7 +150,12 @@ def test_apis_as_aws_has_them(gateway):
     for number in range(120):
         made = client.create_rest_api(name=f"edge{number}")
     refused(client, client.create_rest_api, "Edge-optimized APIs", "account", name="more")
-    client.create_rest_api(name="regional", endpointConfiguration={"types": ["REGIONAL"]})
+    regional = client.create_rest_api(name="regional", endpointConfiguration={"types": ["REGIONAL"]})["id"]
+    move = [{"op": "replace", "path": "/endpointConfiguration/types/0", "value": "EDGE"}]
+    refused(client, client.update_rest_api, "Edge-optimized APIs", "account", restApiId=regional, patchOperations=move)
+    body = json.dumps({"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": {}}).encode()
+    refused(client, client.import_rest_api, "Edge-optimized APIs", "account", body=body)
+    client.import_rest_api(body=body, parameters={"endpointConfigurationTypes": "REGIONAL"})
     client.delete_rest_api(restApiId=made["id"])
     client.create_rest_api(name="more")
 
@@ -174,3 +180,19 @@ def test_routes_and_integrations(new_gateway, tmp_path):
     document = {"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": methods}
     with pytest.raises(client.exceptions.ClientError, match="Maximum number of Routes for this API has been reached"):
         client.import_api(Body=json.dumps(document))
+
+
+def test_calls_at_the_same_time_make_no_more(new_gateway, tmp_path):
+    (tmp_path / "config.toml").write_text("[quotas]\nedge_apis = 5\n")
+    gateway = new_gateway("--config", str(tmp_path / "config.toml")).start()
+    client = gateway.client()
+
+    def make(number):
+        try:
+            return client.create_rest_api(name=f"a{number}")["id"]
+        except client.exceptions.LimitExceededException:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [one for one in pool.map(make, range(24)) if one]
+    assert len(made) == 5 == len(client.get_rest_apis()["items"])

@@ -267,6 +267,8 @@ def test_usage_can_be_read_and_extended(gateway):
     assert caught.value.response["Error"]["Message"] == message
     with pytest.raises(botocore.exceptions.ClientError, match="Invalid Usage Plan ID specified"):
         keyed.client.get_usage(usagePlanId="nowhere", **dates)
+    with pytest.raises(botocore.exceptions.ClientError, match="Invalid Key identifier specified"):
+        keyed.client.get_usage(usagePlanId=keyed.plan, keyId="nowhere", **dates)
     with pytest.raises(botocore.exceptions.ClientError, match="BadRequestException"):
         keyed.client.get_usage(usagePlanId=keyed.plan, startDate=today, endDate="2026-02-30")
 

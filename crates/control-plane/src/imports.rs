@@ -182,6 +182,7 @@ impl ControlPlane {
         }
         let quotas = &self.settings.quotas;
         quotas.check_resources(applied.api.resources.len())?;
+        quotas.check_apis(tx, &applied.api.rest_api)?;
         quotas::check(applied.api.authorizers.len(), quotas.authorizers_per_api, "Authorizers", "API")?;
         let resources = applied.api.resources.iter();
         for method in resources.flat_map(|resource| resource.resource_methods.iter().flatten()) {

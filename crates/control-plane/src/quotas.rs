@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use stagedoor_shapes::apigateway::{EndpointType, RestApi};
 
-use crate::control_plane::bad_request;
+use crate::control_plane::{bad_request, required};
 use crate::tx::Tx;
 use crate::{ApiError, keys};
 
@@ -112,9 +112,15 @@ impl Quotas {
         check(count, self.resources_per_api, "Resources", "API")
     }
 
+    /// To be called before an API is written, new or changed.
+    ///
     /// # Errors
     /// [`ApiError::LimitExceeded`] for one more API with endpoints of its type than there may be.
     pub(crate) fn check_apis(&self, tx: &Tx, api: &RestApi) -> Result<(), ApiError> {
+        let kept: Option<RestApi> = tx.get(&keys::api(required(&api.id)))?;
+        if kept.is_some_and(|kept| type_of(&kept) == type_of(api)) {
+            return Ok(());
+        }
         let (max, what) = match type_of(api) {
             EndpointType::Regional => (self.regional_apis, "Regional APIs"),
             EndpointType::Edge => (self.edge_apis, "Edge-optimized APIs"),
@@ -122,7 +128,11 @@ impl Quotas {
         };
         let apis: Vec<RestApi> = tx.top_level(keys::APIS)?;
         let there = apis.iter().filter(|there| type_of(there) == type_of(api)).count();
-        check_one_more(there, max, what, "account")
+        check_one_more(there, max, what, "account")?;
+        // Counting leaves no trace in the transaction. Whoever else makes an API meanwhile changes this number too, so that
+        // one of the two has to count again.
+        let made: u64 = tx.get(keys::APIS_MADE)?.unwrap_or_default();
+        tx.put(keys::APIS_MADE, &(made + 1))
     }
 
     /// # Errors

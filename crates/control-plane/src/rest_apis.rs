@@ -92,6 +92,7 @@ impl ControlPlane {
                 Some(original) => copied(self.load_api(tx, original)?, &api)?,
                 None => empty(api)?,
             };
+            self.settings.quotas.check_apis(tx, &whole.rest_api)?;
             replace_api(tx, required(&whole.rest_api.id), &whole)?;
             Ok(answer(whole.rest_api))
         })
@@ -102,7 +103,6 @@ impl ControlPlane {
     /// What is checked: endpoint configuration, policy, the custom id.
     pub(crate) fn new_api(&self, tx: &Tx, mut api: RestApi) -> Result<RestApi, ApiError> {
         api.endpoint_configuration = Some(endpoint_configuration(api.endpoint_configuration)?);
-        self.settings.quotas.check_apis(tx, &api)?;
         api.api_key_source = api.api_key_source.or(Some(ApiKeySourceType::Header));
         api.disable_execute_api_endpoint = api.disable_execute_api_endpoint.or(Some(false));
         let id = new_id(tx, api.tags.as_ref())?;
@@ -147,6 +147,7 @@ impl ControlPlane {
             for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
                 self.patch_api(&mut api, &patch)?;
             }
+            self.settings.quotas.check_apis(tx, &api)?;
             tx.put(&keys::api(id), &api)?;
             Ok(answer_with_tags(api))
         })

@@ -7,10 +7,11 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
 use crate::ApiError;
-use crate::control_plane::{ControlPlane, bad_request, required};
+use crate::control_plane::{ControlPlane, bad_request, not_found, required};
 use crate::page::{Page, page_below};
 use crate::patch::{REPLACE, Style, Table};
-use crate::{keys, usage_plan_keys, usage_plans};
+use crate::tx::Tx;
+use crate::{keys, usage_plans};
 
 /// The longest span that one call answers, in days.
 const SPAN_MAX: i64 = 366;
@@ -71,7 +72,7 @@ impl ControlPlane {
             let plan = usage_plans::find(tx, plan_id)?;
             match &input.key_id {
                 Some(key) => {
-                    usage_plan_keys::member(tx, plan_id, key)?;
+                    check_member(tx, plan_id, key)?;
                     Ok((Some(vec![days(&plan, key)]), None))
                 }
                 None => {
@@ -99,7 +100,7 @@ impl ControlPlane {
         let (plan_id, key) = (required(&input.usage_plan_id), required(&input.key_id));
         let plan = self.read(|tx| {
             let plan = usage_plans::find(tx, plan_id)?;
-            usage_plan_keys::member(tx, plan_id, key)?;
+            check_member(tx, plan_id, key)?;
             Ok(plan)
         })?;
         let mut remaining = None;
@@ -132,6 +133,11 @@ impl ControlPlane {
         let now = self.now() as i64;
         OffsetDateTime::from_unix_timestamp(now).unwrap_or(OffsetDateTime::UNIX_EPOCH).date()
     }
+}
+
+/// A key that a plan has not is not told from one that is not there.
+fn check_member(tx: &Tx, plan: &str, key: &str) -> Result<(), ApiError> {
+    if tx.exists(&keys::plan_key(plan, key))? { Ok(()) } else { not_found("Invalid Key identifier specified") }
 }
 
 fn date(name: &str, text: &Option<String>) -> Result<Date, ApiError> {
