@@ -234,7 +234,8 @@ def test_security_policy_of_an_api(served):
     api = context_api(served.gateway)
     host = f"{api.id}.execute-api.localhost"
     assert served.curl(host, "/test/x", "--tls-max", "1.2")[0] == 200
-    patches = [replace("/securityPolicy", ENHANCED), replace("/endpointAccessMode", "STRICT")]
+    regional = replace("/endpointConfiguration/types/EDGE", "REGIONAL")
+    patches = [regional, replace("/securityPolicy", ENHANCED), replace("/endpointAccessMode", "STRICT")]
     served.v1.update_rest_api(restApiId=api.id, patchOperations=patches)
     api.client.create_deployment(restApiId=api.id, stageName="test")
     served.curl(host, "/test/x", "--tls-max", "1.2", ok=False)

@@ -319,3 +319,25 @@ def test_a_domain_moves_to_another_type_of_endpoint_in_two_calls(nouns):
     moved = client.update_domain_name(**at, patchOperations=remove)
     assert moved["endpointConfiguration"]["types"] == ["REGIONAL"] and "certificateArn" not in moved
     assert moved["regionalCertificateArn"] == regional
+
+
+def test_the_endpoint_access_mode_of_a_security_policy(gateway):
+    """An enhanced policy of an API needs a mode, and an older one takes no strict one; an empty value takes it away."""
+    client = gateway.client()
+    enhanced = "SecurityPolicy_TLS13_1_3_2025_09"
+    settings = {"name": "a", "endpointConfiguration": {"types": ["REGIONAL"]}}
+    error = error_of(client.create_rest_api, **settings, securityPolicy=enhanced)["Error"]
+    assert error["Message"] == f"endpointAccessMode must be specified with the security policy {enhanced}"
+    api = client.create_rest_api(**settings)["id"]
+
+    def update(**values):
+        return client.update_rest_api(
+            restApiId=api,
+            patchOperations=[{"op": "replace", "path": f"/{name}", "value": value} for name, value in values.items()],
+        )
+
+    api_now = update(securityPolicy=enhanced, endpointAccessMode="STRICT")
+    assert (api_now["securityPolicy"], api_now["endpointAccessMode"]) == (enhanced, "STRICT")
+    with pytest.raises(client.exceptions.BadRequestException, match="is not supported with the security policy TLS_1_0"):
+        update(securityPolicy="TLS_1_0")
+    assert "endpointAccessMode" not in update(securityPolicy="TLS_1_0", endpointAccessMode="")

@@ -94,27 +94,37 @@ pub(crate) fn check(domain: &DomainName) -> Result<(), ApiError> {
 
 fn check_policy(domain: &DomainName, private: bool) -> Result<(), ApiError> {
     let policy = domain.security_policy.unwrap_or(SecurityPolicy::Tls1_2);
-    let edge = has_type(domain, EndpointType::Edge);
-    if is_enhanced(policy) {
-        if domain.endpoint_access_mode.is_none() {
-            return bad_request(format!(
-                "endpointAccessMode must be specified with the security policy {policy}"
-            ));
-        }
-        if policy.as_str().ends_with("_EDGE") != edge || (edge && has_type(domain, EndpointType::Regional)) {
-            return bad_request(format!(
-                "The security policy {policy} is not supported for this endpoint type"
-            ));
-        }
-    } else {
-        if domain.endpoint_access_mode == Some(EndpointAccessMode::Strict) {
-            return bad_request(format!(
-                "endpointAccessMode is not supported with the security policy {policy}"
-            ));
-        }
-        if private && policy == SecurityPolicy::Tls1_0 {
-            return bad_request("The security policy TLS_1_0 is not supported for private domain names");
-        }
+    let types = domain.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.types.as_deref());
+    check_security(policy, domain.endpoint_access_mode, types.unwrap_or_default())?;
+    if private && policy == SecurityPolicy::Tls1_0 {
+        return bad_request("The security policy TLS_1_0 is not supported for private domain names");
+    }
+    Ok(())
+}
+
+/// What a security policy asks of the other settings of a domain name or a REST API: an enhanced one has an endpoint
+/// access mode, and is for edge-optimized endpoints or for the others.
+pub(crate) fn check_security(
+    policy: SecurityPolicy,
+    mode: Option<EndpointAccessMode>,
+    types: &[EndpointType],
+) -> Result<(), ApiError> {
+    if !is_enhanced(policy) {
+        return match mode {
+            Some(EndpointAccessMode::Strict) => {
+                bad_request(format!("endpointAccessMode is not supported with the security policy {policy}"))
+            }
+            _ => Ok(()),
+        };
+    }
+    if mode.is_none() {
+        return bad_request(format!(
+            "endpointAccessMode must be specified with the security policy {policy}"
+        ));
+    }
+    let edge = types.contains(&EndpointType::Edge);
+    if policy.as_str().ends_with("_EDGE") != edge || (edge && types.contains(&EndpointType::Regional)) {
+        return bad_request(format!("The security policy {policy} is not supported for this endpoint type"));
     }
     Ok(())
 }

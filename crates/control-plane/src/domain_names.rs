@@ -302,7 +302,8 @@ impl ControlPlane {
             }
             Field::EndpointAccessMode => {
                 let message = "Invalid endpoint access mode specified. Valid options are BASIC,STRICT";
-                domain.endpoint_access_mode = Some(patch.one_of::<EndpointAccessMode>(message)?);
+                let mode = patch.text().map(|_| patch.one_of::<EndpointAccessMode>(message)).transpose()?;
+                domain.endpoint_access_mode = mode;
             }
             Field::Policy => {
                 let arn = self.domain_policy_arn(identity);

@@ -20,7 +20,7 @@ use stagedoor_shapes::apigateway::{ImportRestApiRequest, PutMode, PutRestApiRequ
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::control_plane::{ControlPlane, required};
-use crate::rest_apis::{answer, answer_with_tags};
+use crate::rest_apis::{answer, answer_with_tags, check_security};
 use crate::tree::replace_api;
 use crate::tx::Tx;
 use crate::{ApiError, ids, integrations, quotas};
@@ -183,6 +183,7 @@ impl ControlPlane {
         let quotas = &self.settings.quotas;
         quotas.check_resources(applied.api.resources.len())?;
         quotas.check_apis(tx, &applied.api.rest_api)?;
+        check_security(&applied.api.rest_api)?;
         quotas::check(applied.api.authorizers.len(), quotas.authorizers_per_api, "Authorizers", "API")?;
         let resources = applied.api.resources.iter();
         for method in resources.flat_map(|resource| resource.resource_methods.iter().flatten()) {

@@ -14,7 +14,7 @@ use crate::page::{by_date, page};
 use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, Style, Table};
 use crate::tree::{copied, replace_api};
 use crate::tx::Tx;
-use crate::{api_mappings, ids, models, policy, tags, usage_plans};
+use crate::{api_mappings, domain_name_rules, ids, models, policy, tags, usage_plans};
 
 /// The tag that sets the id of a new API, so that its URLs stay the same wherever the definition is applied.
 const CUSTOM_ID_TAG: &str = "_custom_id_";
@@ -103,6 +103,7 @@ impl ControlPlane {
     /// What is checked: endpoint configuration, policy, the custom id.
     pub(crate) fn new_api(&self, tx: &Tx, mut api: RestApi) -> Result<RestApi, ApiError> {
         api.endpoint_configuration = Some(endpoint_configuration(api.endpoint_configuration)?);
+        check_security(&api)?;
         api.api_key_source = api.api_key_source.or(Some(ApiKeySourceType::Header));
         api.disable_execute_api_endpoint = api.disable_execute_api_endpoint.or(Some(false));
         let id = new_id(tx, api.tags.as_ref())?;
@@ -147,6 +148,7 @@ impl ControlPlane {
             for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
                 self.patch_api(&mut api, &patch)?;
             }
+            check_security(&api)?;
             self.settings.quotas.check_apis(tx, &api)?;
             tx.put(&keys::api(id), &api)?;
             Ok(answer_with_tags(api))
@@ -181,7 +183,9 @@ impl ControlPlane {
             }
             Field::EndpointAccessMode => {
                 let message = "Invalid endpoint access mode specified. Valid options are BASIC,STRICT";
-                api.endpoint_access_mode = Some(patch.one_of::<EndpointAccessMode>(message)?);
+                // An empty one takes it away, as a policy without one needs it.
+                let mode = patch.text().map(|_| patch.one_of::<EndpointAccessMode>(message)).transpose()?;
+                api.endpoint_access_mode = mode;
             }
             Field::BinaryMediaType => patch_media_types(api, patch)?,
             Field::EndpointType | Field::VpcEndpointIds | Field::IpAddressType => patch_endpoint(api, patch)?,
@@ -238,6 +242,17 @@ fn empty(api: RestApi) -> Result<RestApiSnapshot, ApiError> {
         models: models::defaults()?,
         ..RestApiSnapshot::default()
     })
+}
+
+/// Whether the settings of an API's own endpoint go together.
+///
+/// # Errors
+/// [`ApiError::BadRequest`].
+pub(crate) fn check_security(api: &RestApi) -> Result<(), ApiError> {
+    let types = api.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.types.as_deref());
+    let legacy = SecurityPolicy::Tls1_0;
+    let policy = api.security_policy.unwrap_or(legacy);
+    domain_name_rules::check_security(policy, api.endpoint_access_mode, types.unwrap_or_default())
 }
 
 fn check_compression(size: Option<i32>) -> Result<(), ApiError> {

@@ -137,7 +137,11 @@ impl ControlPlane {
 
 /// A key that a plan has not is not told from one that is not there.
 fn check_member(tx: &Tx, plan: &str, key: &str) -> Result<(), ApiError> {
-    if tx.exists(&keys::plan_key(plan, key))? { Ok(()) } else { not_found("Invalid Key identifier specified") }
+    if tx.exists(&keys::plan_key(plan, key))? {
+        Ok(())
+    } else {
+        not_found("Invalid Key identifier specified")
+    }
 }
 
 fn date(name: &str, text: &Option<String>) -> Result<Date, ApiError> {
