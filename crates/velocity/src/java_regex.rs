@@ -57,6 +57,8 @@ pub struct Work(u64);
 /// Where a pattern was found, with its groups.
 #[derive(Debug)]
 pub enum Groups<'t> {
+    /// Found by the linear engine, which finds places several times as fast as it finds groups.
+    Place(regex::Match<'t>),
     /// Found by the linear engine.
     Linear(regex::Captures<'t>),
     /// Found by the one that steps back.
@@ -104,7 +106,7 @@ impl JavaRegex {
     pub fn is_match(&self, text: &str) -> Result<bool, TooManySteps> {
         match &self.0 {
             Engine::Linear(regex) => Ok(regex.is_match(text)),
-            Engine::Bounded(_) => Ok(self.find_at(text, 0, &mut Work::default())?.is_some()),
+            Engine::Bounded(_) => Ok(self.find_at(text, 0, false, &mut Work::default())?.is_some()),
         }
     }
 
@@ -114,25 +116,27 @@ impl JavaRegex {
         self.is_match(text).unwrap_or(false)
     }
 
-    /// The first place from `from` on where it is found, with its groups.
+    /// The first place from `from` on where it is found, with its groups if they are asked for.
     ///
     /// # Errors
     /// [`TooManySteps`], counting those of earlier searches.
-    pub fn find_at<'t>(
+    fn find_at<'t>(
         &self,
         text: &'t str,
         from: usize,
+        with_groups: bool,
         work: &mut Work,
     ) -> Result<Option<Groups<'t>>, TooManySteps> {
         match &self.0 {
-            Engine::Linear(regex) => Ok(regex.captures_at(text, from).map(Groups::Linear)),
+            Engine::Linear(regex) if with_groups => Ok(regex.captures_at(text, from).map(Groups::Linear)),
+            Engine::Linear(regex) => Ok(regex.find_at(text, from).map(Groups::Place)),
             Engine::Bounded(bounded) => bounded.find_at(text, from, work),
         }
     }
 
     /// All places where Java finds it, one after the other.
-    pub fn find_all<'r, 't>(&'r self, text: &'t str) -> Matches<'r, 't> {
-        Matches { regex: self, text, from: Some(0), work: Work::default() }
+    pub fn find_all<'r, 't>(&'r self, text: &'t str, with_groups: bool) -> Matches<'r, 't> {
+        Matches { regex: self, text, from: Some(0), with_groups, work: Work::default() }
     }
 }
 
@@ -192,6 +196,7 @@ pub struct Matches<'r, 't> {
     regex: &'r JavaRegex,
     text: &'t str,
     from: Option<usize>,
+    with_groups: bool,
     work: Work,
 }
 
@@ -208,7 +213,7 @@ impl<'t> Iterator for Matches<'_, 't> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let from = self.from.take()?;
-        let found = match self.regex.find_at(self.text, from, &mut self.work) {
+        let found = match self.regex.find_at(self.text, from, self.with_groups, &mut self.work) {
             Ok(found) => found?,
             Err(error) => return Some(Err(error)),
         };
@@ -229,6 +234,7 @@ impl<'t> Groups<'t> {
     #[must_use]
     pub fn range(&self) -> (usize, usize) {
         let range = match self {
+            Self::Place(found) => Some((found.start(), found.end())),
             Self::Linear(groups) => groups.get(0).map(|found| (found.start(), found.end())),
             Self::Bounded(groups) => groups.get(0).map(|found| (found.start(), found.end())),
         };
@@ -241,6 +247,7 @@ impl<'t> Groups<'t> {
     /// There is no such group.
     pub(crate) fn group(&self, number: usize) -> Result<&'t str, String> {
         let (count, text) = match self {
+            Self::Place(found) => (1, (number == 0).then(|| found.as_str())),
             Self::Linear(groups) => (groups.len(), groups.get(number).map(|group| group.as_str())),
             Self::Bounded(groups) => (groups.len(), groups.get(number).map(|group| group.as_str())),
         };
@@ -250,6 +257,7 @@ impl<'t> Groups<'t> {
     /// A group's text by its name; empty if it took no part.
     pub(crate) fn named(&self, name: &str) -> &'t str {
         let text = match self {
+            Self::Place(_) => None,
             Self::Linear(groups) => groups.name(name).map(|group| group.as_str()),
             Self::Bounded(groups) => groups.name(name).map(|group| group.as_str()),
         };
@@ -320,8 +328,11 @@ mod tests {
     fn all_places_are_found_as_java_finds_them() {
         let check = |pattern: &str, text: &str, expected: &[&str]| {
             let regex = JavaRegex::new(pattern).unwrap();
-            let found: Vec<_> = regex.find_all(text).map(|found| found.unwrap().group(0).unwrap()).collect();
-            assert_eq!(found, expected, "{pattern} {text}");
+            for with_groups in [false, true] {
+                let found = regex.find_all(text, with_groups);
+                let found: Vec<_> = found.map(|found| found.unwrap().group(0).unwrap()).collect();
+                assert_eq!(found, expected, "{pattern} {text}");
+            }
         };
         check("a*", "aab", &["aa", "", ""]);
         check("(?=b)|a*+", "aab", &["aa", "", ""]);
@@ -347,7 +358,7 @@ mod tests {
             ] {
                 let regex = JavaRegex::new(pattern).unwrap();
                 let begun = Instant::now();
-                assert!(!matches!(regex.find_all(text).last(), Some(Ok(_))), "{pattern}");
+                assert!(!matches!(regex.find_all(text, true).last(), Some(Ok(_))), "{pattern}");
                 assert!(begun.elapsed() < Duration::from_secs(20), "{pattern} took {:?}", begun.elapsed());
             }
         }
@@ -358,7 +369,7 @@ mod tests {
     fn long_texts_are_searched_by_simple_patterns() {
         let text = "don't ".repeat(100_000);
         let regex = JavaRegex::new("(?<!\\\\)'").unwrap();
-        let mut matches = regex.find_all(&text);
+        let mut matches = regex.find_all(&text, true);
         assert_eq!(matches.by_ref().filter(Result::is_ok).count(), 100_000);
         assert!(matches.work().bytes() < WORK_MAX);
     }
@@ -374,7 +385,7 @@ mod tests {
         #[test]
         fn any_pattern_and_text(pattern in "[ab(|)*+?\\\\.=!<1]{0,12}", text in "[ab\\\\é]{0,20}") {
             if let Ok(regex) = JavaRegex::new(&pattern) {
-                for found in regex.find_all(&text) {
+                for found in regex.find_all(&text, true) {
                     let Ok(found) = found else { break };
                     let (start, end) = found.range();
                     proptest::prop_assert!(text.get(start..end).is_some());

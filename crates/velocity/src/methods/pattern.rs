@@ -55,7 +55,7 @@ fn charge(host: &mut Host, matches: &Matches<'_, '_>) {
 
 pub(super) fn matches(host: &mut Host, text: &str, pattern: &str) -> Result<bool, RenderError> {
     let regex = compile(pattern, true, "matches")?;
-    let mut found = regex.find_all(text);
+    let mut found = regex.find_all(text, false);
     let is_match = next(&mut found, "matches")?.is_some();
     charge(host, &found);
     Ok(is_match)
@@ -66,7 +66,7 @@ pub(super) fn split(host: &mut Host, text: &str, pattern: &str, limit: i32) -> R
     let most = usize::try_from(limit).ok().filter(|limit| *limit > 0);
     let mut parts: Vec<&str> = Vec::new();
     let mut from = 0;
-    let mut matches = regex.find_all(text);
+    let mut matches = regex.find_all(text, false);
     while most.is_none_or(|most| parts.len() + 1 < most) {
         let Some(found) = next(&mut matches, "split")? else { break };
         let (start, end) = found.range();
@@ -98,7 +98,8 @@ pub(super) fn replace(
     let pieces = pieces(replacement).map_err(|message| exception("String", method, message))?;
     let mut output = host.output();
     let mut from = 0;
-    let mut matches = regex.find_all(text);
+    let has_groups = pieces.iter().any(|piece| !matches!(piece, Piece::Text(_)));
+    let mut matches = regex.find_all(text, has_groups);
     while let Some(found) = next(&mut matches, method)? {
         let (start, end) = found.range();
         output.push(text.get(from..start).unwrap_or_default()).map_err(|_| host.too_long())?;
