@@ -380,6 +380,17 @@ class TestBackends:
         assert answer.headers["X-Origin"] == "echo" and answer.headers["Server"].startswith("BaseHTTP")
         assert answer.headers["apigw-requestid"]
 
+    def test_an_api_behind_an_api(self, gateway, raw_origin):
+        """Its id of the request gives way to the one of the API that is asked."""
+        def play(link):
+            read_head(link)
+            link.sendall(b"HTTP/1.1 200 OK\r\nApigw-Requestid: theirs\r\nContent-Length: 2\r\n\r\nok")
+
+        api = HttpApi(gateway)
+        api.backend("GET /", raw_origin(play).url)
+        (id,) = api.call("GET", "/").raw.headers.getlist("apigw-requestid")
+        assert re.fullmatch(r"[A-Za-z0-9+/]{15}=", id)
+
     def test_failures(self, api, raw_origin):
         api.backend("GET /closed", "http://127.0.0.1:1")
         api.backend("GET /slow", raw_origin(lambda link: link.recv(1 << 16) and time.sleep(3)).url, TimeoutInMillis=200)

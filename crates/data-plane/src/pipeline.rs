@@ -195,7 +195,8 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) 
         if let Some(cors) = &http_api.cors {
             phases::http_api::cors::apply(&mut head.headers, origin.as_ref(), cors, exchange.is_preflight);
         }
-        head.headers.append("apigw-requestid", exchange.request_id.clone());
+        // A backend that is such an API itself has one of its own.
+        head.headers.set("apigw-requestid", exchange.request_id.clone());
     }
     let status = head.status.as_u16();
     // What comes after the phases takes next to nothing, unless the response was coded.
