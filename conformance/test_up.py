@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from harness import ROOT, body_json, eventually
+from harness import ACCOUNT, REGION, ROOT, body_json, eventually
 
 EXAMPLE = ROOT / "examples/orders"
 STAGES = ("dev", "staging", "prod")
@@ -342,6 +342,41 @@ class TestHttpApis:
         asks = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
         answer = self.call(project, "OPTIONS", "/orders", headers=asks)
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (204, asks["Origin"])
+
+    def test_what_sam_and_exports_write(self, new_gateway, tmp_path, echo):
+        """Members that only HTTP APIs have are no mistakes: a default route with and without a slash, lists of identity
+        sources, mapped answers."""
+        uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/arn:aws:lambda:{REGION}:{ACCOUNT}:function:f/invocations"
+        authorizer = {"type": "request", "authorizerUri": uri, "authorizerPayloadFormatVersion": 2.0, "enableSimpleResponses": True,
+                      "identitySource": ["$request.header.Authorization", "$request.querystring.petId"]}  # fmt: skip
+        backend = {"type": "http_proxy", "httpMethod": "ANY", "uri": echo.url + "/seen", "payloadFormatVersion": "1.0", "connectionType": "INTERNET",
+                   "responseParameters": {"200": {"overwrite:statuscode": "203"}}}  # fmt: skip
+        operation = {"isDefaultRoute": True, "responses": {}, "x-amazon-apigateway-integration": backend}
+        guarded = {"responses": {}, "x-amazon-apigateway-integration": backend, "security": [{"f": []}]}
+        function = {"handler": "f.handler", "runtime": "python"}
+        (tmp_path / "f.py").write_text("def handler(event, context):\n    return {'isAuthorized': len(event['identitySource']) == 2}\n")
+        path = tmp_path / "openapi.json"
+        for default in "$default", "/$default":
+            document = {
+                "openapi": "3.0.1", "info": {"title": "sam", "version": "1"},
+                "paths": {default: {"x-amazon-apigateway-any-method": operation}, "/guarded": {"get": guarded}},
+                "components": {"securitySchemes": {"f": {"type": "apiKey", "name": "Unused", "in": "header",
+                                                          "x-amazon-apigateway-authorizer": authorizer}}},
+                "x-stagedoor-functions": {"f": function},
+            }  # fmt: skip
+            path.write_text(json.dumps(document))
+            gateway = new_gateway(str(tmp_path), command="up").start()
+            v2 = gateway.client("apigatewayv2")
+            (api,) = v2.get_apis()["Items"]
+            keys = {route["RouteKey"] for route in v2.get_routes(ApiId=api["ApiId"])["Items"]}
+            assert keys == {"$default", "GET /guarded"}
+            url = f"{gateway.traffic}/_aws/execute-api/{api['ApiId']}"
+            answer = requests.get(url + "/x", timeout=10)
+            assert (answer.status_code, body_json(answer)["path"]) == (203, "/seen")
+            assert requests.get(url + "/guarded", timeout=10).status_code == 401
+            answer = requests.get(url + "/guarded?petId=1", headers={"Authorization": "a"}, timeout=20)
+            assert answer.status_code == 203, answer.text
+            gateway.terminate()
 
     def test_edits(self, project):
         text = project.file.read_text()

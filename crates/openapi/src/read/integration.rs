@@ -9,7 +9,7 @@ use crate::place::Place;
 use crate::read::Reader;
 
 /// Members that only HTTP APIs have. `payloadFormatVersion` is not among them: AWS takes it for REST APIs in silence.
-const HTTP_API_ONLY: &[&str] = &["integrationSubtype"];
+const HTTP_API_ONLY: &[&str] = &["description", "integrationSubtype", "responseParameters"];
 
 impl<'a> Reader<'a> {
     pub(super) fn integration(&mut self, place: &Place<'a>) -> Option<Integration> {

@@ -74,6 +74,10 @@ impl<'a> Reader<'a> {
 
     fn operation(&mut self, place: &Place<'a>, method: String, shared: &Parameters) -> Operation {
         self.check_members(place, "a method", names::OPERATION, Some(Spot::Operation));
+        if let Some(member) = place.get("isDefaultRoute") {
+            let message = "'isDefaultRoute' is for HTTP APIs; a REST API does not have it";
+            self.warn(Kind::NotApplied, &member, message.to_owned());
+        }
         let own = self.parameters(place);
         let mut parameters = own.parameters;
         for parameter in &shared.parameters {

@@ -8,7 +8,7 @@ use crate::read::Reader;
 
 /// Members that only HTTP APIs have. `enableSimpleResponses: false` says what a REST API does anyway.
 const HTTP_API_ONLY: &[&str] =
-    &["authorizerPayloadFormatVersion", "enableSimpleResponses", "jwtConfiguration"];
+    &["authorizerPayloadFormatVersion", "enableSimpleResponses", "jwtConfiguration", "openIdConnectUrl"];
 
 impl<'a> Reader<'a> {
     pub(super) fn security_schemes(&mut self, root: &Place<'a>, definition: &mut ApiDefinition) {
@@ -51,7 +51,11 @@ impl<'a> Reader<'a> {
             kind: self.text(place, "type"),
             uri: self.text(place, "authorizerUri"),
             credentials: self.text(place, "authorizerCredentials"),
-            identity_source: self.text(place, "identitySource"),
+            // SAM writes a list for HTTP APIs.
+            identity_source: match place.get("identitySource").is_some_and(|member| member.is_list()) {
+                true => self.strings(place, "identitySource").map(|sources| sources.join(",")),
+                false => self.text(place, "identitySource"),
+            },
             identity_validation_expression: self.text(place, "identityValidationExpression"),
             result_ttl_seconds: self.integer(place, "authorizerResultTtlInSeconds"),
             provider_arns: self.strings(place, "providerARNs").unwrap_or_default(),
