@@ -8,7 +8,7 @@ import boto3
 import botocore.config
 import pytest
 from authorization import function
-from harness import REGION
+from harness import REGION, eventually
 from sockets import SocketApi
 from test_connections import ANY
 from test_custom_domains import Authority, Served, certified
@@ -104,6 +104,25 @@ class TestTls:
             assert json.loads(api.ask(link, "x"))["domain"] == NAME
         with pytest.raises(InvalidStatus, match="403"):
             secure(served, api, url, certificate=served.authority.issue("eve"))
+        # A connection whose certificate is trusted no longer neither says nor hears anything more.
+        alice = clients.issue("alice")
+        with secure(served, api, url, certificate=alice) as talks, secure(served, api, url, certificate=alice) as hears:
+            assert json.loads(api.ask(talks, "x"))["domain"] == NAME
+            where = {"ConnectionId": json.loads(api.ask(hears, "x"))["id"]}
+            own = manager(f"{served.gateway.traffic}/dev", f"{api.id}.execute-api.localhost")
+            (served.folder / "trust.pem").write_bytes(served.authority.certificate.read_bytes())
+
+            def shut_out():
+                try:
+                    return api.ask(talks, "x") and False
+                except ConnectionClosed as closed:
+                    return closed.rcvd.code == 1008
+
+            eventually(shut_out, 20, "the new truststore")
+            own.post_to_connection(**where, Data=b"secret")
+            with pytest.raises(ConnectionClosed) as closed:
+                hears.recv(timeout=20)
+            assert closed.value.rcvd.code == 1008
         # Without a certificate there is no handshake to answer; how a client sees that depends on what comes first.
         with pytest.raises((ConnectionClosed, InvalidMessage, OSError)):
             secure(served, api, url)

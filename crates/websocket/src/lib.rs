@@ -27,6 +27,8 @@ pub mod code {
     pub const ABNORMAL: u16 = 1006;
     /// Text that is no UTF-8.
     pub const INVALID_DATA: u16 = 1007;
+    /// The peer may not be here any more.
+    pub const POLICY: u16 = 1008;
     /// A frame or message over the limit.
     pub const TOO_BIG: u16 = 1009;
 }

@@ -37,6 +37,7 @@ const STALL_MAX: Duration = Duration::from_secs(60);
 /// How long a client has to answer a close frame, and to read what it was sent before.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 const GOING_AWAY: &str = "Going away";
+const NOT_TRUSTED: &str = "The client's certificate is not trusted any more";
 
 /// Why a connection ended, in the words of `$disconnect`.
 struct End {
@@ -278,6 +279,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         match self.open.handle.next_mail(context) {
             None => false,
+            Some(Mail::Message(_)) if !self.open.is_trusted() => {
+                self.shut_out();
+                true
+            }
             Some(Mail::Message(text)) => {
                 self.posted_bytes += text.len();
                 self.send(context, &text);
@@ -305,6 +310,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn begin_next(&mut self) -> bool {
         if self.running.is_some() || !self.may_answer() {
             return false;
+        }
+        if !self.waiting.is_empty() && !self.open.is_trusted() {
+            self.shut_out();
+            return true;
         }
         let Some(text) = self.waiting.pop_front() else { return false };
         self.waiting_bytes -= text.len();
@@ -394,6 +403,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         stagedoor_websocket::close(&mut self.unwritten, Some(end.status), &end.reason);
         self.phase = Phase::Closing { until: Instant::now() + CLOSE_TIME_MAX };
         self.end = Some(end);
+    }
+
+    /// Ends the connection of a client that the truststore of its domain trusts no longer. What it has sent is not heard.
+    fn shut_out(&mut self) {
+        self.waiting = VecDeque::new();
+        self.waiting_bytes = 0;
+        self.close(End::new(code::POLICY, NOT_TRUSTED));
     }
 
     /// Tells a client that it broke the protocol.

@@ -28,11 +28,26 @@ pub(crate) struct Open {
     pub(crate) worker: Rc<Worker>,
     pub(crate) info: ConnectionInfo,
     pub(crate) handle: Arc<Handle>,
+    /// Whether it came by a custom domain name.
+    pub(crate) by_domain: bool,
     /// Those headers of the handshake that messages need.
     pub(crate) headers: Headers,
     pub(crate) learned: RefCell<Learned>,
     /// What the connection counts in.
     pub(crate) metrics: Arc<SocketSeries>,
+}
+
+impl Open {
+    /// Whether the domain that the client came by trusts its certificate still: the truststore may have changed since the
+    /// handshake. It is asked again only when it has.
+    pub(crate) fn is_trusted(&self) -> bool {
+        let Some(tls) = self.info.tls.as_ref().filter(|_| self.by_domain) else { return true };
+        let Some(name) = tls.server_name.as_deref() else { return true };
+        let endpoint = self.info.vpc_endpoint.as_ref().map(|endpoint| &*endpoint.id);
+        let published = self.worker.view.load();
+        let truststore = published.domains.find(name, endpoint).and_then(|domain| domain.mutual_tls.as_ref());
+        truststore.is_none_or(|truststore| tls.client_certificate(truststore).is_ok())
+    }
 }
 
 /// What the handshake has found out about the client. A message takes it along and gives it back: there is never more

@@ -54,7 +54,7 @@ pub(crate) async fn connect(
         Ok(accept) => accept,
         Err(refused) => return refused,
     };
-    let plan = target.plan;
+    let (plan, by_domain) = (target.plan, target.via.is_some());
     let offered = head.headers.get("sec-websocket-protocol").cloned();
     let wants_key = plan.websocket.as_ref().is_some_and(|websocket| websocket.wants_key);
     let by_path = plan.websocket.as_ref().filter(|_| target.via.is_none() && edge::is_by_path(&head));
@@ -131,6 +131,7 @@ pub(crate) async fn connect(
         worker: Rc::clone(worker),
         info: info.clone(),
         handle,
+        by_domain,
         headers: kept_headers,
         learned: RefCell::new(learned),
         metrics,
