@@ -428,6 +428,14 @@ class TestMemory:
         assert [cached.get("/a"), cached.get("/a")] == ["1", "2"]
 
 
+def test_a_quarter_of_the_memory_unless_it_is_configured(gateway):
+    text = requests.get(gateway.control + "/_stagedoor/metrics", timeout=5).text
+    allowed = int(re.search(r"^stagedoor_cache_bytes_max (\d+)$", text, re.M)[1])
+    machine = int(re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())[1]) * 1024
+    # A control group may have less than the machine.
+    assert 0 < allowed <= machine / 4
+
+
 def resident_bytes(gateway):
     status = Path(f"/proc/{gateway.process.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
