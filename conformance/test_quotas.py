@@ -145,8 +145,9 @@ def test_the_time_of_an_integration(new_gateway, tmp_path, echo):
         assert error.value.response["Error"]["Message"] == f"Timeout should be between 50 ms and {longest} ms"
 
 
-def test_apis_as_aws_has_them(gateway):
-    client = gateway.client()
+def test_apis_as_aws_has_them(new_gateway, tmp_path):
+    (tmp_path / "config.toml").write_text("[quotas]\nregional_apis = 600\nedge_apis = 120\nprivate_apis = 600\n")
+    client = new_gateway("--config", str(tmp_path / "config.toml")).start().client()
     for number in range(120):
         made = client.create_rest_api(name=f"edge{number}")
     refused(client, client.create_rest_api, "Edge-optimized APIs", "account", name="more")
@@ -180,6 +181,11 @@ def test_routes_and_integrations(new_gateway, tmp_path):
     document = {"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": methods}
     with pytest.raises(client.exceptions.ClientError, match="Maximum number of Routes for this API has been reached"):
         client.import_api(Body=json.dumps(document))
+
+
+def test_how_many_apis_there_are_is_unlimited_unless_it_is_set(gateway):
+    client = gateway.client()
+    assert all(client.create_rest_api(name=f"edge{number}")["id"] for number in range(121))
 
 
 def test_calls_at_the_same_time_make_no_more(new_gateway, tmp_path):

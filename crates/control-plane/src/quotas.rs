@@ -1,4 +1,8 @@
 //! How much there may be of what, as AWS's quotas say. AWS raises most of them on request, so all can be set.
+//!
+//! Those that a gateway of one's own would run into in ordinary work hold only where they are set: how many APIs there may be
+//! (AWS: 600 regional, 120 edge-optimized, 600 private), and how many routes and integrations of an HTTP or WebSocket API
+//! (AWS: 300 each).
 
 use serde::Deserialize;
 use stagedoor_shapes::apigateway::{EndpointType, RestApi};
@@ -53,11 +57,11 @@ impl Default for Quotas {
     fn default() -> Self {
         Self {
             resources_per_api: 300,
-            regional_apis: 600,
-            edge_apis: 120,
-            private_apis: 600,
-            routes_per_api: 300,
-            integrations_per_api: 300,
+            regional_apis: usize::MAX,
+            edge_apis: usize::MAX,
+            private_apis: usize::MAX,
+            routes_per_api: usize::MAX,
+            integrations_per_api: usize::MAX,
             stages_per_api: 10,
             authorizers_per_api: 10,
             documentation_parts_per_api: 2000,
