@@ -15,22 +15,23 @@ use crate::pool::Waiter;
 
 /// The largest event that is sent with others, in bytes.
 pub(crate) const EVENT_BYTES_MAX: usize = 4 * 1024;
-/// How many are sent with one, so that all of them are read at a time.
-const AHEAD_MAX: usize = 7;
+/// How many are sent with one: enough that changing between gateway and process costs each a little only, and so few that
+/// they fit into a socket.
+const AHEAD_MAX: usize = 15;
 /// How long handlers take that are quick.
 const QUICK: Duration = Duration::from_micros(300);
 /// The share of the last one in what is known of all, as a shift: 1/16.
 const SHARE: u32 = 4;
 
-/// How long invocations have taken lately, processes being free for each other's.
+/// How long a core has worked for an invocation lately: where processes take turns, each waits for the others' besides.
 #[derive(Default)]
 pub(crate) struct Pace {
     nanos: Option<u64>,
 }
 
 impl Pace {
-    pub(crate) fn learn(&mut self, took: Duration) {
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    pub(crate) fn learn(&mut self, work: Duration) {
+        let took = u64::try_from(work.as_nanos()).unwrap_or(u64::MAX);
         self.nanos = Some(match self.nanos {
             None => took,
             Some(known) => known - (known >> SHARE) + (took >> SHARE),

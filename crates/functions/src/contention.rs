@@ -14,14 +14,13 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// below which there may not any more.
 const WAITS: f64 = 0.5;
 const COMPUTES: f64 = 0.25;
-/// How many processes are used for each core where they compute: some always have enough to do.
-const PROCESSES_PER_CORE: usize = 4;
+/// How many processes are used for each core where they compute: one has its turn while another waits for the gateway.
+const PROCESSES_PER_CORE: usize = 2;
 
 pub(crate) struct Contention {
     /// How many processes may be in use at the same time.
     pub(crate) in_use_max: usize,
-    /// The same where they compute.
-    computing_max: usize,
+    cores: usize,
     looked: Option<Instant>,
     /// What was seen, each look counting half as much as the one after it.
     waiting: f64,
@@ -31,8 +30,7 @@ pub(crate) struct Contention {
 impl Default for Contention {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let computing_max = cores * PROCESSES_PER_CORE;
-        Self { in_use_max: usize::MAX, computing_max, looked: None, waiting: 0.0, busy: 0.0 }
+        Self { in_use_max: usize::MAX, cores, looked: None, waiting: 0.0, busy: 0.0 }
     }
 }
 
@@ -49,6 +47,12 @@ impl Contention {
         self.looked.is_none_or(|at| at.elapsed() >= INTERVAL)
     }
 
+    /// How long a core worked for an invocation that took so long while so many processes were in use, if they compute.
+    pub(crate) fn work_of(&self, took: Duration, in_use: usize) -> Duration {
+        let sharing = in_use.div_ceil(self.cores).max(1);
+        took / u32::try_from(sharing).unwrap_or(u32::MAX)
+    }
+
     /// Whether processes only take turns on the cores.
     pub(crate) fn is_computing(&self) -> bool {
         self.in_use_max != usize::MAX
@@ -62,7 +66,7 @@ impl Contention {
         }
         self.waiting = self.waiting / 2.0 + states.iter().filter(|waits| **waits).count() as f64;
         self.busy = self.busy / 2.0 + in_use as f64;
-        self.in_use_max = decide(self.waiting / self.busy, self.in_use_max, self.computing_max);
+        self.in_use_max = decide(self.waiting / self.busy, self.in_use_max, self.cores * PROCESSES_PER_CORE);
     }
 }
 

@@ -33,8 +33,8 @@ const CONTENT_TYPE_BYTES_MAX: usize = 8 * 1024;
 const READ_BYTES: usize = 8 * 1024;
 /// How much a process may say aside between two readings, in bytes; more than such a socket holds.
 const ASIDE_BYTES_MAX: usize = 1024 * 1024;
-/// How many pieces are sent at a time.
-const PIECES_MAX: usize = 16;
+/// How many pieces are sent at a time: those of sixteen events.
+const PIECES_MAX: usize = 48;
 
 /// What a process says.
 #[derive(Debug, PartialEq, Eq)]

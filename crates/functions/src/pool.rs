@@ -321,7 +321,8 @@ impl Pool {
     pub(crate) fn give_back(self: &Arc<Self>, seat: Seat, took: Option<Duration>) {
         let mut state = self.lock();
         if let Some(took) = took {
-            state.pace.learn(took);
+            let work = state.contention.work_of(took, state.in_use);
+            state.pace.learn(work);
         }
         state.in_use = state.in_use.saturating_sub(1);
         self.place(&mut state, seat);
