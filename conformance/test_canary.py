@@ -132,7 +132,8 @@ class TestControlPlane:
     def test_another_deployment_waits_until_the_canary_is_gone(self, api):
         api.redeploy("first", stageName="dev")
         api.redeploy("second", stageName="dev", canarySettings={"percentTraffic": 50})
-        refused(lambda: api.redeploy("third", stageName="dev"), "Stage dev has a canary.")
+        refused(lambda: api.redeploy("third", stageName="dev"), "Invalid deployment content specified.Non canary deployment not supported on stage dev because Canary is enabled. "
+            "Provide CanarySettings in deploymentInput.")
         api.update("dev", ("remove", "/canarySettings"))
         api.redeploy("third", stageName="dev")
         assert body_json(api.call("GET", "/", "dev"))["deployment"] == "third"

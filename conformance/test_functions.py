@@ -148,6 +148,10 @@ class TestPermissions:
         latest = lambda: allow(gateway, "guarded", Qualifier="$LATEST")  # noqa: E731
         refused(latest, "InvalidParameterValueException", "We currently do not support adding policies for $LATEST.")
         refused(lambda: gateway.client("lambda").get_policy(FunctionName="guarded"), "ResourceNotFoundException")
+        absent = lambda: allow(gateway, "guarded", Qualifier="nope")  # noqa: E731
+        refused(absent, "ResourceNotFoundException", "Cannot find alias arn: ")
+        alias = lambda: gateway.client("lambda").get_alias(FunctionName="guarded", Name="nope")  # noqa: E731
+        refused(alias, "ResourceNotFoundException", "Cannot find alias arn: ")
 
     def test_the_policy_is_shown_and_outlives_a_restart(self, gateway, behind):
         arn = create(gateway, "guarded")

@@ -231,6 +231,15 @@ class TestPolicies:
         assert api.call(key).status_code == expected
         assert told(api.call(None)) == MISSING
 
+    @pytest.mark.parametrize("resource, expected", [("execute-api:/test", 403), ("execute-api:/tes", 200), ("execute-api:/dev", 200)])
+    def test_a_denial_of_a_stage_denies_all_of_it(self, gateway, resource, expected):
+        everybody = {"Principal": "*", "Action": "execute-api:Invoke"}
+        statements = [{"Effect": "Allow", "Resource": "execute-api:/*"} | everybody, {"Effect": "Deny", "Resource": resource} | everybody]
+        api = gateway.rest_api(policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+        api.mock("GET", "/a", "x")
+        api.deploy()
+        assert api.call("GET", "/a").status_code == expected
+
     def test_another_account_needs_a_resource_policy(self, api):
         key = api.key("ann", policy(), arguments=["--account-id", "222222222222"])
         assert told(api.call(key))[2].endswith("because no resource-based policy allows the execute-api:Invoke action")

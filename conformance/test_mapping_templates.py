@@ -155,6 +155,11 @@ class TestLanguage:
         ("#set($q = '\"')$util.escapeJavaScript(\"it's $q\")", 'it\\\'s \\"'),
     ]
 
+    def test_the_time_of_a_request_is_a_number(self, gateway, echo):
+        template = "#set($t = $context.requestTimeEpoch / 1000 + 60)$t#if($context.requestTimeEpoch > 5) later#end"
+        seconds, later = rendered(gateway, echo, template).split()
+        assert later == "later" and abs(int(seconds) - 60 - time.time()) < 60
+
     def test_directives_expressions_and_methods(self, gateway):
         api = gateway.rest_api()
         for number, (template, _) in enumerate(self.CASES):

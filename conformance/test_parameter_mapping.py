@@ -59,6 +59,15 @@ class TestRequests:
         for number, (source, expected) in enumerate(SOURCES.items()):
             assert headers[f"x-{number}"] == expected, source
 
+    def test_headers_that_the_gateway_adds(self, gateway, echo):
+        names = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Amzn-Trace-Id")
+        targets = {f"header.X-{number}": f"method.request.header.{name}" for number, name in enumerate(names)}
+        api = Mapped(gateway, echo.url, [f"header.{name}" for name in names], targets)
+        api.call(headers={"X-Forwarded-For": "192.0.2.1"})
+        headers = {name.lower(): value for name, value in echo.seen[-1][2]}
+        assert headers["x-0"] == "192.0.2.1, 127.0.0.1" and headers["x-2"] == "http"
+        assert headers["x-1"].isdigit() and headers["x-3"].startswith("Root=1-")
+
     def test_every_source_into_the_query(self, gateway, echo):
         targets = {f"querystring.n{number}": source for number, source in enumerate(SOURCES)}
         api = Mapped(gateway, echo.url, DECLARED, targets, variables={"color": "red"})

@@ -33,6 +33,17 @@ REFUSED = [
      "Invalid cache key parameter specified"),
     ("put_integration", HTTP | {"timeoutInMillis": 49}, "Timeout should be between 50 ms and 29000 ms"),
     ("put_integration_response", {"statusCode": "200", "selectionPattern": "("}, "Invalid regex pattern specified"),
+    ("put_integration", {"type": "HTTP_PROXY", "integrationHttpMethod": "ANY", "connectionType": "VPC_LINK", "connectionId": "a"},
+     "Invalid integration URI specified"),
+    ("put_integration_response", {"statusCode": "404", "responseParameters": {"method.response.header.A": "'a'"}},
+     "Invalid mapping expression specified: Validation Result: warnings : [], errors : [No method response exists for method.]"),
+    ("create_usage_plan", {"name": "a", "apiStages": [{"stage": "dev"}]},
+     "Invalid API Stage {api: %s, stage: %s} specified for usageplan %s"),
+    ("update_stage", ("/*/*/accessLogSettings/format", "a"),
+     "Invalid method setting path: accessLogSettings/format. Must be one of: [.../metrics/enabled, .../logging/dataTrace, "
+     ".../logging/loglevel,.../throttling/burstLimit, .../throttling/rateLimit, .../caching/ttlInSeconds, .../caching/enabled, "
+     ".../caching/dataEncrypted, .../caching/requireAuthorizationForCacheControl, "
+     ".../caching/unauthorizedCacheControlHeaderStrategy]"),
     ("create_model", {"name": "a-b", "contentType": "application/json", "schema": "{}"}, "Model name must be alphanumeric: a-b"),
     ("create_model", {"name": "a", "contentType": "json", "schema": "{}"}, "Invalid content type specified: json"),
     ("create_model", {"name": "a", "contentType": "application/json", "schema": '{"type": "String"}'},
@@ -118,6 +129,22 @@ def test_documentation_of_a_place_that_has_some(served):
         assert (error["Code"], error["Message"]) == ("ConflictException", message)
 
 
+def test_names_of_authorizers_differ(gateway):
+    client, api = gateway.client(), gateway.rest_api()
+    first = client.create_authorizer(restApiId=api.id, **AUTHORIZER)
+    other = client.create_authorizer(restApiId=api.id, **AUTHORIZER | {"name": "b"})["id"]
+    message = "Authorizer name must be unique. Authorizer a already exists in this RestApi."
+    rename = [{"op": "replace", "path": "/name", "value": "a"}]
+    for call, arguments in (
+        (client.create_authorizer, AUTHORIZER),
+        (client.update_authorizer, {"authorizerId": other, "patchOperations": rename}),
+    ):
+        error = error_of(call, restApiId=api.id, **arguments)["Error"]
+        assert (error["Code"], error["Message"]) == ("ConflictException", message)
+    # The same name again is no other one.
+    client.update_authorizer(restApiId=api.id, authorizerId=first["id"], patchOperations=rename)
+
+
 def test_links_in_use_stay(new_gateway, tmp_path, echo):
     """A VPC link is there until no stage leads to it."""
     port = echo.url.rsplit(":", 1)[1].strip("/")
@@ -126,10 +153,11 @@ def test_links_in_use_stay(new_gateway, tmp_path, echo):
     client, api = gateway.client(), gateway.rest_api()
     link = client.create_vpc_link(name="l", targetArns=[BALANCER])["id"]
     api.proxy("GET", "/", "http://example.com", connectionType="VPC_LINK", connectionId=link)
+    api.proxy("POST", "/", "http://example.com", connectionType="VPC_LINK", connectionId=link)
     api.deploy()
     error = error_of(client.delete_vpc_link, vpcLinkId=link)["Error"]
-    place = f"GET:{api.resource('/')}:test"
-    message = f"Cannot delete vpc link. Vpc link '{link}', is referenced in [{place}] in format of [Method:Resource:Stage]."
+    places = ", ".join(f"{api.id}:{method}:{api.resource('/')}:test" for method in ("GET", "POST"))
+    message = f"Cannot delete vpc link. Vpc link '{link}', is referenced in [{places}] in format of [RESTApiId:Method:Resource:Stage]."
     assert (error["Code"], error["Message"]) == ("BadRequestException", message)
     client.delete_stage(restApiId=api.id, stageName="test")
     client.delete_vpc_link(vpcLinkId=link)

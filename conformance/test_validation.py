@@ -81,6 +81,10 @@ class TestParameters:
         api = Checked(gateway, parameters={"method.request.header.X-A": True, "method.request.querystring.q": True})
         assert api.answer(path="/?Q=1", **{"x-a": "1"}) == missing("q")
 
+    def test_headers_that_the_gateway_adds_are_there(self, gateway):
+        required = {f"method.request.header.{name}": True for name in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Amzn-Trace-Id")}
+        assert Checked(gateway, parameters=required).answer("{}") == "fine"
+
     def test_only_what_the_validator_says(self, gateway):
         api = Checked(gateway, parameters={"method.request.querystring.q": True}, of_parameters=False)
         assert api.answer() == "fine"
@@ -144,6 +148,13 @@ class TestBodies:
         assert not api.fits(sent) and not api.fits(sent, **{"Content-Type": "application/json; charset=utf-8"})
         # No model for this one; and no template, so that the mock reads the body as it is.
         assert api.fits(sent, **{"Content-Type": "application/vnd.other+json"})
+
+    def test_one_model_for_all_media_types(self, gateway):
+        schema = {"type": "object", "required": ["statusCode"]}
+        api = Checked(gateway, models={"$default": "Any"}, schemas={"Any": schema})
+        for media_type in "application/json", "text/plain", "application/vnd.other+json":
+            assert not api.fits('{"x": 1}', **{"Content-Type": media_type}), media_type
+        assert api.fits('{"statusCode": 200}', **{"Content-Type": "application/vnd.other+json"})
 
     def test_no_content_type_is_json(self, gateway):
         api = self.checked(gateway, {"type": "object"})

@@ -67,7 +67,11 @@ impl ControlPlane {
             authorizer_result_ttl_in_seconds: input.authorizer_result_ttl_in_seconds.or(Some(TTL_DEFAULT)),
             jwt_configuration: None,
         };
-        let authorizer = complete(given)?;
+        let mut authorizer = complete(given)?;
+        if authorizer.type_ == Some(AuthorizerType::CognitoUserPools) {
+            // Only an update gives these credentials.
+            authorizer.authorizer_credentials = None;
+        }
         self.transact(|tx| {
             if !tx.exists(&keys::api(api))? {
                 return conflict(
@@ -76,6 +80,8 @@ impl ControlPlane {
             }
             let there = tx.keys(&keys::all(api, Kind::Authorizer))?.len();
             check_one_more(there, self.settings.quotas.authorizers_per_api, "Authorizers", "API")?;
+            let others = tx.scan::<Authorizer>(&keys::all(api, Kind::Authorizer))?;
+            check_unique(required(&authorizer.name), others.values().map(|other| required(&other.name)))?;
             tx.put(&keys::one(api, Kind::Authorizer, required(&authorizer.id)), &authorizer)
         })?;
         Ok(authorizer)
@@ -99,7 +105,7 @@ impl ControlPlane {
             self.api(tx, api)?;
             tx.scan::<Authorizer>(&keys::all(api, Kind::Authorizer))
         })?;
-        // Names need not differ, so the id breaks ties.
+        // Names in older stores need not differ, so the id breaks ties.
         let named = authorizers.into_values().map(|authorizer| {
             (format!("{}\n{}", required(&authorizer.name), required(&authorizer.id)), authorizer)
         });
@@ -120,6 +126,9 @@ impl ControlPlane {
                 apply(&mut authorizer, &patch)?;
             }
             let authorizer = complete(authorizer)?;
+            let others = tx.scan::<Authorizer>(&keys::all(api, Kind::Authorizer))?;
+            let others = others.values().filter(|other| other.id.as_deref() != Some(id));
+            check_unique(required(&authorizer.name), others.map(|other| required(&other.name)))?;
             tx.put(&keys::one(api, Kind::Authorizer, id), &authorizer)?;
             Ok(authorizer)
         })
@@ -209,6 +218,22 @@ pub(crate) fn complete(mut authorizer: Authorizer) -> Result<Authorizer, ApiErro
         }
     }
     Ok(authorizer)
+}
+
+/// Refuses an authorizer whose name another one of its API has.
+///
+/// # Errors
+/// [`ApiError::Conflict`] with AWS's message, which HTTP APIs have as well.
+pub(crate) fn check_unique<'n>(
+    name: &str,
+    mut others: impl Iterator<Item = &'n str>,
+) -> Result<(), ApiError> {
+    match others.any(|other| other == name) {
+        true => conflict(format!(
+            "Authorizer name must be unique. Authorizer {name} already exists in this RestApi."
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Checks that an authorizer's URI invokes a function.

@@ -91,7 +91,8 @@ impl ControlPlane {
             Some(settings) => stage.canary_settings = Some(canary::deployed(settings, deployment)?),
             None if stage.canary_settings.is_some() => {
                 return bad_request(format!(
-                    "Stage {name} has a canary. Deploy with canarySettings, or remove the stage's canarySettings first"
+                    "Invalid deployment content specified.Non canary deployment not supported on stage {name} because Canary \
+                     is enabled. Provide CanarySettings in deploymentInput."
                 ));
             }
             None => stage.deployment_id = Some(deployment.to_owned()),

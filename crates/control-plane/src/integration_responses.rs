@@ -147,6 +147,12 @@ fn find<'a>(integration: &'a mut Integration, status: &str) -> Result<&'a mut In
 pub(crate) fn check(response: &IntegrationResponse, method: &Method) -> Result<(), ApiError> {
     let status = required(&response.status_code);
     let declared = method.method_responses.as_ref().and_then(|responses| responses.get(status));
+    if declared.is_none() && response.response_parameters.as_ref().is_some_and(|mapped| !mapped.is_empty()) {
+        return bad_request(
+            "Invalid mapping expression specified: Validation Result: warnings : [], errors : [No method response exists \
+             for method.]",
+        );
+    }
     let declared = declared.and_then(|declared| declared.response_parameters.as_ref());
     for (name, expression) in response.response_parameters.iter().flatten() {
         mapping::check_response(name, expression, declared)?;

@@ -281,6 +281,9 @@ fn check_target(integration: &mut Integration, kind: IntegrationType) -> Result<
     let uri = required(&integration.uri);
     match kind {
         IntegrationType::Http | IntegrationType::HttpProxy => {
+            if uri.is_empty() && integration.connection_type == Some(ConnectionType::VpcLink) {
+                return bad_request("Invalid integration URI specified");
+            }
             check_endpoint(uri)?;
             let connection = *integration.connection_type.get_or_insert(ConnectionType::Internet);
             if connection == ConnectionType::VpcLink

@@ -62,6 +62,7 @@ pub use control_plane::{
 };
 pub use error::ApiError;
 pub use memory::MemoryStore;
+pub use policy::stored as spelled_out_policy;
 pub use quotas::Quotas;
 pub use test_invoke::{MethodTester, NoTester};
 pub use v2::whole;

@@ -9,7 +9,7 @@ use crate::ApiError;
 ///
 /// # Errors
 /// [`ApiError::BadRequest`] if it is no policy.
-pub(crate) fn stored(policy: &str, api_arn: &str) -> Result<String, ApiError> {
+pub fn stored(policy: &str, api_arn: &str) -> Result<String, ApiError> {
     let invalid = || {
         ApiError::BadRequest(
             "Invalid policy document. Please check the policy syntax and ensure that Principals are valid."

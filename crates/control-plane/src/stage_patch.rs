@@ -17,6 +17,12 @@ use crate::patch::unescape;
 use crate::stages;
 use crate::{ApiError, access_log, canary};
 
+/// The settings of methods, as AWS lists them.
+const METHOD_SETTINGS: &str = ".../metrics/enabled, .../logging/dataTrace, .../logging/loglevel,\
+     .../throttling/burstLimit, .../throttling/rateLimit, .../caching/ttlInSeconds, .../caching/enabled, \
+     .../caching/dataEncrypted, .../caching/requireAuthorizationForCacheControl, \
+     .../caching/unauthorizedCacheControlHeaderStrategy";
+
 /// AWS's list of the paths, with AWS's missing commas.
 const PATHS: &str = "/deploymentId, /description, /cacheClusterEnabled, /cacheClusterSize, /clientCertificateId, \
 /accessLogSettings, /accessLogSettings/destinationArn, /accessLogSettings/format, \
@@ -208,7 +214,11 @@ fn set_method(stage: &mut Stage, path: &str, value: &str) -> Result<(), ApiError
                 Err(error) => return bad_request(format!("Invalid value for /{path}: {error}")),
             }
         }
-        _ => return unknown(&format!("/{path}")),
+        _ => {
+            return bad_request(format!(
+                "Invalid method setting path: {group}/{name}. Must be one of: [{METHOD_SETTINGS}]"
+            ));
+        }
     }
     settings.insert(key, setting);
     Ok(())

@@ -114,6 +114,10 @@ fn check_quota(quota: &mut QuotaSettings) -> Result<(), ApiError> {
 /// [`ApiError::NotFound`] for the stage, [`ApiError::BadRequest`] for a method.
 pub(crate) fn check_stage(tx: &Tx, stage: &ApiStage) -> Result<(), ApiError> {
     let (api, name) = (required(&stage.api_id), required(&stage.stage));
+    if api.is_empty() || name.is_empty() {
+        // AWS has not filled these in.
+        return bad_request("Invalid API Stage {api: %s, stage: %s} specified for usageplan %s");
+    }
     let methods = stage.throttle.iter().flatten().map(|(method, _)| method);
     let mut methods = methods.peekable();
     let Some(found) = tx.get::<Stage>(&keys::one(api, Kind::Stage, name))? else {

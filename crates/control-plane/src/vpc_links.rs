@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigateway::{
     ConnectionType, CreateVpcLinkRequest, DeleteVpcLinkRequest, GetVpcLinkRequest, GetVpcLinksRequest,
-    RestApi, Stage, UpdateVpcLinkRequest, VpcLink, VpcLinkStatus, VpcLinks,
+    Method, Resource, RestApi, Stage, UpdateVpcLinkRequest, VpcLink, VpcLinkStatus, VpcLinks,
 };
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -160,38 +160,47 @@ impl ControlPlane {
     }
 }
 
-/// Refuses the deletion of a link that a stage leads to.
+/// Refuses the deletion of a link that stages lead to, and names every place.
 fn check_unused(tx: &Tx, id: &str) -> Result<(), ApiError> {
+    let mut places = Vec::new();
     for api in tx.top_level::<RestApi>(keys::APIS)? {
         let api = required(&api.id);
         for stage in tx.scan::<Stage>(&keys::all(api, Kind::Stage))?.into_values() {
+            let name = required(&stage.stage_name);
             let canary = stage.canary_settings.as_ref().and_then(|canary| canary.deployment_id.as_deref());
             for deployment in [stage.deployment_id.as_deref(), canary].into_iter().flatten() {
                 let snapshot: Option<RestApiSnapshot> =
                     tx.get(&keys::one(api, Kind::Snapshot, deployment))?;
-                if let Some(place) = snapshot.and_then(|snapshot| leads_there(&snapshot, id)) {
-                    return bad_request(format!(
-                        "Cannot delete vpc link. Vpc link '{id}', is referenced in [{place}:{}] in format of \
-                         [Method:Resource:Stage].",
-                        required(&stage.stage_name)
-                    ));
+                for place in snapshot.iter().flat_map(|snapshot| leading_there(snapshot, id)) {
+                    let place = format!("{api}:{place}:{name}");
+                    if !places.contains(&place) {
+                        places.push(place);
+                    }
                 }
             }
         }
     }
-    Ok(())
+    match places.is_empty() {
+        true => Ok(()),
+        false => bad_request(format!(
+            "Cannot delete vpc link. Vpc link '{id}', is referenced in [{}] in format of \
+             [RESTApiId:Method:Resource:Stage].",
+            places.join(", ")
+        )),
+    }
 }
 
-/// The first method of an API that leads to a link, as `{method}:{resource id}`.
-fn leads_there(snapshot: &RestApiSnapshot, id: &str) -> Option<String> {
-    snapshot.resources.iter().find_map(|resource| {
-        let methods = resource.resource_methods.iter().flatten();
-        let mut methods = methods.filter(|(_, method)| {
+/// The methods of an API that lead to a link, as `{method}:{resource id}`.
+fn leading_there(snapshot: &RestApiSnapshot, id: &str) -> Vec<String> {
+    let of_resource = |resource: &Resource| {
+        let leads = |method: &Method| {
             let integration = method.method_integration.as_ref();
             integration.and_then(|integration| integration.connection_id.as_deref()) == Some(id)
-        });
-        methods.next().map(|(method, _)| format!("{method}:{}", required(&resource.id)))
-    })
+        };
+        let methods = resource.resource_methods.iter().flatten().filter(|(_, method)| leads(method));
+        methods.map(|(method, _)| format!("{method}:{}", required(&resource.id))).collect::<Vec<_>>()
+    };
+    snapshot.resources.iter().flat_map(of_resource).collect()
 }
 
 fn with_tags(mut link: VpcLink) -> VpcLink {

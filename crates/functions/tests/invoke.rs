@@ -465,6 +465,14 @@ async fn python_gets_events_and_context() {
 }
 
 #[tokio::test]
+async fn python_returns_the_numbers_of_dynamodb() {
+    let source = "from decimal import Decimal\ndef handler(event, context):\n    return [Decimal('2.5'), Decimal('12')]\n";
+    let bench = Bench::new(&[("app.py", source)]);
+    bench.put("f", "python3.12", "app.handler");
+    assert_eq!(bench.call("f", json!({})).await, json!([2.5, 12]));
+}
+
+#[tokio::test]
 async fn failures_to_start_answer_the_first_call() {
     let bench = Bench::new(&[
         ("syntax.mjs", "export const handler = async (event) => {\n  return {;\n};\n"),

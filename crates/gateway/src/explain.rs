@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use stagedoor_data_plane::plan::authorization;
 use stagedoor_policy::{
     Caller, Combination, Decision, Denial, Explanation, Kind, Policy, Request, Verdict, combine,
 };
@@ -50,7 +51,7 @@ pub(crate) fn run(options: &ExplainOptions) -> Result<(String, bool), String> {
     let action = options.action.to_ascii_lowercase();
     let request = Request { caller, action: &action, resource: &options.resource, keys: &keys };
     let resource = match &options.resource_policy {
-        Some(path) => Some(read(path, Kind::Resource)?.explain(&request)),
+        Some(path) => Some(read_resource_policy(path, &options.resource)?.explain(&request)),
         None => None,
     };
     let has_identity = !options.identity_policies.is_empty();
@@ -96,6 +97,15 @@ fn alone(resource: Option<Verdict>) -> Result<(), Denial> {
 
 fn account(arn: &str) -> Result<&str, String> {
     arn.split(':').nth(4).ok_or_else(|| format!("{arn:?} is no ARN"))
+}
+
+/// Reads an API's policy, which may write `execute-api:/…` for what is below the API.
+fn read_resource_policy(path: &Path, method: &str) -> Result<Policy, String> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let api_arn = method.split_once('/').map_or(method, |(api, _)| api);
+    let text = stagedoor_control_plane::spelled_out_policy(&text, api_arn).unwrap_or(text);
+    authorization::read_resource_policy(&text).map_err(|error| format!("{name}: {error}"))
 }
 
 fn read(path: &Path, kind: Kind) -> Result<Policy, String> {

@@ -8,6 +8,7 @@ use stagedoor_shapes::apigatewayv2::{
 use super::keys::{self, Kind};
 use super::{V2, all, is_http, members, recast, updated, websocket};
 use crate::control_plane::{bad_request, conflict, required};
+use crate::tx::Tx;
 use crate::{ApiError, quotas};
 
 /// The longest time that a decision may be remembered, in seconds.
@@ -29,6 +30,7 @@ impl V2<'_> {
             let mut authorizer: Authorizer = recast(&input)?;
             authorizer.authorizer_id = Some(members::unused(tx, api_id, Kind::Authorizer)?);
             check(&api, &authorizer)?;
+            check_unique(tx, api_id, &authorizer)?;
             let key = keys::one(api_id, Kind::Authorizer, required(&authorizer.authorizer_id));
             tx.put(&key, &authorizer)?;
             self.redeploy(tx, api_id)?;
@@ -69,6 +71,7 @@ impl V2<'_> {
             blank(&mut authorizer.authorizer_credentials_arn);
             blank(&mut authorizer.identity_validation_expression);
             check(&api, &authorizer)?;
+            check_unique(tx, api_id, &authorizer)?;
             tx.put(&keys::one(api_id, Kind::Authorizer, id), &authorizer)?;
             self.redeploy(tx, api_id)?;
             Ok(authorizer)
@@ -91,6 +94,12 @@ impl V2<'_> {
             self.redeploy(tx, api)
         })
     }
+}
+
+fn check_unique(tx: &Tx, api: &str, authorizer: &Authorizer) -> Result<(), ApiError> {
+    let others: Vec<Authorizer> = all(tx, api, Kind::Authorizer)?;
+    let others = others.iter().filter(|other| other.authorizer_id != authorizer.authorizer_id);
+    crate::authorizers::check_unique(required(&authorizer.name), others.map(|other| required(&other.name)))
 }
 
 /// AWS's rules for an authorizer.

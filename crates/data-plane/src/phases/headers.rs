@@ -156,16 +156,37 @@ pub fn for_integration(exchange: &Exchange<'_>) -> Headers {
     if exchange.plan.endpoint_type == EndpointType::Edge {
         headers = canonicalize(headers);
     }
-    let peer = String::from_utf8_lossy(exchange.connection.peer_ip());
-    let forwarded: Vec<_> =
-        headers.get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value)).collect();
-    let forwarded =
-        if forwarded.is_empty() { peer.into_owned() } else { format!("{}, {peer}", forwarded.join(", ")) };
-    headers.set("X-Amzn-Trace-Id", exchange.trace_id().clone());
-    headers.set("X-Forwarded-For", forwarded);
-    headers.set("X-Forwarded-Port", forwarded_port(exchange));
-    headers.set("X-Forwarded-Proto", if exchange.connection.tls.is_some() { "https" } else { "http" });
+    for name in ADDED {
+        if let Some(value) = added(exchange, name) {
+            headers.set(name, value);
+        }
+    }
     headers
+}
+
+/// The headers that every request has, whatever the client sent.
+const ADDED: [&str; 4] = ["X-Amzn-Trace-Id", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto"];
+
+/// One of the headers that every request has: what came by that name, and what the gateway knows.
+#[must_use]
+pub fn added(exchange: &Exchange<'_>, name: &str) -> Option<Bytes> {
+    if !one_of(name.as_bytes(), &ADDED) {
+        return None;
+    }
+    Some(match name {
+        _ if name.eq_ignore_ascii_case("X-Forwarded-For") => {
+            let headers = &exchange.head.headers;
+            let mut addresses: Vec<_> =
+                headers.get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value)).collect();
+            addresses.push(String::from_utf8_lossy(exchange.connection.peer_ip()));
+            addresses.join(", ").into()
+        }
+        _ if name.eq_ignore_ascii_case("X-Forwarded-Port") => forwarded_port(exchange),
+        _ if name.eq_ignore_ascii_case("X-Forwarded-Proto") => {
+            Bytes::from_static(if exchange.connection.tls.is_some() { b"https" } else { b"http" })
+        }
+        _ => exchange.trace_id().clone(),
+    })
 }
 
 /// The port the client asked for, as its `Host` has it.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stagedoor_policy::{Kind, Policy};
+use serde_json::Value;
+use stagedoor_policy::{Kind, Malformed, Policy};
 use stagedoor_shapes::apigateway::{Authorizer as AuthorizerShape, AuthorizerType, Method, RestApi};
 use stagedoor_velocity::JavaRegex;
 
@@ -154,8 +155,9 @@ fn authorizer(
         Some(AuthorizerType::CognitoUserPools) => {
             let header = one_header(&identity).ok_or_else(|| wrong(ONE_HEADER.to_owned()))?;
             let arns = shape.provider_arns.iter().flatten();
-            let pools: Result<Box<[Issuer]>, String> =
-                arns.map(|arn| user_pool(arn, &settings.user_pools)).collect();
+            let pools: Result<Box<[Issuer]>, String> = arns
+                .map(|arn| user_pool(&replace_stage_variables(arn, variables).0, &settings.user_pools))
+                .collect();
             let (pools, audience) = (pools.map_err(wrong)?, validation(shape).map_err(wrong)?);
             return Ok(Authorizer::Cognito(Arc::new(CognitoAuthorizer { header, audience, pools })));
         }
@@ -235,7 +237,45 @@ pub(super) fn identity_source(
 /// The resource policy of an API.
 pub(super) fn resource_policy(api: &RestApi, errors: &mut Vec<PlanError>) -> Option<Policy> {
     let text = api.policy.as_deref().filter(|text| !text.is_empty())?;
-    Policy::parse(text, Kind::Resource)
-        .map_err(|error| errors.push(PlanError::new("policy", error.to_string())))
-        .ok()
+    read_resource_policy(text).map_err(|error| errors.push(PlanError::new("policy", error.to_string()))).ok()
+}
+
+/// Reads an API's resource policy.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_resource_policy(text: &str) -> Result<Policy, Malformed> {
+    match serde_json::from_str(text) {
+        Ok(document) => Policy::from_value(&denying_whole_stages(document), Kind::Resource),
+        // Which says what is wrong.
+        Err(_) => Policy::parse(text, Kind::Resource),
+    }
+}
+
+/// A policy in which a denial of a stage (`{api}/{stage}`) denies all that is below it, as AWS's users have seen it do.
+/// Whether one that allows a stage allows what is below is not known: it does not here.
+fn denying_whole_stages(mut policy: Value) -> Value {
+    let statements = match policy.get_mut("Statement") {
+        Some(Value::Array(statements)) => statements.iter_mut().collect(),
+        Some(statement) => vec![statement],
+        None => Vec::new(),
+    };
+    for statement in
+        statements.into_iter().filter(|one| one.get("Effect").is_some_and(|effect| effect == "Deny"))
+    {
+        let Some(resource) = statement.get_mut("Resource") else { continue };
+        let mut resources = match resource.take() {
+            Value::Array(resources) => resources,
+            one => vec![one],
+        };
+        let stages = resources.iter().filter_map(Value::as_str).filter_map(|one| {
+            let (api, stage) = one.splitn(6, ':').nth(5)?.split_once('/')?;
+            let is_stage = !api.is_empty() && !stage.is_empty() && !stage.contains('/');
+            is_stage.then(|| Value::String(format!("{one}/*")))
+        });
+        let stages: Vec<_> = stages.collect();
+        resources.extend(stages);
+        *resource = Value::Array(resources);
+    }
+    policy
 }

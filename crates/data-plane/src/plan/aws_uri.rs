@@ -14,6 +14,28 @@ use super::integration::{RequestTransformation, ResponseTransformation};
 use super::mapping::Source;
 use super::uri::UriTemplate;
 
+/// The name that a service's requests are signed with, where that is not the service's own (`signingName` of AWS's models).
+fn signing_name(service: &str) -> &str {
+    match service {
+        "appconfigdata" => "appconfig",
+        "appstream2" => "appstream",
+        "contact-lens" => "connect",
+        "forecastquery" => "forecast",
+        "ivsrealtime" => "ivs",
+        "mail-manager" => "ses",
+        "memory-db" => "memorydb",
+        "models-v2-lex" | "runtime-v2-lex" => "lex",
+        "personalize-events" | "personalize-runtime" => "personalize",
+        "pinpoint" => "mobiletargeting",
+        "s3-control" => "s3",
+        "servicecatalog-appregistry" => "servicecatalog",
+        chime if chime.ends_with("-chime") => "chime",
+        bedrock if bedrock.starts_with("bedrock-") && !bedrock.starts_with("bedrock-agentcore") => "bedrock",
+        marketplace if marketplace.ends_with("-marketplace") => "aws-marketplace",
+        service => service,
+    }
+}
+
 /// The signing name of the one service whose paths are names of objects.
 pub const S3: &str = "s3";
 
@@ -160,8 +182,8 @@ pub fn compile(
     let base = arn.service.rsplit('.').next().unwrap_or(arn.service);
     let own_variable = base.to_ascii_uppercase().replace('-', "_");
     let by_base = known.or_else(|| KNOWN.iter().find(|known| known.name == base));
-    let (variable, signing_name) =
-        by_base.map_or((own_variable.as_str(), base), |known| (known.variable, known.signing_name));
+    let (variable, signing) = by_base
+        .map_or((own_variable.as_str(), signing_name(base)), |known| (known.variable, known.signing_name));
     let mut host = match arn.service {
         "ses" => "email",
         "iotdata" => "data.iot",
@@ -171,9 +193,9 @@ pub fn compile(
     if arn.is_action && host == "states" && name == "StartSyncExecution" {
         host = "sync-states";
     }
-    let service = services.find(variable, host, signing_name, arn.region)?;
+    let service = services.find(variable, host, signing, arn.region)?;
     let mut target = None;
-    let path_and_query = if arn.is_action && signing_name == S3 {
+    let path_and_query = if arn.is_action && signing == S3 {
         s3_action(name, parameters)?
     } else if arn.is_action {
         if name.is_empty()
@@ -319,6 +341,14 @@ mod tests {
             "sync-states.eu-west-1.amazonaws.com states eu-west-1 /?Action=StartSyncExecution AWSStepFunctions.",
         );
         check(&at_aws, "sqs:path/1/q", "sqs.eu-west-1.amazonaws.com sqs eu-west-1 /1/q ");
+        // Signed by another name than their own.
+        let model = "bedrock-runtime.eu-west-1.amazonaws.com bedrock eu-west-1 /model/x/invoke ";
+        check(&at_aws, "bedrock-runtime:path/model/x/invoke", model);
+        check(
+            &at_aws,
+            "pinpoint:path/v1/apps",
+            "pinpoint.eu-west-1.amazonaws.com mobiletargeting eu-west-1 /v1/apps ",
+        );
         check(&at_aws, "iam:action/ListUsers", "iam.amazonaws.com iam us-east-1 /?Action=ListUsers ");
         check(&at_aws, "b.s3:path/k?acl", "b.s3.eu-west-1.amazonaws.com s3 eu-west-1 /k?acl ");
         check(&elsewhere, "b.s3:path/k", "x s3 eu-west-1 /b/k ");

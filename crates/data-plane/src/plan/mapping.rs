@@ -123,7 +123,7 @@ impl Source {
             Self::Static(text) => Some(Cow::Borrowed(text)),
             Self::Path(name) => exchange.path_parameter(name).map(Cow::Borrowed),
             Self::Query(name) => exchange.query_parameter(name).map(Cow::Borrowed),
-            Self::Header(name) => exchange.header(name),
+            Self::Header(name) => exchange.method_request_header(name),
             Self::Context(variable) => variable.value(exchange),
             _ => self.values(exchange).pop(),
         }

@@ -77,7 +77,9 @@ impl Validation {
     /// What is wrong with a body, or nothing.
     #[must_use]
     pub fn check_body(&self, media_type: &str, body: impl FnOnce() -> Rc<Document>) -> Option<String> {
-        let (_, schema) = self.models.iter().find(|(candidate, _)| **candidate == *media_type)?;
+        let of = |wanted: &str| self.models.iter().find(|(candidate, _)| **candidate == *wanted);
+        // One model for all media types that have none of their own.
+        let (_, schema) = of(media_type).or_else(|| of("$default"))?;
         mismatch(schema, &body())
     }
 }

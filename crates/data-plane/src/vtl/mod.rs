@@ -186,7 +186,9 @@ impl TemplateScope {
                 holder = child(&holder, first);
                 last = rest;
             }
-            holder.insert(last, Value::from(&*value));
+            // The one number among them: templates calculate with it.
+            let number = (name == "requestTimeEpoch").then(|| value.parse::<i64>().ok()).flatten();
+            holder.insert(last, number.map_or_else(|| Value::from(&*value), Value::from));
         }
         if let Some(authorizer) = &exchange.record.authorizer {
             let holder = child(&context, "authorizer");

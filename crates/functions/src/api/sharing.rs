@@ -165,7 +165,7 @@ impl LambdaApi {
 }
 
 fn no_alias(arn: &str, name: &str) -> ApiError {
-    ApiError::not_found(&format!("Alias not found: {arn}:{name}"))
+    ApiError::not_found(&format!("Cannot find alias arn: {arn}:{name}"))
 }
 
 fn no_policy() -> ApiError {
@@ -259,6 +259,12 @@ fn add_permission(
     constraints::principal(principal)?;
     if reference.qualifier == Some(LATEST) {
         return Err(ApiError::parameter("We currently do not support adding policies for $LATEST."));
+    }
+    if let Some(name) = reference.qualifier {
+        let is_version = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_version && !record.aliases.contains_key(name) {
+            return Err(no_alias(arn, name));
+        }
     }
     let shown = match principal {
         "*" => json!("*"),

@@ -272,8 +272,16 @@ class AfterImport:
         return spec
 
 
+def plain(value):
+    """What JSON has no form for and Lambda has: numbers as DynamoDB's client gives them."""
+    decimal = sys.modules.get("decimal")
+    if decimal and isinstance(value, decimal.Decimal):
+        return int(value) if value.is_finite() and value.as_tuple().exponent >= 0 else float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
 def to_json(value):
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return json.dumps(value, ensure_ascii=False, default=plain).encode("utf-8", "surrogatepass")
 
 
 def invoke(handler, gateway, head, deadline, body):
