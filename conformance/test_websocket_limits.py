@@ -1,6 +1,7 @@
 """WebSocket connections that send too much, wait too long or break the protocol: clean closes, and nothing leaks."""
 
 import contextlib
+import json
 import os
 import socket
 import struct
@@ -35,6 +36,18 @@ def api(gateway):
     api = SocketApi(gateway)
     api.mock("$default", answer="$input.body")
     return api.deployed()
+
+
+def test_an_answer_too_long_is_an_error(limited):
+    api = limited(message_bytes_max=KILO)
+    for name, size in ("fits", KILO), ("long", KILO + 1):
+        api.mock(name, answer="x" * size)
+    api.deployed()
+    with api.connect() as link:
+        link.send('{"action": "fits"}')
+        assert link.recv(timeout=20) == "x" * KILO
+        link.send('{"action": "long"}')
+        assert json.loads(link.recv(timeout=20))["message"] == "Internal server error"
 
 
 def closed(link, seconds=20):

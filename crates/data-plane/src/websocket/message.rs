@@ -71,9 +71,19 @@ pub(crate) async fn answer(open: Rc<Open>, text: Bytes) -> Option<Bytes> {
     };
     let is_two_way =
         exchange.method().and_then(|method| method.socket.as_ref()).is_some_and(|it| it.is_two_way);
+    let longest = open.worker.services.websockets.limits.message_bytes_max;
+    let outcome = outcome.and_then(|(head, body)| {
+        let body = if is_two_way { whole(body) } else { Bytes::new() };
+        match body.len() <= longest {
+            true => Ok((head, body)),
+            false => Err(Fault::internal(format!(
+                "the answer has {} bytes, and a message at most {longest}",
+                body.len()
+            ))),
+        }
+    });
     let answered = match outcome {
         Ok((head, body)) => {
-            let body = if is_two_way { whole(body) } else { Bytes::new() };
             finish(&mut exchange, head.status.as_u16(), &body);
             is_two_way.then_some(body)
         }
