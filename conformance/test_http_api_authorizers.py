@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 import time
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import botocore.auth
@@ -81,7 +82,7 @@ def issuer():
 
 def jwt_authorizer(api, url, audience, source="$request.header.Authorization"):
     return api.client.create_authorizer(
-        ApiId=api.id, Name="jwt", AuthorizerType="JWT", IdentitySource=[source],
+        ApiId=api.id, Name=f"jwt-{uuid.uuid4()}", AuthorizerType="JWT", IdentitySource=[source],
         JwtConfiguration={"Issuer": url, "Audience": audience},
     )["AuthorizerId"]  # fmt: skip
 
