@@ -150,6 +150,8 @@ class TestPermissions:
         refused(lambda: gateway.client("lambda").get_policy(FunctionName="guarded"), "ResourceNotFoundException")
         absent = lambda: allow(gateway, "guarded", Qualifier="nope")  # noqa: E731
         refused(absent, "ResourceNotFoundException", "Cannot find alias arn: ")
+        version = lambda: allow(gateway, "guarded", Qualifier="99")  # noqa: E731
+        refused(version, "ResourceNotFoundException", "Function not found: ")
         alias = lambda: gateway.client("lambda").get_alias(FunctionName="guarded", Name="nope")  # noqa: E731
         refused(alias, "ResourceNotFoundException", "Cannot find alias arn: ")
 

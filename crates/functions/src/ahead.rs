@@ -73,6 +73,10 @@ mod tests {
           if (event.does === 'compute') for (const until = Date.now() + 30; Date.now() < until;);
           if (event.does === 'throw') throw new Error(`no ${event.number}`);
           if (event.does === 'exit') process.exit(3);
+          if (event.does === 'crash') {
+            Promise.reject(new Error('left behind'));
+            await new Promise((done) => setTimeout(done, 1000));
+          }
           if (event.does === 'hang') for (;;);
           const more = event.does === 'big' ? 'x'.repeat(100000) : '';
           return { number: event.number, id: context.awsRequestId, trace: process.env._X_AMZN_TRACE_ID, more };
@@ -121,6 +125,7 @@ mod tests {
             let answer: Value = serde_json::from_slice(&output.payload).unwrap();
             match *does {
                 "throw" => assert_eq!(answer["errorMessage"], format!("no {number}")),
+                "crash" => assert_eq!(answer["errorType"], "Runtime.UnhandledPromiseRejection", "{answer}"),
                 "exit" => assert_eq!(answer["errorType"], "Runtime.ExitError", "{answer}"),
                 "hang" => assert_eq!(answer["errorType"], "Sandbox.Timedout", "{answer}"),
                 _ => {
@@ -168,6 +173,8 @@ mod tests {
         let does = [
             "answer", "answer", "answer", "exit", "answer", "answer", "answer", "answer", "answer", "answer",
         ];
+        check(&does.repeat(2), &[]).await;
+        let does = ["answer", "answer", "crash", "answer", "answer", "answer", "answer", "crash", "answer"];
         check(&does.repeat(2), &[]).await;
         check(&["answer", "answer", "answer", "hang", "answer", "answer", "answer"], &[]).await;
     }

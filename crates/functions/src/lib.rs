@@ -6,14 +6,16 @@
 //!
 //! - [`Functions`] registers and invokes; [`FunctionConfig`] says what a function is.
 //! - [`LambdaApi`] answers AWS's own API for them.
-//! - `pool` decides which process runs what and when code changes hands; `turn` is one invocation, on the thread of whoever
-//!   invokes, and `ahead` which of them share a trip; `process` starts and watches one process; `link` talks to our own bootstraps and `runtime_api` to foreign
-//!   executables; `guardian` leaves no process behind.
+//! - `call` is one call on its way to its function, and tries again what nobody waits for; `pool` decides which process runs
+//!   what, and its `generations` when code changes hands; `turn` is one invocation, on the thread of whoever invokes, and
+//!   `ahead` which of them share a trip; `process` starts and watches one process; `link` talks to our own bootstraps and
+//!   `runtime_api` to foreign executables; `queue` keeps asynchronous events on the disk; `guardian` leaves no process behind.
 //!
 //! Unix only: processes are handled by group.
 
 mod ahead;
 mod api;
+mod call;
 mod config;
 mod contention;
 mod dead_letter;

@@ -332,10 +332,16 @@ impl Pool {
     pub(crate) fn lose(self: &Arc<Self>) {
         let mut state = self.lock();
         state.in_use = state.in_use.saturating_sub(1);
-        if !state.waiting.is_empty()
+        self.hand_out(&mut state);
+    }
+
+    /// Hands idle processes to those who wait, as many as may be used.
+    fn hand_out(self: &Arc<Self>, state: &mut State) {
+        while state.in_use < state.contention.in_use_max
+            && !state.waiting.is_empty()
             && let Some(seat) = take_idle(&mut state.idle)
         {
-            self.place(&mut state, seat);
+            self.place(state, seat);
         }
     }
 
@@ -356,12 +362,7 @@ impl Pool {
             waiter.event = None;
             state.waiting.push_front(waiter);
         }
-        while state.in_use < state.contention.in_use_max
-            && !state.waiting.is_empty()
-            && let Some(seat) = take_idle(&mut state.idle)
-        {
-            self.place(&mut state, seat);
-        }
+        self.hand_out(&mut state);
         if !state.waiting.is_empty() {
             self.grow(&mut state);
         }
@@ -392,7 +393,7 @@ impl Pool {
             && state.in_use < state.contention.in_use_max
             && let Some(waiter) = state.waiting.pop_front()
         {
-            if waiter.event.is_some() && seat.link.as_ref().is_some_and(Link::takes_several) {
+            if waiter.sendable().is_some() && seat.link.as_ref().is_some_and(Link::takes_several) {
                 seat.ahead = ahead::choose(&mut state.waiting, state.in_use + 1);
             }
             match waiter.seat.send(Ok(seat)) {
@@ -498,12 +499,7 @@ impl Pool {
                 let in_use = state.in_use;
                 state.contention.learn(&seen, in_use);
                 // There may be room for more now.
-                while state.in_use < state.contention.in_use_max
-                    && !state.waiting.is_empty()
-                    && let Some(seat) = take_idle(&mut state.idle)
-                {
-                    self.place(&mut state, seat);
-                }
+                self.hand_out(&mut state);
             }
             let taken = std::mem::take(&mut state.taken);
             let starting = state.live.values().filter(|process| !process.ready).count();

@@ -227,6 +227,8 @@ struct QueueFile {
     kept: BTreeMap<u64, Kept>,
     kept_bytes: u64,
     failing: bool,
+    /// Lines about events that could not be written yet: no more than there are events.
+    unwritten: Vec<u8>,
 }
 
 impl QueueFile {
@@ -239,6 +241,7 @@ impl QueueFile {
             kept: BTreeMap::new(),
             kept_bytes: 0,
             failing: false,
+            unwritten: Vec::new(),
         };
         for (number, event) in events {
             let bytes = line(&Line::Accepted(*number, event.clone()))?;
@@ -251,57 +254,64 @@ impl QueueFile {
 
     fn follow(mut self, messages: &mpsc::Receiver<Message>) {
         while let Ok(first) = messages.recv() {
-            let (mut end, mut waiting) = (false, Vec::new());
-            let before = self.length;
-            let mut outcome = Ok(());
-            let mut text = Vec::new();
-            let mut numbers = Vec::new();
-            for message in std::iter::once(first).chain(messages.try_iter()) {
-                match message {
-                    Message::Accept(number, bytes, told) => {
-                        numbers.push((number, text.len(), bytes.len()));
-                        text.extend_from_slice(&bytes);
-                        waiting.push(told);
-                    }
-                    Message::Note(note) => {
-                        self.heed(&note);
-                        // Numbers alone: that cannot fail.
-                        text.extend(line(&note).unwrap_or_default());
-                    }
-                    Message::End => end = true,
-                }
-            }
-            if !text.is_empty() {
-                outcome = self.append(&text);
-            }
-            if outcome.is_ok() && !waiting.is_empty() {
-                outcome = self.file.sync_data();
-            }
-            match &outcome {
-                Ok(()) => {
-                    for (number, at, length) in numbers {
-                        self.kept.insert(number, Kept { at: before + at as u64, length, attempts: 0 });
-                        self.kept_bytes += length as u64;
-                    }
-                }
-                // What was not accepted must not be there after a restart, nor what was half written.
-                Err(_) => self.length = self.file.set_len(before).map_or(self.length, |()| before),
-            }
-            for told in waiting {
-                let copy = match &outcome {
-                    Ok(()) => Ok(()),
-                    Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-                };
-                // Who no longer waits need not be told: what is kept is tried all the same.
-                let _ = told.send(copy);
-            }
-            self.report(outcome);
-            let shrunk = self.shrink();
-            self.report(shrunk);
-            if end {
+            if self.write(std::iter::once(first).chain(messages.try_iter())) {
                 return;
             }
         }
+    }
+
+    /// Writes what has come in, and tells those who wait. True if there will be no more.
+    fn write(&mut self, batch: impl Iterator<Item = Message>) -> bool {
+        let (mut end, mut waiting) = (false, Vec::new());
+        let before = self.length;
+        let mut outcome = Ok(());
+        let mut text = self.unwritten.clone();
+        let mut numbers = Vec::new();
+        for message in batch {
+            match message {
+                Message::Accept(number, bytes, told) => {
+                    numbers.push((number, text.len(), bytes.len()));
+                    text.extend_from_slice(&bytes);
+                    waiting.push(told);
+                }
+                Message::Note(note) => {
+                    self.heed(&note);
+                    // Numbers alone: that cannot fail.
+                    let note = line(&note).unwrap_or_default();
+                    text.extend_from_slice(&note);
+                    self.unwritten.extend(note);
+                }
+                Message::End => end = true,
+            }
+        }
+        if !text.is_empty() {
+            outcome = self.append(&text);
+        }
+        if outcome.is_ok() && !waiting.is_empty() {
+            outcome = self.file.sync_data();
+        }
+        match &outcome {
+            Ok(()) => {
+                self.unwritten.clear();
+                for (number, at, length) in numbers {
+                    self.kept.insert(number, Kept { at: before + at as u64, length, attempts: 0 });
+                    self.kept_bytes += length as u64;
+                }
+            }
+            // What was not accepted must not be there after a restart, nor what was half written.
+            Err(_) => self.length = self.file.set_len(before).map_or(self.length, |()| before),
+        }
+        for told in waiting {
+            let copy = match &outcome {
+                Ok(()) => Ok(()),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            };
+            // Who no longer waits need not be told: what is kept is tried all the same.
+            let _ = told.send(copy);
+        }
+        let shrunk = self.shrink();
+        self.report(outcome.and(shrunk));
+        end
     }
 
     fn heed(&mut self, note: &Line) {
@@ -349,6 +359,7 @@ impl QueueFile {
             kept: BTreeMap::new(),
             kept_bytes: 0,
             failing: self.failing,
+            unwritten: Vec::new(),
         };
         for (number, kept) in &self.kept {
             let mut bytes = vec![0; kept.length];
@@ -368,11 +379,11 @@ impl QueueFile {
         self.file.flush()?;
         self.file.sync_data()?;
         std::fs::rename(unfinished(&self.path), &self.path)?;
-        // The name, too, has to outlive the machine's power.
-        if let Some(folder) = self.path.parent()
-            && let Ok(folder) = File::open(folder)
-        {
-            folder.sync_all()?;
+        // The name, too, has to outlive the machine's power. It is there already, so that nothing but this is at stake; some
+        // file systems cannot do it.
+        let folder = self.path.parent().map(File::open);
+        if let Some(Err(error)) = folder.map(|folder| folder.and_then(|folder| folder.sync_all())) {
+            tracing::warn!(path = %self.path.display(), %error, "the name of the file of events may not outlive a power failure");
         }
         Ok(())
     }
@@ -383,7 +394,7 @@ impl QueueFile {
             Err(error) => {
                 if !self.failing {
                     tracing::error!(
-                        path = %self.path.display(), %error, "asynchronous events cannot be kept, and so are refused"
+                        path = %self.path.display(), %error, "the file of asynchronous events cannot be written"
                     );
                 }
                 self.failing = true;
@@ -449,6 +460,28 @@ mod tests {
         queue.accept(event("4")).await.unwrap();
         drop(queue);
         assert_eq!(ids(&Queue::open(&path).unwrap().1), [("4", 0)]);
+    }
+
+    /// A disk that is full for a while, as a file that cannot be written.
+    #[test]
+    fn what_became_of_events_is_written_once_it_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let mut file = QueueFile::create(&path, &BTreeMap::new()).unwrap();
+        let accept = |file: &mut QueueFile, number: u64, more: Vec<Message>| {
+            let (told, answer) = oneshot::channel();
+            let bytes = line(&Line::Accepted(number, event(&number.to_string()))).unwrap();
+            file.write(more.into_iter().chain([Message::Accept(number, bytes, told)]));
+            answer.blocking_recv().unwrap().is_ok()
+        };
+        assert!(accept(&mut file, 1, Vec::new()) && accept(&mut file, 2, Vec::new()));
+        let writable = std::mem::replace(&mut file.file, File::open(&path).unwrap());
+        let placed = vec![Message::Note(Line::Done(1)), Message::Note(Line::Tried(2, 1))];
+        assert!(!accept(&mut file, 3, placed));
+        file.file = writable;
+        assert!(accept(&mut file, 4, Vec::new()));
+        drop(file);
+        assert_eq!(ids(&Queue::open(&path).unwrap().1), [("2", 1), ("4", 0)]);
     }
 
     #[tokio::test]

@@ -163,7 +163,8 @@ impl Turn {
                 biased;
                 read = link.read() => read,
                 () = ends => Ok(()),
-                () = tokio::time::sleep(LOOK_ASIDE), if is_followed => Ok(()),
+                // Made only where it is waited for: `select!` evaluates what stands here in any case.
+                () = async { tokio::time::sleep(LOOK_ASIDE).await }, if is_followed => Ok(()),
             };
             // What was said aside was said before.
             let said_aside = is_followed && link.read_aside()?;
@@ -337,20 +338,30 @@ pub(crate) fn output(
 
 /// An event and those that are sent with it.
 fn events(seat: &Seat, job: &Job, config: &FunctionConfig) -> VecDeque<Bytes> {
-    let mut unsent = VecDeque::with_capacity(3 * (1 + seat.ahead.len()));
+    let mut following = seat.ahead.len();
     let deadline = u64::try_from(deadline_ms(config.timeout)).unwrap_or(u64::MAX);
+    let mut unsent = VecDeque::with_capacity(3 * (1 + following));
+    let own = (event_lines(job, config), job.payload.clone());
     let others = seat.ahead.iter().filter_map(Waiter::event);
-    let own = Event::new(job, config);
-    for (number, event) in std::iter::once(&own).chain(others).enumerate() {
-        let following = seat.ahead.len() - number.min(seat.ahead.len());
-        unsent.push_back(link::event_start(&event.lines, &event.payload, following, deadline));
-        unsent.push_back(event.lines.clone());
-        unsent.push_back(event.payload.clone());
+    for (lines, payload) in
+        std::iter::once(own).chain(others.map(|other| (other.lines.clone(), other.payload.clone())))
+    {
+        unsent.extend([link::event_start(&lines, &payload, following, deadline), lines, payload]);
+        following = following.saturating_sub(1);
     }
     unsent
 }
 
-/// What a process is sent.
+fn event_lines(job: &Job, config: &FunctionConfig) -> Bytes {
+    link::event_lines([
+        job.request_id.as_str(),
+        job.invoked_arn.as_deref().unwrap_or(&config.arn),
+        job.trace_id.as_deref().unwrap_or_default(),
+        job.client_context.as_deref().unwrap_or_default(),
+    ])
+}
+
+/// What a process is sent with the event of another.
 pub(crate) struct Event {
     pub(crate) request_id: String,
     lines: Bytes,
@@ -359,17 +370,8 @@ pub(crate) struct Event {
 
 impl Event {
     pub(crate) fn new(job: &Job, config: &FunctionConfig) -> Self {
-        let lines = [
-            job.request_id.as_str(),
-            job.invoked_arn.as_deref().unwrap_or(&config.arn),
-            job.trace_id.as_deref().unwrap_or_default(),
-            job.client_context.as_deref().unwrap_or_default(),
-        ];
-        Self {
-            request_id: job.request_id.clone(),
-            lines: link::event_lines(lines),
-            payload: job.payload.clone(),
-        }
+        let (lines, payload) = (event_lines(job, config), job.payload.clone());
+        Self { request_id: job.request_id.clone(), lines, payload }
     }
 }
 

@@ -108,9 +108,9 @@ impl LambdaApi {
         if records.contains_key(&name) {
             return Err(ApiError::conflict(&format!("Function already exist: {name}")));
         }
-        let code = code::take(source, &self.code_dir(&name))?;
         let architectures = strings(given.get("Architectures")).unwrap_or_else(|| vec!["x86_64".to_owned()]);
         constraints::architectures(&architectures)?;
+        let code = code::take(source, &self.code_dir(&name))?;
         let mut latest = Version {
             version: LATEST.to_owned(),
             runtime: String::new(),
@@ -247,11 +247,11 @@ impl LambdaApi {
         let dir = self.code_dir(self.reference(route)?.name);
         let source = Value::Object(given.clone());
         self.change(route, given, |latest| {
-            latest.code = code::take(&source, &dir)?;
             if let Some(architectures) = strings(given.get("Architectures")) {
                 constraints::architectures(&architectures)?;
                 latest.architectures = architectures;
             }
+            latest.code = code::take(&source, &dir)?;
             latest.touch();
             Ok(())
         })

@@ -261,9 +261,11 @@ fn add_permission(
         return Err(ApiError::parameter("We currently do not support adding policies for $LATEST."));
     }
     if let Some(name) = reference.qualifier {
-        let is_version = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_version && !record.aliases.contains_key(name) {
-            return Err(no_alias(arn, name));
+        match name.parse() {
+            Ok(version) if record.versions.contains_key(&version) => {}
+            Ok(_) => return Err(ApiError::not_found(&format!("Function not found: {arn}:{name}"))),
+            Err(_) if record.aliases.contains_key(name) => {}
+            Err(_) => return Err(no_alias(arn, name)),
         }
     }
     let shown = match principal {

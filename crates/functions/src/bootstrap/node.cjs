@@ -419,7 +419,10 @@ function crash(label, error, status) {
     return;
   }
   if (!handler) send('I', JSON.stringify(described));
-  else if (current) send('E', JSON.stringify(described));
+  else if (current) {
+    if (current.following > 0) giveBack(current);
+    send('E', JSON.stringify(described));
+  }
   // What an earlier invocation left behind is not the fault of one that has not begun.
   else if (taken || from < to) send('U', '');
   process.exit(status);
