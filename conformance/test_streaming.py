@@ -252,13 +252,14 @@ class TestLimits:
         took, pieces = self.stream(gateway, raw_origin, 0.2, "REGIONAL", timeoutInMillis=1000)
         assert 2 <= pieces <= 6 and 1 <= took < 4, took
 
-    def test_limits_of_nothing_are_refused(self, new_gateway):
+    @pytest.mark.parametrize("limit", ["idle_seconds_max = 0", "lifetime_seconds_max = 901"])
+    def test_limits_of_nothing_and_above_all_others_are_refused(self, new_gateway, limit):
         gateway = new_gateway()
         config = gateway.work / "stagedoor.toml"
-        config.write_text("[streams]\nidle_seconds_max = 0\n")
+        config.write_text(f"[streams]\n{limit}\n")
         gateway.arguments = ["--config", str(config)]
         code, _, stderr = gateway.run_to_end()
-        assert code == 2 and "[streams] has limits of at least 1" in stderr
+        assert code == 2 and "[streams] has limits from 1 to 900 seconds" in stderr
 
 
 class TestWhatIsTold:

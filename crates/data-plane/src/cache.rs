@@ -44,8 +44,20 @@ pub struct CachedResponse {
     /// Whether the response told the trace's id, which each request has its own of.
     traced: bool,
     time_to_live: Duration,
-    /// What it takes of the memory of all caches.
-    share: Share,
+    /// What it takes of the memory of all caches. Its body has it too, wherever that is on its way to a client.
+    share: Arc<Share>,
+}
+
+/// A body that is kept.
+struct KeptBody {
+    bytes: Box<[u8]>,
+    _share: Arc<Share>,
+}
+
+impl AsRef<[u8]> for KeptBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// The headers that differ from request to request and are written anew.
@@ -109,7 +121,8 @@ impl StageCache {
         let headers = || head.headers.iter().filter(is_kept);
         let length: usize = headers().map(|header| header.name.len() + header.value.len()).sum();
         let bytes = ENTRY_BYTES + key.len() + length + headers().count() * size_of::<Header>() + body.len();
-        let Some(share) = self.budget.take(bytes as u64) else { return };
+        let Some(share) = self.budget.take(bytes as u64).map(Arc::new) else { return };
+        let kept = KeptBody { bytes: Box::from(&body[..]), _share: Arc::clone(&share) };
         let replaced = self.entries.get(&key);
         let mut buffer = BytesMut::with_capacity(length);
         let copies = headers().map(|header| {
@@ -121,7 +134,7 @@ impl StageCache {
         let response = CachedResponse {
             status: head.status,
             headers: copies.collect(),
-            body: Bytes::copy_from_slice(body),
+            body: Bytes::from_owner(kept),
             traced: head.headers.contains("x-amzn-trace-id"),
             time_to_live,
             share,
@@ -259,7 +272,7 @@ mod tests {
         let cache = cache(&CacheBudget::new(u64::MAX));
         // Entries that only claim to be large.
         for number in 0..1000_u32 {
-            let share = cache.budget.take(1 << 20).unwrap();
+            let share = Arc::new(cache.budget.take(1 << 20).unwrap());
             let (headers, body) = (Vec::new(), Bytes::new());
             let (status, time_to_live) = (StatusCode::OK, HOUR);
             let kept = CachedResponse { status, headers, body, traced: false, time_to_live, share };
@@ -301,8 +314,9 @@ mod tests {
         let budget = CacheBudget::new(1 << 20);
         let first = cache(&budget);
         put(&first, b"key", &[0; 600_000], HOUR);
-        let held = first.get(b"key").unwrap();
-        drop(first);
+        let kept = first.get(b"key").unwrap();
+        let (_, held) = kept.response("a".into(), "b".into(), &Bytes::new());
+        drop((first, kept));
         // Somebody has it still, so it counts.
         assert!(budget.bytes() > 600_000);
         drop(held);

@@ -83,13 +83,13 @@ impl CacheBudget {
         if bytes > self.bytes_max {
             return;
         }
-        let caches: Vec<_> = match self.caches.try_lock() {
-            Ok(caches) => caches.iter().filter_map(Weak::upgrade).collect(),
-            Err(TryLockError::Poisoned(caches)) => {
-                caches.into_inner().iter().filter_map(Weak::upgrade).collect()
-            }
+        // Held until there is room, so that not every worker makes some at once.
+        let held = match self.caches.try_lock() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
+        let caches: Vec<_> = held.iter().filter_map(Weak::upgrade).collect();
         // What has expired goes first.
         caches.iter().for_each(|cache| cache.tidy());
         let wanted = bytes + self.bytes_max / BATCH_PARTS;

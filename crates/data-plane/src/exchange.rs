@@ -22,7 +22,6 @@ use crate::gateway_response::Fault;
 use crate::ids;
 use crate::phases::authorization::iam::AccessKey;
 use crate::phases::caching::CacheTurn;
-use crate::phases::headers;
 use crate::phases::transformation::{IntegrationAnswer, IntegrationRequest};
 use crate::plan::{MAX_PAYLOAD_BYTES, MethodPlan, Plan, ResourcePlan, Route};
 use crate::record::{ClientCertRecord, Record};
@@ -284,15 +283,6 @@ impl<'a> Exchange<'a> {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.head.headers.iter().rfind(|header| header.is(name)).map(stagedoor_http::Header::value_str)
-    }
-
-    /// One header of the method request: as it came, or as the gateway has added to it.
-    #[must_use]
-    pub fn method_request_header(&self, name: &str) -> Option<Cow<'_, str>> {
-        match headers::added(self, name) {
-            Some(value) => Some(String::from_utf8_lossy(&value).into_owned().into()),
-            None => self.header(name),
-        }
     }
 
     /// The media type of the request's body: its `Content-Type` without parameters, `application/json` if it has none.

@@ -109,11 +109,11 @@ impl ConfiguredStreams {
     }
 
     fn check(self) -> Result<(), String> {
-        match [self.lifetime_seconds_max, self.idle_seconds_max, self.edge_idle_seconds_max]
-            .contains(&Some(0))
-        {
-            true => Err("[streams] has limits of at least 1".to_owned()),
-            false => Ok(()),
+        let given = [self.lifetime_seconds_max, self.idle_seconds_max, self.edge_idle_seconds_max];
+        match given.into_iter().flatten().all(|seconds| (1..=900).contains(&seconds)) {
+            true => Ok(()),
+            // No integration may stream longer.
+            false => Err("[streams] has limits from 1 to 900 seconds".to_owned()),
         }
     }
 }

@@ -4,6 +4,8 @@
 //! engine that steps back; how often it may counts against the places that a path may look at, the more the longer the
 //! text is.
 
+use std::sync::OnceLock;
+
 use regex::{Regex, RegexBuilder};
 
 use crate::error::ReadError;
@@ -18,8 +20,26 @@ const STEP_BYTES: u64 = 25;
 #[derive(Clone, Debug)]
 pub(crate) enum Pattern {
     Linear(Regex),
-    /// By their [`LIMITS`].
-    Bounded(Box<[fancy_regex::Regex; LIMITS.len()]>),
+    Bounded(Box<Bounded>),
+}
+
+/// A pattern whose steps are bounded.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounded {
+    whole: String,
+    flags: String,
+    /// By their [`LIMITS`], each made when a text needs it; nothing if it cannot be made.
+    engines: [OnceLock<Option<fancy_regex::Regex>>; LIMITS.len()],
+}
+
+impl Bounded {
+    fn engine(&self, limit: usize) -> Option<fancy_regex::Regex> {
+        let has = |flag: char| self.flags.contains(flag);
+        let mut builder = fancy_regex::RegexBuilder::new(&self.whole);
+        builder.delegate_size_limit(1 << 20).backtrack_limit(limit).case_insensitive(has('i'));
+        builder.multi_line(has('m')).dot_matches_new_line(has('s')).ignore_whitespace(has('x'));
+        builder.build().ok()
+    }
 }
 
 impl Pattern {
@@ -33,28 +53,28 @@ impl Pattern {
             builder.dot_matches_new_line(has('s')).ignore_whitespace(has('x'));
             return builder.build().ok().map(Self::Linear);
         }
-        let bounded = |limit: usize| {
-            let mut builder = fancy_regex::RegexBuilder::new(&whole);
-            builder.delegate_size_limit(1 << 20).backtrack_limit(limit).case_insensitive(has('i'));
-            builder.multi_line(has('m')).dot_matches_new_line(has('s')).ignore_whitespace(has('x'));
-            builder.build().ok()
-        };
-        let [first, second] = LIMITS;
-        Some(Self::Bounded(Box::new([bounded(first)?, bounded(second)?])))
+        let bounded = Bounded { whole, flags: flags.to_owned(), engines: Default::default() };
+        let [limit, _] = LIMITS;
+        let first = bounded.engine(limit)?;
+        let [slot, _] = &bounded.engines;
+        // It was not there yet.
+        let _ = slot.set(Some(first));
+        Some(Self::Bounded(Box::new(bounded)))
     }
 }
 
 impl Reader<'_> {
     /// Whether a pattern fits a text.
     pub(crate) fn fits(&mut self, pattern: &Pattern, text: &str) -> Result<bool, ReadError> {
-        let engines = match pattern {
+        let bounded = match pattern {
             Pattern::Linear(regex) => return Ok(regex.is_match(text)),
-            Pattern::Bounded(engines) => engines,
+            Pattern::Bounded(bounded) => bounded,
         };
-        for (limit, engine) in LIMITS.iter().zip(engines.iter()) {
+        for (limit, slot) in LIMITS.iter().zip(&bounded.engines) {
             let step = 1 + text.len() as u64 / STEP_BYTES;
             self.look_at(step.saturating_mul(*limit as u64) / STEPS_PER_PLACE)?;
-            if let Ok(fits) = engine.is_match(text) {
+            let engine = slot.get_or_init(|| bounded.engine(*limit));
+            if let Some(Ok(fits)) = engine.as_ref().map(|engine| engine.is_match(text)) {
                 return Ok(fits);
             }
         }

@@ -7,6 +7,7 @@
 //! `\d`, `\w`, `\s` and `\b` mean ASCII, as in Java.
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use regex::{Regex, RegexBuilder};
 
@@ -19,6 +20,10 @@ const STEP_BYTES: u64 = 32;
 /// How many steps a search may take. The engine knows its limit when it is compiled, so a search begins with the first,
 /// which is enough for nearly all, and goes on to the next as long as [`WORK_MAX`] allows.
 const LIMITS: [usize; 8] = [1 << 8, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22];
+
+/// How much memory a compiled pattern may take, in bytes: one that a request brings along, and one of a definition.
+const IN_TEMPLATE: usize = 1 << 20;
+const IN_DEFINITION: usize = 10 << 20;
 
 /// For how many of the limits an engine is kept.
 const KEPT: usize = 2;
@@ -38,6 +43,7 @@ enum Engine {
 #[derive(Debug)]
 struct Bounded {
     pattern: String,
+    size_max: usize,
     /// Whether a step looks at a few characters only.
     is_local: bool,
     /// The engines of the first [`LIMITS`], each made when a search needs it. Those of the others are not kept: making
@@ -71,7 +77,7 @@ impl JavaRegex {
     /// # Errors
     /// What is wrong with it.
     pub fn new(pattern: &str) -> Result<Self, String> {
-        Self::compile(pattern, java_pattern(pattern))
+        Self::compile(pattern, java_pattern(pattern), IN_TEMPLATE)
     }
 
     /// Compiles a pattern that has to fit the whole of a text, as with Java's `matches`.
@@ -79,21 +85,29 @@ impl JavaRegex {
     /// # Errors
     /// As [`Self::new`].
     pub fn whole(pattern: &str) -> Result<Self, String> {
-        Self::compile(pattern, format!("^(?:{})$", java_pattern(pattern)))
+        Self::compile(pattern, whole(pattern), IN_TEMPLATE)
     }
 
-    fn compile(java: &str, pattern: String) -> Result<Self, String> {
+    /// The same for a pattern out of a definition: it is compiled once, and so may be larger.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn defined(pattern: &str) -> Result<Self, String> {
+        Self::compile(pattern, whole(pattern), IN_DEFINITION)
+    }
+
+    fn compile(java: &str, pattern: String, size_max: usize) -> Result<Self, String> {
         let last_line =
             |error: &dyn std::fmt::Display| error.to_string().lines().last().unwrap_or_default().to_owned();
         if !needs_steps_back(java) {
             let mut builder = RegexBuilder::new(&pattern);
-            builder.size_limit(1 << 20).dfa_size_limit(1 << 20).nest_limit(64);
+            builder.size_limit(size_max).dfa_size_limit(size_max).nest_limit(64);
             let linear = builder.build().map_err(|error| last_line(&error))?;
             return Ok(Self(Engine::Linear(linear)));
         }
         let pattern = pattern.replace(r"(?-u:\b)", BOUNDARY).replace(r"(?-u:\B)", NO_BOUNDARY);
-        let first = engine(&pattern, LIMITS[0]).map_err(|error| last_line(&error))?;
-        let bounded = Bounded { is_local: is_local(java), pattern, engines: Default::default() };
+        let first = engine(&pattern, LIMITS[0], size_max).map_err(|error| last_line(&error))?;
+        let bounded = Bounded { is_local: is_local(java), pattern, size_max, engines: Default::default() };
         // It was not there yet.
         let _ = bounded.engines[0].set(Some(first));
         Ok(Self(Engine::Bounded(Box::new(bounded))))
@@ -154,7 +168,7 @@ impl Bounded {
             if work.0.saturating_add(most) > WORK_MAX {
                 break;
             }
-            let make = || engine(&self.pattern, *limit).ok();
+            let make = || engine(&self.pattern, *limit, self.size_max).ok();
             let made;
             let engine = match self.engines.get(index) {
                 Some(slot) => slot.get_or_init(make),
@@ -164,13 +178,18 @@ impl Bounded {
                 }
             };
             let Some(engine) = engine else { break };
+            let begun = Instant::now();
             match engine.captures_from_pos(text, from) {
                 Ok(found) => {
-                    // Where steps are alike, no more of them were taken than the place is far.
+                    // The engine does not say how many steps it took. Where they are alike, no more than the place is far;
+                    // else time tells: a byte is looked at in about a nanosecond.
                     let end =
                         found.as_ref().and_then(|found| found.get(0)).map_or(text.len(), |found| found.end());
-                    let steps = (end.saturating_sub(from) as u64 + 1).saturating_mul(8);
-                    work.0 += if self.is_local { most.min(steps * STEP_BYTES) } else { most };
+                    let spent = match self.is_local {
+                        true => (end.saturating_sub(from) as u64 + 1).saturating_mul(8 * STEP_BYTES),
+                        false => u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX),
+                    };
+                    work.0 += most.min(spent.saturating_add(STEP_BYTES));
                     return Ok(found.map(Groups::Bounded));
                 }
                 Err(_) => work.0 += most,
@@ -269,9 +288,14 @@ impl<'t> Groups<'t> {
 const BOUNDARY: &str = "(?:(?<=[a-zA-Z0-9_])(?![a-zA-Z0-9_])|(?<![a-zA-Z0-9_])(?=[a-zA-Z0-9_]))";
 const NO_BOUNDARY: &str = "(?:(?<=[a-zA-Z0-9_])(?=[a-zA-Z0-9_])|(?<![a-zA-Z0-9_])(?![a-zA-Z0-9_]))";
 
-fn engine(pattern: &str, limit: usize) -> Result<fancy_regex::Regex, fancy_regex::Error> {
+/// A pattern that has to fit the whole of a text.
+fn whole(pattern: &str) -> String {
+    format!("^(?:{})$", java_pattern(pattern))
+}
+
+fn engine(pattern: &str, limit: usize, size_max: usize) -> Result<fancy_regex::Regex, fancy_regex::Error> {
     let mut builder = fancy_regex::RegexBuilder::new(pattern);
-    builder.backtrack_limit(limit).delegate_size_limit(1 << 20).delegate_dfa_size_limit(1 << 20);
+    builder.backtrack_limit(limit).delegate_size_limit(size_max).delegate_dfa_size_limit(size_max);
     builder.build()
 }
 
@@ -290,7 +314,7 @@ fn is_local(pattern: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
 
@@ -372,6 +396,13 @@ mod tests {
         let mut matches = regex.find_all(&text, true);
         assert_eq!(matches.by_ref().filter(Result::is_ok).count(), 100_000);
         assert!(matches.work().bytes() < WORK_MAX);
+    }
+
+    #[test]
+    fn what_is_found_at_once_costs_little_whatever_it_might_have_cost() {
+        let text = r#"{"name":"value","other":1} "#.repeat(4_000);
+        let regex = JavaRegex::new(r#""(\w+)"(?=:)"#).unwrap();
+        assert_eq!(regex.find_all(&text, true).filter(Result::is_ok).count(), 8_000);
     }
 
     #[test]

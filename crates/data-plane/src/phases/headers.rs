@@ -156,37 +156,60 @@ pub fn for_integration(exchange: &Exchange<'_>) -> Headers {
     if exchange.plan.endpoint_type == EndpointType::Edge {
         headers = canonicalize(headers);
     }
-    for name in ADDED {
-        if let Some(value) = added(exchange, name) {
-            headers.set(name, value);
-        }
+    for added in Added::ALL {
+        headers.set(added.name(), added.value(exchange));
     }
     headers
 }
 
-/// The headers that every request has, whatever the client sent.
-const ADDED: [&str; 4] = ["X-Amzn-Trace-Id", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto"];
+/// A header that every request has, whatever the client sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// The client's trace id, or a new one.
+    TraceId,
+    /// What came by that name, and the client's own address.
+    ForwardedFor,
+    /// The port that the client asked for.
+    ForwardedPort,
+    /// `http` or `https`.
+    ForwardedProto,
+}
 
-/// One of the headers that every request has: what came by that name, and what the gateway knows.
-#[must_use]
-pub fn added(exchange: &Exchange<'_>, name: &str) -> Option<Bytes> {
-    if !one_of(name.as_bytes(), &ADDED) {
-        return None;
+impl Added {
+    const ALL: [Self; 4] = [Self::TraceId, Self::ForwardedFor, Self::ForwardedPort, Self::ForwardedProto];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::TraceId => "X-Amzn-Trace-Id",
+            Self::ForwardedFor => "X-Forwarded-For",
+            Self::ForwardedPort => "X-Forwarded-Port",
+            Self::ForwardedProto => "X-Forwarded-Proto",
+        }
     }
-    Some(match name {
-        _ if name.eq_ignore_ascii_case("X-Forwarded-For") => {
-            let headers = &exchange.head.headers;
-            let mut addresses: Vec<_> =
-                headers.get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value)).collect();
-            addresses.push(String::from_utf8_lossy(exchange.connection.peer_ip()));
-            addresses.join(", ").into()
+
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|added| added.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Its value for a request.
+    #[must_use]
+    pub fn value(self, exchange: &Exchange<'_>) -> Bytes {
+        match self {
+            Self::TraceId => exchange.trace_id().clone(),
+            Self::ForwardedFor => {
+                let sent = exchange.head.headers.get_all("x-forwarded-for");
+                let mut addresses: Vec<_> = sent.map(|value| String::from_utf8_lossy(value)).collect();
+                addresses.push(String::from_utf8_lossy(exchange.connection.peer_ip()));
+                addresses.join(", ").into()
+            }
+            Self::ForwardedPort => forwarded_port(exchange),
+            Self::ForwardedProto => {
+                Bytes::from_static(if exchange.connection.tls.is_some() { b"https" } else { b"http" })
+            }
         }
-        _ if name.eq_ignore_ascii_case("X-Forwarded-Port") => forwarded_port(exchange),
-        _ if name.eq_ignore_ascii_case("X-Forwarded-Proto") => {
-            Bytes::from_static(if exchange.connection.tls.is_some() { b"https" } else { b"http" })
-        }
-        _ => exchange.trace_id().clone(),
-    })
+    }
 }
 
 /// The port the client asked for, as its `Host` has it.

@@ -43,7 +43,7 @@ pub(super) fn check_parameters(exchange: &Exchange<'_>, required: &[Parameter]) 
     let is_missing = |parameter: &&Parameter| {
         let blank = |value: Option<&str>| value.is_none_or(|value| value.trim().is_empty());
         match parameter {
-            Parameter::Header(name) => blank(exchange.method_request_header(name).as_deref()),
+            Parameter::Header(name) => blank(exchange.header(name).as_deref()),
             Parameter::Path(name) => blank(exchange.path_parameter(name)),
             Parameter::Query(name) => blank(exchange.query_parameter(name)),
         }

@@ -196,7 +196,7 @@ fn one_header(identity: &[IdentitySource]) -> Option<Box<str>> {
 /// character.
 fn validation(shape: &AuthorizerShape) -> Result<Option<JavaRegex>, String> {
     let expression = shape.identity_validation_expression.as_deref().filter(|text| !text.is_empty());
-    let compiled = expression.map(JavaRegex::whole).transpose();
+    let compiled = expression.map(JavaRegex::defined).transpose();
     compiled.map_err(|error| format!("identityValidationExpression: {error}"))
 }
 

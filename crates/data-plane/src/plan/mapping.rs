@@ -15,6 +15,7 @@ use stagedoor_velocity::json_text;
 use crate::context::ContextVariable;
 use crate::document::Document;
 use crate::exchange::Exchange;
+use crate::phases::headers::Added;
 use crate::vtl::JsonPath;
 
 /// Where a mapped value comes from.
@@ -34,6 +35,8 @@ pub enum Source {
     Header(Arc<str>),
     /// `method.request.multivalueheader.x`: all values.
     MultiValueHeader(Arc<str>),
+    /// A header that the gateway adds to every request, under either name.
+    Added(Added),
     /// `method.request.body`.
     Body,
     /// `method.request.body.x`: a JSONPath below `$.`.
@@ -85,6 +88,11 @@ impl Source {
                 .map(Arc::new)
                 .map_err(|error| format!("Invalid mapping expression specified: {expression}: {error}"))
         };
+        let header = ["method.request.header.", "method.request.multivalueheader."];
+        let header = header.iter().find_map(|prefix| expression.strip_prefix(prefix));
+        if let Some(added) = header.and_then(Added::named) {
+            return Ok(Self::Added(added));
+        }
         type Maker = fn(Arc<str>) -> Source;
         let parsers: [(&str, Maker); 7] = [
             ("method.request.path.", Self::Path),
@@ -123,7 +131,10 @@ impl Source {
             Self::Static(text) => Some(Cow::Borrowed(text)),
             Self::Path(name) => exchange.path_parameter(name).map(Cow::Borrowed),
             Self::Query(name) => exchange.query_parameter(name).map(Cow::Borrowed),
-            Self::Header(name) => exchange.method_request_header(name),
+            Self::Header(name) => exchange.header(name),
+            Self::Added(added) => {
+                Some(Cow::Owned(String::from_utf8_lossy(&added.value(exchange)).into_owned()))
+            }
             Self::Context(variable) => variable.value(exchange),
             _ => self.values(exchange).pop(),
         }
@@ -159,9 +170,12 @@ impl Source {
                 answer.map(|answer| json_value(path, &exchange.document(&answer.body))).unwrap_or_default()
             }
             Self::Absent => Values::new(),
-            Self::Static(_) | Self::Path(_) | Self::Query(_) | Self::Header(_) | Self::Context(_) => {
-                self.value(exchange).into_iter().collect()
-            }
+            Self::Static(_)
+            | Self::Path(_)
+            | Self::Query(_)
+            | Self::Header(_)
+            | Self::Added(_)
+            | Self::Context(_) => self.value(exchange).into_iter().collect(),
         }
     }
 }
@@ -213,6 +227,8 @@ mod tests {
         check("method.request.querystring.q", r#"Query("q")"#);
         check("method.request.multivaluequerystring.q", r#"MultiValueQuery("q")"#);
         check("method.request.header.X-A.b", r#"Header("X-A.b")"#);
+        check("method.request.header.x-forwarded-for", "Added(ForwardedFor)");
+        check("method.request.multivalueheader.X-Amzn-Trace-Id", "Added(TraceId)");
         check("method.request.header.", "refused");
         check("method.request.body", "Body");
         check("method.request.body.pets[0].name", "BodyPath");

@@ -15,7 +15,7 @@ impl SelectionPattern {
     /// A sentence that names the pattern and what is wrong with it.
     pub fn parse(pattern: &str) -> Result<Self, String> {
         let unusable = |detail| format!("the selection pattern {pattern:?} cannot be used: {detail}");
-        JavaRegex::whole(pattern).map(Self).map_err(unusable)
+        JavaRegex::defined(pattern).map(Self).map_err(unusable)
     }
 
     /// Whether it fits a text.

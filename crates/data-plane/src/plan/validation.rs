@@ -13,6 +13,7 @@ use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::PlanError;
 use crate::document::Document;
+use crate::phases::headers::Added;
 
 /// How often a pattern in a schema may step back before the body counts as not fitting.
 const BACKTRACK_LIMIT: usize = 20_000;
@@ -58,7 +59,8 @@ impl Validation {
         let mut validation = Self { required: Vec::new(), models: Vec::new() };
         if validator.validate_request_parameters == Some(true) {
             let required = method.request_parameters.iter().flatten().filter(|(_, required)| **required);
-            validation.required = required.filter_map(|(name, _)| Parameter::parse(name)).collect();
+            let required = required.filter_map(|(name, _)| Parameter::parse(name));
+            validation.required = required.filter(|parameter| !parameter.is_always_there()).collect();
         }
         if validator.validate_request_body == Some(true) {
             for (media_type, model) in method.request_models.iter().flatten() {
@@ -112,6 +114,11 @@ impl Parameter {
             "querystring" | "multivaluequerystring" => Some(Self::Query(name.into())),
             _ => None,
         }
+    }
+
+    /// Whether every request has it, because the gateway adds it.
+    fn is_always_there(&self) -> bool {
+        matches!(self, Self::Header(name) if Added::named(name).is_some())
     }
 
     /// Its name.

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use stagedoor_http::Headers;
 use stagedoor_velocity::{List, Map, Object, RenderError, Value, json_text};
 
-use super::JsonPath;
+use super::json_path;
 use crate::document::{self, Document};
 
 /// The client's parameters, which templates of both directions see.
@@ -68,7 +68,7 @@ impl Input {
     fn find(&self, path: &Value) -> Result<Option<Cow<'_, Json>>, RenderError> {
         let path = path.to_text();
         let failed = |error: String| RenderError::host(format!("{path}: {error}"));
-        JsonPath::parse(&path).map_err(failed)?.read_all(self.document()?).map_err(failed)
+        json_path::parsed(&path).map_err(failed)?.read_all(self.document()?).map_err(failed)
     }
 
     /// One parameter: from the path, else the query, else the headers, else nothing but an empty text.

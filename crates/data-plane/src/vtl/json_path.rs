@@ -1,9 +1,37 @@
 //! JSONPath, as mappings and templates use it.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 use serde_json::Value as Json;
 use stagedoor_jsonpath::{Path, ReadError};
+
+/// How many of the paths that templates have asked for are kept parsed, and the longest that is, in bytes.
+const KEPT_MAX: usize = 256;
+const KEPT_BYTES_MAX: usize = 1024;
+
+thread_local! {
+    static KEPT: RefCell<HashMap<String, Rc<JsonPath>>> = RefCell::default();
+}
+
+/// A path that a template asks for: nearly always one of a few, which need not be parsed for every request.
+pub(super) fn parsed(path: &str) -> Result<Rc<JsonPath>, String> {
+    KEPT.with_borrow_mut(|kept| {
+        if let Some(known) = kept.get(path) {
+            return Ok(Rc::clone(known));
+        }
+        let parsed = Rc::new(JsonPath::parse(path)?);
+        if path.len() <= KEPT_BYTES_MAX {
+            if kept.len() >= KEPT_MAX {
+                kept.clear();
+            }
+            kept.insert(path.to_owned(), Rc::clone(&parsed));
+        }
+        Ok(parsed)
+    })
+}
 
 /// A parsed JSONPath.
 #[derive(Clone, Debug)]
