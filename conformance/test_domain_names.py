@@ -93,15 +93,14 @@ def test_security_policies(v1):
         {"mutualTlsAuthentication": {"truststoreUri": "file:///etc/passwd"}},
         {"mutualTlsAuthentication": {"truststoreUri": "s3://no/such.pem"}},  # not configured
         {"policy": "{}"},
-        # Mutual TLS is not for private names.
-        {"certificateArn": ARN, "endpointConfiguration": {"types": ["PRIVATE"]}, "regionalCertificateArn": None,
-         "mutualTlsAuthentication": {"truststoreUri": "s3://bucket/trust.pem"}},
     ):
         options = {"regionalCertificateArn": ARN, "endpointConfiguration": {"types": ["REGIONAL"]}, **options}
-        options = {name: value for name, value in options.items() if value is not None}
         error = error_of(v1.create_domain_name, domainName="other.example.com",
                          **options)  # fmt: skip
         assert error["Error"]["Code"] == "BadRequestException", options
+    private = {"certificateArn": ARN, "endpointConfiguration": {"types": ["PRIVATE"]}}
+    refused(v1.create_domain_name, "BadRequestException", "Mutual TLS is supported for REGIONAL domain names only",
+            domainName="other.example.com", mutualTlsAuthentication={"truststoreUri": "s3://bucket/trust.pem"}, **private)  # fmt: skip
 
 
 def test_private_domain_name(v1):

@@ -235,6 +235,16 @@ class TestFindings:
         refused(client.reimport_api, "BadRequestException", message, ApiId=api, Body=wrong)
 
 
+def test_a_shared_integration_that_cannot_be_made_is_told_for_each_of_its_routes(client):
+    name = "x-amazon-apigateway-integration"
+    for shape in {"type": "mock"}, {"type": "HTTP_PROXY", "httpMethod": "GET", "uri": "no address"}:
+        shared = {"get": {name: {"$ref": f"#/components/{name}s/one"}}}
+        body = document({"/a": shared, "/b": shared}, components={f"{name}s": {"one": shape}})
+        made = client.import_api(Body=body)
+        told = [line for line in made["Warnings"] if line.startswith("Unable to create integration")]
+        assert len(told) == 2 and "/a'" in told[0] and "/b'" in told[1], made["Warnings"]
+
+
 def test_integrations_that_no_route_uses(client):
     """They are made, exported, and made again."""
     link = {"type": "HTTP_PROXY", "httpMethod": "GET", "uri": "http://127.0.0.1:1", "timeoutInMillis": 77}

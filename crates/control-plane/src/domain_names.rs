@@ -344,7 +344,6 @@ impl ControlPlane {
     }
 }
 
-/// Adds, removes or replaces a type of endpoint: the path may name the one that changes by its place in the list.
 /// A domain moves from one type of endpoint to another in two calls: one adds the new type and its certificate, another
 /// takes the old ones away.
 fn check_patches(operations: &[PatchOperation]) -> Result<(), ApiError> {
@@ -370,6 +369,7 @@ fn check_patches(operations: &[PatchOperation]) -> Result<(), ApiError> {
     }
 }
 
+/// Adds or removes a type of endpoint.
 fn patch_types(domain: &mut DomainName, patch: &Patch<Field>) -> Result<(), ApiError> {
     let endpoint = domain.endpoint_configuration.get_or_insert_default();
     let types = endpoint.types.get_or_insert_default();

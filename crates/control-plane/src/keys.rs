@@ -6,7 +6,7 @@ pub(crate) fn api(api: &str) -> String {
     format!("restapis/{api}")
 }
 
-/// How many APIs were ever made: what two calls that make one at the same time meet at.
+/// A number that grows with each API that counts against a quota: what two calls that make one at the same time meet at.
 pub(crate) const APIS_MADE: &str = "apismade";
 
 /// What belongs to an API, all kinds of it.

@@ -86,6 +86,17 @@ pub(crate) fn check_one_more(there: usize, max: usize, what: &str, of: &str) -> 
     check(there.saturating_add(1), max, what, of)
 }
 
+/// The same for what stands below a key of an API. Nothing is counted where there is no limit.
+///
+/// # Errors
+/// [`ApiError::LimitExceeded`] with AWS's message.
+pub(crate) fn check_one_more_below(tx: &Tx, key: &str, max: usize, what: &str) -> Result<(), ApiError> {
+    if max == usize::MAX {
+        return Ok(());
+    }
+    check_one_more(tx.keys(key)?.len(), max, what, "API")
+}
+
 /// Refuses more than there may be.
 ///
 /// # Errors
@@ -130,6 +141,9 @@ impl Quotas {
             EndpointType::Edge => (self.edge_apis, "Edge-optimized APIs"),
             EndpointType::Private => (self.private_apis, "Private APIs"),
         };
+        if max == usize::MAX {
+            return Ok(());
+        }
         let apis: Vec<RestApi> = tx.top_level(keys::APIS)?;
         let there = apis.iter().filter(|there| type_of(there) == type_of(api)).count();
         check_one_more(there, max, what, "account")?;

@@ -324,6 +324,32 @@ fn a_function_that_nobody_defines_is_refused() {
 }
 
 #[test]
+fn quotas_hold_for_projects() {
+    let stages: Vec<_> = (0..11).map(|number| format!("s{number}: ")).collect();
+    let http = "{type: http_proxy, httpMethod: GET, uri: 'https://example.com', payloadFormatVersion: '1.0'}";
+    for (integration, kind) in [("{type: mock}", ""), (http, "x-stagedoor-api-type: http\n")] {
+        let check = |count: usize, is_taken: bool| {
+            let stages = stages.get(..count).unwrap().join(", ");
+            let directory =
+                Directory::new(&document(integration, &format!("{kind}x-stagedoor-stages: {{{stages}}}\n")));
+            let applied = directory.load().unwrap().apply(&control_plane());
+            let problems = applied.map(|_| ()).map_err(|problems| directory.lines(problems));
+            match is_taken {
+                true => assert_eq!(problems, Ok(())),
+                false => assert!(
+                    problems
+                        .as_ref()
+                        .is_err_and(|told| told.contains("Maximum number of Stages for this API")),
+                    "{problems:?}"
+                ),
+            }
+        };
+        check(10, true);
+        check(11, false);
+    }
+}
+
+#[test]
 fn what_is_no_project() {
     let empty = Directory(tempfile::tempdir().unwrap());
     assert!(empty.problems().contains("there is no document here; one is called openapi.yaml"));

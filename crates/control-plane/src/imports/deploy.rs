@@ -14,7 +14,7 @@ use super::{ImportError, Options};
 use crate::control_plane::ControlPlane;
 use crate::keys::{self, Kind};
 use crate::tx::Tx;
-use crate::{ApiError, api_mappings, deployments, stage_patch, stages, usage_plans, v2};
+use crate::{ApiError, api_mappings, deployments, quotas, stage_patch, stages, usage_plans, v2};
 
 /// Marks the deployments that are made here, so that those that serve nothing any more can go.
 const DESCRIPTION: &str = "Applied from a document";
@@ -131,7 +131,8 @@ impl ControlPlane {
             tx.delete(&keys::one(id, Kind::Deployment, unused));
             tx.delete(&keys::one(id, Kind::Snapshot, unused));
         }
-        Ok(())
+        let most = self.settings.quotas.stages_per_api;
+        Ok(quotas::check(tx.keys(&keys::all(id, Kind::Stage))?.len(), most, "Stages", "API")?)
     }
 
     /// The deployment of an API as it is: one of ours that froze just this, or a new one.

@@ -7,7 +7,7 @@
 mod deploy;
 mod document;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 use stagedoor_openapi::Document;
@@ -28,6 +28,8 @@ use crate::{ApiError, quotas};
 #[derive(Debug, Default)]
 struct Definition {
     api: Api,
+    /// The names of integrations that cannot be made, and of which that has been said.
+    unusable: BTreeSet<String>,
     integrations: BTreeMap<String, Integration>,
     /// Those that cannot be made are here without a shape, so that no route that they were to guard is open.
     authorizers: BTreeMap<String, Option<Authorizer>>,
@@ -135,9 +137,13 @@ impl V2<'_> {
             match self.new_integration(tx, api, integration.clone()) {
                 Ok(made) => _ = integration_ids.insert(name, made.integration_id),
                 Err(ApiError::BadRequest(message)) => {
-                    let user = defined.iter().find(|(_, integration, _)| integration.as_ref() == Some(name));
-                    let place = user.map_or(name.as_str(), |(route, ..)| required(&route.route_key));
-                    lost.push(document::no_integration(place, &message));
+                    let users =
+                        defined.iter().filter(|(_, integration, _)| integration.as_ref() == Some(name));
+                    let mut places: Vec<_> = users.map(|(route, ..)| required(&route.route_key)).collect();
+                    if places.is_empty() {
+                        places.push(name);
+                    }
+                    lost.extend(places.into_iter().map(|place| document::no_integration(place, &message)));
                 }
                 Err(error) => return Err(error),
             }

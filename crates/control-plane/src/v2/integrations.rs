@@ -35,13 +35,8 @@ impl V2<'_> {
         self.0.transact(|tx| {
             let api = self.api(tx, api_id)?;
             let integration: Integration = recast(&input)?;
-            let there = tx.keys(&keys::all(api_id, Kind::Integration))?.len();
-            quotas::check_one_more(
-                there,
-                self.0.settings.quotas.integrations_per_api,
-                "Integrations",
-                "API",
-            )?;
+            let most = self.0.settings.quotas.integrations_per_api;
+            quotas::check_one_more_below(tx, &keys::all(api_id, Kind::Integration), most, "Integrations")?;
             let integration = self.new_integration(tx, &api, integration)?;
             self.redeploy(tx, api_id)?;
             Ok(integration)

@@ -30,8 +30,8 @@ impl V2<'_> {
             route.api_key_required.get_or_insert(false);
             route.authorization_type.get_or_insert(AuthorizationType::None);
             check(tx, &api, &route)?;
-            let there = tx.keys(&keys::all(api_id, Kind::Route))?.len();
-            quotas::check_one_more(there, self.0.settings.quotas.routes_per_api, "Routes", "API")?;
+            let most = self.0.settings.quotas.routes_per_api;
+            quotas::check_one_more_below(tx, &keys::all(api_id, Kind::Route), most, "Routes")?;
             tx.put(&keys::one(api_id, Kind::Route, required(&route.route_id)), &route)?;
             self.redeploy(tx, api_id)?;
             Ok(route)

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::ApiError;
 use crate::control_plane::{conflict, required};
+use crate::quotas;
 use crate::tx::Tx;
 
 /// Marks the deployments that are made here, so that those that serve nothing any more can go.
@@ -111,6 +112,14 @@ impl V2<'_> {
         self.fill_in(&mut api);
         if !found.note(None, apis::check(&api))? {
             return Ok(());
+        }
+        let most = &self.0.settings.quotas;
+        for (count, max, what) in [
+            (definition.routes.len(), most.routes_per_api, "Routes"),
+            (definition.integrations.len(), most.integrations_per_api, "Integrations"),
+            (definition.authorizers.len(), most.authorizers_per_api, "Authorizers"),
+        ] {
+            found.note(None, quotas::check(count, max, what, "API"))?;
         }
         tx.put(&keys::api(id), &api)?;
         self.put_members(tx, &api, definition, found)?;
@@ -206,6 +215,9 @@ impl V2<'_> {
             found.note(Some(name), checked)?;
             tx.put(&keys::one(id, Kind::Stage, name), &stage)?;
         }
+        let most = self.0.settings.quotas.stages_per_api;
+        found
+            .note(None, quotas::check(tx.keys(&keys::all(id, Kind::Stage))?.len(), most, "Stages", "API"))?;
         // Those before it that no other stage serves are of no use to anybody; what somebody else deployed is theirs.
         let stages = tx.scan::<Stage>(&keys::all(id, Kind::Stage))?.into_values();
         let served: BTreeSet<String> = stages.filter_map(|stage| stage.deployment_id).collect();

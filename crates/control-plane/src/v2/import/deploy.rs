@@ -13,7 +13,7 @@ use super::super::{V2, stages};
 use super::BasePath;
 use crate::control_plane::{bad_request, required};
 use crate::tx::Tx;
-use crate::{ApiError, api_mappings};
+use crate::{ApiError, api_mappings, quotas};
 
 /// A stage as a document's project defines it. It deploys itself. Whatever else a stage has stays as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -114,7 +114,9 @@ impl V2<'_> {
             api_mappings::check_unmapped_v2(tx, id, Some(gone))?;
             tx.delete(&keys::one(id, Kind::Stage, gone));
         }
-        tx.put(&key, &named)
+        tx.put(&key, &named)?;
+        let most = self.0.settings.quotas.stages_per_api;
+        quotas::check(tx.keys(&keys::all(id, Kind::Stage))?.len(), most, "Stages", "API")
     }
 
     /// A stage that could not be deployed to goes on with what it served. Here that fails the whole.

@@ -77,7 +77,7 @@ pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
     let shared = components.and_then(|components| components.get(SHARED)).and_then(Value::as_object);
     for (name, shape) in shared.into_iter().flatten() {
         let reference = format!("#/components/{SHARED}/{name}");
-        if definition.integrations.contains_key(&reference) {
+        if definition.integrations.contains_key(&reference) || definition.unusable.contains(&reference) {
             continue;
         }
         match integration(shape) {
@@ -283,6 +283,7 @@ fn integration_name(
         Ok(integration) => _ = definition.integrations.insert(name.clone(), integration),
         Err(message) => {
             definition.lost.push(no_integration(key, &message));
+            definition.unusable.insert(name);
             return None;
         }
     }
