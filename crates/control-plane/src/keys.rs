@@ -24,6 +24,16 @@ pub(crate) fn one(api: &str, kind: Kind, id: &str) -> String {
     format!("restapis/{api}/{}/{id}", kind.segment())
 }
 
+/// Which names the resources of an API have, below their parents. The prefix itself is a key too: see `places`.
+pub(crate) fn places(api: &str) -> String {
+    format!("restapis/{api}/places/")
+}
+
+/// Which names the children of a resource have. Below each stands the child's id.
+pub(crate) fn places_below(api: &str, parent: &str) -> String {
+    format!("{}{parent}/", places(api))
+}
+
 /// All API keys.
 pub(crate) const API_KEYS: &str = "apikeys/";
 

@@ -35,6 +35,7 @@ mod model_template;
 mod models;
 mod page;
 mod patch;
+mod places;
 mod policy;
 mod quotas;
 mod request_validators;

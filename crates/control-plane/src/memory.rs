@@ -122,4 +122,10 @@ impl Snapshot for MemorySnapshot {
             self.data.range::<str, _>((start, Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
         Ok(found.take(limit).map(|(key, entry)| (key.clone(), entry.clone())).collect())
     }
+
+    fn count(&self, prefix: &str) -> Result<usize, StoreError> {
+        use std::ops::Bound::{Included, Unbounded};
+        let found = self.data.range::<str, _>((Included(prefix), Unbounded));
+        Ok(found.take_while(|(key, _)| key.starts_with(prefix)).count())
+    }
 }

@@ -13,6 +13,7 @@ use crate::ids;
 use crate::keys::{self, Kind};
 use crate::page::page;
 use crate::patch::{REPLACE, Style, Table};
+use crate::places;
 use crate::tx::Tx;
 
 #[derive(Clone, Copy, Debug)]
@@ -35,21 +36,36 @@ impl ControlPlane {
     pub fn create_resource(&self, input: CreateResourceRequest) -> Result<Resource, ApiError> {
         let (api, part) = (required(&input.rest_api_id), required(&input.path_part));
         self.transact(|tx| {
-            let mut tree = Tree::load(tx, api)?;
-            let parent = tree.get(required(&input.parent_id))?.clone();
+            let parent = find(tx, api, required(&input.parent_id))?;
+            places::prepare(tx, api)?;
+            let id = unused_id(tx, api)?;
             let resource = Resource {
-                id: Some(tree.unused_id()?),
+                id: Some(id.clone()),
                 parent_id: parent.id.clone(),
                 path_part: Some(part.to_owned()),
                 path: Some(child_path(required(&parent.path), part)),
                 ..Resource::default()
             };
-            tree.check_place(&resource)?;
-            self.settings.quotas.check_resources(tree.0.len() + 1)?;
-            tx.put(&keys::one(api, Kind::Resource, required(&resource.id)), &resource)?;
-            tree.insert(resource.clone());
+            check_parent(&parent, part)?;
+            places::check(tx, api, &resource)?;
+            self.check_count(tx, api)?;
+            tx.put(&keys::one(api, Kind::Resource, &id), &resource)?;
+            places::take(tx, api, &resource)?;
             Ok(resource)
         })
+    }
+
+    /// Whether an API may have one more resource.
+    fn check_count(&self, tx: &Tx, api: &str) -> Result<(), ApiError> {
+        /// Near the limit, resources are created one after the other. That many at once can pass before it is seen.
+        const NEAR: usize = 64;
+        let all = keys::all(api, Kind::Resource);
+        let quotas = &self.settings.quotas;
+        let mut count = tx.view().count(&all)? + 1;
+        if quotas.check_resources(count + NEAR).is_err() {
+            count = tx.keys(&all)?.len() + 1;
+        }
+        quotas.check_resources(count)
     }
 
     /// `GetResource`; `embed=methods` asks for the methods with everything in them.
@@ -90,6 +106,7 @@ impl ControlPlane {
         self.transact(|tx| {
             let mut tree = Tree::load(tx, api)?;
             let mut resource = tree.get(id)?.clone();
+            places::leave(tx, api, &resource);
             for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
                 let value = patch.value.clone().unwrap_or_default();
                 match patch.field {
@@ -119,6 +136,7 @@ impl ControlPlane {
             }
             let resource = tree.get(id)?.clone();
             tx.put(&keys::one(api, Kind::Resource, id), &resource)?;
+            places::take(tx, api, &resource)?;
             Ok(answer(resource, None))
         })
     }
@@ -134,8 +152,9 @@ impl ControlPlane {
             if tree.get(id)?.parent_id.is_none() {
                 return bad_request("Root resource cannot be deleted.");
             }
-            for below in tree.0.keys().filter(|other| tree.is_within(other, id)) {
+            for (below, resource) in tree.0.iter().filter(|(other, _)| tree.is_within(other, id)) {
                 tx.delete(&keys::one(api, Kind::Resource, below));
+                places::leave(tx, api, resource);
             }
             Ok(())
         })
@@ -181,15 +200,6 @@ impl Tree {
         }
     }
 
-    fn unused_id(&self) -> Result<String, ApiError> {
-        loop {
-            let id = ids::short()?;
-            if !self.0.contains_key(&id) {
-                return Ok(id);
-            }
-        }
-    }
-
     fn has_children(&self, id: &str) -> bool {
         self.0.values().any(|other| other.parent_id.as_deref() == Some(id))
     }
@@ -204,11 +214,7 @@ impl Tree {
     /// Whether a resource can have its name below its parent.
     fn check_place(&self, resource: &Resource) -> Result<(), ApiError> {
         let part = required(&resource.path_part);
-        check_path_part(part)?;
-        let parent = self.get(required(&resource.parent_id))?;
-        if is_greedy(required(&parent.path_part)) {
-            return cannot_be_parent(required(&parent.path_part));
-        }
+        check_parent(self.get(required(&resource.parent_id))?, part)?;
         let siblings =
             self.0.values().filter(|other| other.parent_id == resource.parent_id && other.id != resource.id);
         check_siblings(part, siblings.map(|sibling| required(&sibling.path_part)))
@@ -238,6 +244,22 @@ impl Tree {
     }
 }
 
+fn unused_id(tx: &Tx, api: &str) -> Result<String, ApiError> {
+    loop {
+        let id = ids::short()?;
+        if !tx.exists(&keys::one(api, Kind::Resource, &id))? {
+            return Ok(id);
+        }
+    }
+}
+
+/// Whether a path part is well formed, and its parent may have children.
+fn check_parent(parent: &Resource, part: &str) -> Result<(), ApiError> {
+    check_path_part(part)?;
+    let of_parent = parent.path_part.as_deref().unwrap_or_default();
+    if is_greedy(of_parent) { cannot_be_parent(of_parent) } else { Ok(()) }
+}
+
 /// The path of a resource below another.
 pub(crate) fn child_path(parent: &str, part: &str) -> String {
     format!("{}/{part}", parent.trim_end_matches('/'))
@@ -252,7 +274,8 @@ pub(crate) fn is_greedy(part: &str) -> bool {
     part.starts_with('{') && part.ends_with("+}")
 }
 
-fn is_variable(part: &str) -> bool {
+/// Whether a path part stands for whatever is there, like `{id}`.
+pub(crate) fn is_variable(part: &str) -> bool {
     part.starts_with('{')
 }
 

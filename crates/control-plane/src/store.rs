@@ -68,6 +68,12 @@ pub trait Snapshot {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Versioned)>, StoreError>;
+
+    /// How many entries have a key that starts with `prefix`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn count(&self, prefix: &str) -> Result<usize, StoreError>;
 }
 
 /// What was read and what is to be written.

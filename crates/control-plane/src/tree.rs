@@ -13,6 +13,7 @@ use crate::ApiError;
 use crate::control_plane::ControlPlane;
 use crate::ids;
 use crate::keys::{self, Kind};
+use crate::places;
 use crate::tx::Tx;
 
 impl ControlPlane {
@@ -41,6 +42,7 @@ impl ControlPlane {
 pub(crate) fn replace_api(tx: &Tx, id: &str, whole: &RestApiSnapshot) -> Result<(), ApiError> {
     tx.put(&keys::api(id), &whole.rest_api)?;
     replace(tx, id, Kind::Resource, &whole.resources, |resource| resource.id.as_deref())?;
+    places::drop_all(tx, id)?;
     replace(tx, id, Kind::Model, &whole.models, |model| model.name.as_deref())?;
     replace(tx, id, Kind::Validator, &whole.request_validators, |validator| validator.id.as_deref())?;
     replace(tx, id, Kind::Authorizer, &whole.authorizers, |authorizer| authorizer.id.as_deref())?;

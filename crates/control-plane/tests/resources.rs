@@ -98,6 +98,31 @@ fn of_equal_names_at_the_same_time_one_wins() {
     assert_eq!(list(&plane, &api).len(), 1 + 80 + 10);
 }
 
+#[test]
+fn names_are_free_again_and_taken_in_a_copy() {
+    let plane = plane();
+    let (api, root) = api(&plane);
+    let pets = resource(&plane, &api, &root, "pets");
+    let toys = resource(&plane, &api, &pets, "toys");
+    resource(&plane, &api, &pets, "{id}");
+    update(&plane, &api, &toys, "/parentId", &root);
+    update(&plane, &api, &pets, "/pathPart", "animals");
+    let cats = resource(&plane, &api, &pets, "toys");
+    resource(&plane, &api, &root, "pets");
+    call(|input| plane.delete_resource(input), json!({ "restApiId": api, "resourceId": cats }));
+    resource(&plane, &api, &pets, "toys");
+    let copy = call(|input| plane.create_rest_api(input), json!({ "name": "copy", "cloneFrom": api }));
+    let (copy, root) = (text(&copy, "id"), text(&copy, "rootResourceId"));
+    let animals = list(&plane, &copy).into_iter().find(|one| one["path"] == "/animals").unwrap();
+    let taken = create(&plane, &copy, &root, "animals");
+    assert_eq!(taken["Conflict"], "Another resource with the same parent already has this name: animals");
+    let sibling = create(&plane, &copy, &text(&animals, "id"), "{other}");
+    assert_eq!(
+        sibling["BadRequest"],
+        "A sibling ({id}) of this resource already has a variable path part -- only one is allowed"
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Create(usize, &'static str),

@@ -302,6 +302,21 @@ impl Snapshot for RedbSnapshot {
         };
         read().map_err(|error| engine(&self.path, error.into()))
     }
+
+    fn count(&self, prefix: &str) -> Result<usize, StoreError> {
+        let Some(data) = &self.data else { return Ok(0) };
+        let read = || -> Result<usize, redb::StorageError> {
+            let mut count = 0;
+            for entry in data.range(prefix..)? {
+                if !entry?.0.value().starts_with(prefix) {
+                    break;
+                }
+                count += 1;
+            }
+            Ok(count)
+        };
+        read().map_err(|error| engine(&self.path, error.into()))
+    }
 }
 
 fn versioned((revision, value): (u64, &[u8])) -> Versioned {

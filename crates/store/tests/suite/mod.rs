@@ -214,6 +214,7 @@ fn check_against_map(store: &impl Store, transactions: &[Vec<Entry>], prefix: &s
             found.into_iter().map(|(key, entry)| (key, entry.revision, entry.value)).collect();
         assert_eq!(found, expected);
     }
+    assert_eq!(snapshot.count(prefix).unwrap(), model.keys().filter(|key| key.starts_with(prefix)).count());
     for (key, (revision, value)) in &model {
         let found = snapshot.get(key).unwrap().unwrap();
         assert_eq!((found.revision, &found.value), (*revision, value));
