@@ -1,12 +1,13 @@
 //! What is being served: the plans of all stages of all APIs, swapped as one.
 //!
 //! The publisher builds a new [`Published`] and stores it; a worker notices with one atomic load per request and
-//! keeps its own counted reference, so that requests on different cores never write to the same cache line.
+//! keeps its own counted reference, so that requests on different cores never write to the same cache line. What is served
+//! no longer is handed to a thread that frees it: thousands of methods take longer than a request may wait.
 
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use arc_swap::ArcSwap;
 use stagedoor_shapes::apigateway::SecurityPolicy;
@@ -49,29 +50,43 @@ pub fn nothing_published() -> Current {
     Arc::new(ArcSwap::from_pointee(Published::default()))
 }
 
+/// Where workers send what they do not serve any more. Whoever receives it frees it; without a receiver, workers do.
+pub type Retired = mpsc::Sender<Arc<Published>>;
+
 /// A worker's own view of [`Current`].
 pub struct View {
     current: Current,
+    retired: Retired,
     cached: RefCell<Rc<Held>>,
 }
 
 /// One [`Published`], held by a worker for its requests.
-pub struct Held(Arc<Published>);
+pub struct Held {
+    published: Arc<Published>,
+    retired: Retired,
+}
 
 impl Deref for Held {
     type Target = Published;
 
     fn deref(&self) -> &Published {
-        &self.0
+        &self.published
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Without a receiver it comes back as an error and is freed here.
+        self.retired.send(std::mem::take(&mut self.published)).ok();
     }
 }
 
 impl View {
     /// A view of what is current now and later.
     #[must_use]
-    pub fn new(current: Current) -> Self {
-        let cached = RefCell::new(Rc::new(Held(current.load_full())));
-        Self { current, cached }
+    pub fn new(current: Current, retired: Retired) -> Self {
+        let held = Held { published: current.load_full(), retired: retired.clone() };
+        Self { current, retired, cached: RefCell::new(Rc::new(held)) }
     }
 
     /// What is being served at this moment. Hold it for the length of one request.
@@ -79,8 +94,8 @@ impl View {
     pub fn load(&self) -> Rc<Held> {
         let now = self.current.load();
         let mut cached = self.cached.borrow_mut();
-        if !Arc::ptr_eq(&now, &cached.0) {
-            *cached = Rc::new(Held(Arc::clone(&now)));
+        if !Arc::ptr_eq(&now, &cached.published) {
+            *cached = Rc::new(Held { published: Arc::clone(&now), retired: self.retired.clone() });
         }
         Rc::clone(&cached)
     }
@@ -93,7 +108,8 @@ mod tests {
     #[test]
     fn a_view_follows_what_is_published_and_old_requests_keep_theirs() {
         let current = nothing_published();
-        let view = View::new(Arc::clone(&current));
+        let (retired, freed) = mpsc::channel();
+        let view = View::new(Arc::clone(&current), retired);
         let before = view.load();
         assert!(Rc::ptr_eq(&before, &view.load()));
 
@@ -101,5 +117,8 @@ mod tests {
         current.store(Arc::new(Published { apis, ..Published::default() }));
         assert_eq!(view.load().apis.len(), 1);
         assert!(before.apis.is_empty());
+        assert!(freed.try_recv().is_err(), "a request holds it");
+        drop(before);
+        assert!(freed.try_recv().is_ok_and(|old| old.apis.is_empty()));
     }
 }

@@ -30,7 +30,7 @@ use crate::phases::authorization::iam::Principals;
 use crate::phases::authorization::jwt::Claims;
 use crate::phases::authorization::remembered::{ByEnd, Remembered};
 use crate::phases::integration::streaming::StreamLimits;
-use crate::published::{Current, View};
+use crate::published::{Current, Retired, View};
 use crate::timers::Timers;
 use crate::websocket::WebSockets;
 use crate::xray::Tracer;
@@ -39,6 +39,8 @@ use crate::xray::Tracer;
 pub struct Services {
     /// What is being served.
     pub current: Current,
+    /// What frees what is not served any more.
+    pub retired: Retired,
     /// API keys and usage plans.
     pub clients: CurrentClients,
     /// What counts requests.
@@ -148,7 +150,7 @@ impl Worker {
     /// A worker without connections.
     #[must_use]
     pub fn new(services: Arc<Services>, number: usize) -> Rc<Self> {
-        let view = View::new(Arc::clone(&services.current));
+        let view = View::new(Arc::clone(&services.current), services.retired.clone());
         // Without the system's randomness, workers merely roll the same numbers.
         let dice = Cell::new(getrandom::u64().unwrap_or_default());
         let logs = LogBuffer::new(services.logs.clone());

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rustix::process::DumpableBehavior;
@@ -15,7 +15,7 @@ use stagedoor_data_plane::listener::{self, ListenError, Listener};
 use stagedoor_data_plane::logs::LogWriter;
 use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::plan::CompileSettings;
-use stagedoor_data_plane::published;
+use stagedoor_data_plane::published::{self, Retired};
 use stagedoor_data_plane::test_invoke::Tester;
 use stagedoor_data_plane::websocket::WebSockets;
 use stagedoor_data_plane::worker::{self, Services};
@@ -122,6 +122,16 @@ fn give_way() {
     }
 }
 
+/// Frees plans that are not served any more, away from the workers, until the last worker is gone.
+fn free_retired() -> std::io::Result<Retired> {
+    let (retired, old) = mpsc::channel();
+    std::thread::Builder::new().name("retired-plans".to_owned()).spawn(move || {
+        give_way();
+        old.into_iter().for_each(drop);
+    })?;
+    Ok(retired)
+}
+
 async fn serve(
     options: &ServeOptions,
     config: &Arc<Config>,
@@ -161,6 +171,9 @@ async fn serve(
         .map_err(Failure::Config)?;
     let services = Arc::new(Services {
         current: Arc::clone(&current),
+        retired: free_retired().map_err(|error| {
+            Failure::Other(format!("the thread that frees plans could not start: {error}"))
+        })?,
         clients: Arc::clone(&clients),
         counters: Arc::clone(&counters),
         account: config.account_throttle.map(|limit| worker::AccountThrottle {

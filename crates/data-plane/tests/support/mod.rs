@@ -113,6 +113,7 @@ impl Api {
         let lambda = Arc::new(Functions(Box::new(function)));
         let services = Arc::new(Services {
             current,
+            retired: std::sync::mpsc::channel().0,
             clients: Clients::none(),
             counters: Arc::new(MemoryCounters::forgetful()),
             account: None,
