@@ -321,6 +321,29 @@ def test_a_path_cannot_be_spelt_past_a_policy(gateway, tmp_path, denied):
             assert not refused(api, path), path
 
 
+def test_dots_lead_past_no_policy(gateway, echo):
+    """Whom a policy lets see one part of what a greedy resource serves does not see another by `..`, however it is spelt."""
+    statement = {"Principal": "*", "Action": "execute-api:Invoke"}
+    allow, deny = statement | {"Effect": "Allow"}, statement | {"Effect": "Deny"}
+    policies = [[allow | {"Resource": "execute-api:/*/GET/open/*"}],
+                [allow | {"Resource": "execute-api:/*"}, deny | {"Resource": "execute-api:/*/GET/admin"}]]  # fmt: skip
+    for statements in policies:
+        api = gateway.rest_api(policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+        api.proxy("GET", "/{proxy+}", echo.url + "/{proxy}", method_options={"requestParameters": {"method.request.path.proxy": True}},
+                  requestParameters={"integration.request.path.proxy": "method.request.path.proxy"})  # fmt: skip
+        api.deploy_without_waiting()
+
+        def status(path):
+            host = f"Host: {api.id}.execute-api.localhost\r\nConnection: close\r\n\r\n"
+            return gateway.raw(f"GET /test{path} HTTP/1.1\r\n{host}".encode()).split(b" ")[1]
+
+        assert status("/open/a") == status("/open/b/../a") == b"200"
+        seen = len(echo.seen)
+        for path in "/open/../admin", "/open/x/../../admin", "/open/%2e%2e/admin", "/open/..%2fadmin", "/open/./../admin/", "//open/../admin":
+            assert status(path) == b"403", path
+        assert len(echo.seen) == seen
+
+
 def test_the_host_does_not_choose_the_policy(gateway):
     """An address by path serves the API that the path names, whatever the host says, under that API's own policy."""
     def with_policy(effect):

@@ -149,6 +149,7 @@ def test_base_path_mappings_route(gateway):
     v1.update_base_path_mapping(domainName=name, basePath="v1", patchOperations=[replace("/basePath", "v2")])
     assert host_call(gateway, name, "/v2/x").json()["base"] == "v2"
     v1.update_rest_api(restApiId=one.id, patchOperations=[replace("/disableExecuteApiEndpoint", "true")])
+    one.deploy_without_waiting()
     assert one.call("GET", "/").status_code == 403
     assert host_call(gateway, name, "/v2/x").status_code == 200
     v1.delete_domain_name(domainName=name)
@@ -565,6 +566,80 @@ def test_private_apis(endpoints):
     assert ask(gateway.traffic, host).status_code == 403
     assert ask(gateway.traffic, "vpce-one.execute-api.localhost", **named).status_code == 403
     assert requests.get(f"{gateway.traffic}/_aws/execute-api/{api.id}/test/", timeout=10).status_code == 403
+
+
+def test_public_apis_are_not_reached_through_vpc_endpoints(endpoints):
+    """Not by their own names, which lead clients of a VPC to the endpoint; by custom names from the VPC's networks alone."""
+    gateway, urls = endpoints
+    api = gateway.rest_api("public", policy=ALLOW_ONE_ENDPOINT)
+    api.mock("GET", "/", "hello")
+    api.deploy_without_waiting()
+    web = gateway.client("apigatewayv2")
+    http = web.create_api(Name="h", ProtocolType="HTTP", Target="http://127.0.0.1:1")["ApiId"]
+    certified(gateway, "public.example.com")
+    web.create_api_mapping(DomainName="public.example.com", ApiId=api.id, Stage="test")
+
+    def ask(url, host, path="/test/", **headers):
+        return requests.get(url + path, headers={"Host": host, **headers}, timeout=10)
+
+    own = f"{api.id}.execute-api.localhost"
+    # Nobody comes to a public API through an endpoint, so its policy sees none.
+    assert ask(gateway.traffic, own).status_code == 403
+    for host, headers in (own, {}), (f"{api.id}-vpce-one.execute-api.localhost", {}), ("x.execute-api.localhost", {"x-apigw-api-id": api.id}):
+        answer = ask(urls["vpce-one"], host, **headers)
+        found = answer.status_code, answer.headers["x-amzn-ErrorType"], answer.json()
+        assert found == (403, "ForbiddenException", {"message": "Forbidden"}), host
+    assert ask(urls["vpce-one"], f"{http}.execute-api.localhost", "/").json() == {"message": "Forbidden"}
+    assert ask(urls["vpce-one"], "public.example.com", "/").json() == {"message": "Forbidden"}
+    assert requests.get(f"{urls['vpce-one']}/_aws/execute-api/{api.id}/test/", timeout=10).json() == {"message": "Forbidden"}
+    api.client.update_rest_api(restApiId=api.id, patchOperations=[replace("/policy", "")])
+    api.deploy_without_waiting()
+    assert ask(gateway.traffic, own).text == "hello"
+    assert ask(gateway.traffic, "public.example.com", "/").text == "hello"
+    assert ask(urls["vpce-one"], own).status_code == 403
+
+
+def test_public_apis_from_the_networks_of_a_vpc(new_gateway, tmp_path):
+    config = tmp_path / "stagedoor.toml"
+    config.write_text('[[vpc_endpoints]]\nid = "vpce-one"\nvpc = "vpc-1"\nsources = ["127.0.0.0/8"]\n')
+    gateway = new_gateway("--config", str(config)).start()
+    api = gateway.rest_api("public")
+    api.mock("GET", "/", '{"vpce":"$context.identity.vpceId"}')
+    api.deploy_without_waiting()
+    certified(gateway, "public.example.com")
+    gateway.client("apigatewayv2").create_api_mapping(DomainName="public.example.com", ApiId=api.id, Stage="test")
+    assert api.call("GET", "/").json() == {"message": "Forbidden"}
+    assert host_call(gateway, "public.example.com", "/").json() == {"vpce": ""}
+
+
+def test_the_default_endpoint_is_switched_with_the_next_change_of_a_stage(new_gateway):
+    gateway = new_gateway().start()
+    api = gateway.rest_api("switched")
+    api.mock("GET", "/", "hello")
+    api.deploy("one"), api.deploy("two")
+    client = api.client
+
+    def statuses():
+        return [api.call("GET", "/", stage=stage).status_code for stage in ("one", "two")]
+
+    def switch(value):
+        client.update_rest_api(restApiId=api.id, patchOperations=[replace("/disableExecuteApiEndpoint", value)])
+
+    switch("true")
+    assert statuses() == [200, 200]
+    gateway.terminate()
+    gateway.start()
+    assert statuses() == [200, 200]
+    # A change of one stage counts for all of them.
+    client.update_stage(restApiId=api.id, stageName="two", patchOperations=[replace("/description", "changed")])
+    assert statuses() == [403, 403]
+    switch("false")
+    assert statuses() == [403, 403]
+    gateway.terminate()
+    gateway.start()
+    assert statuses() == [403, 403]
+    client.create_deployment(restApiId=api.id, stageName="one")
+    assert statuses() == [200, 200]
 
 
 def test_private_domain_names(endpoints):

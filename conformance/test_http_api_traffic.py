@@ -7,7 +7,7 @@ import time
 
 import pytest
 import requests
-from harness import REGION, body_json
+from harness import REGION, body_json, lambda_uri
 from origin import read_head
 
 ECHO = "exports.handler = async (event) => event"
@@ -105,6 +105,7 @@ class TestRouting:
         by_path = f"{gateway.traffic}/_aws/execute-api/{api.id}"
         for path in "/dev/a", "/a", "/$default/a":
             assert requests.get(by_path + path, timeout=10).status_code == 200, path
+        # Stages that deploy themselves bring it into effect.
         api.client.update_api(ApiId=api.id, DisableExecuteApiEndpoint=True)
         assert (api.call("GET", "/a").status_code, api.call("GET", "/a").json()) == (404, {"message": "Not Found"})
 
@@ -169,7 +170,8 @@ class TestRouting:
     def test_what_cannot_be_served_keeps_what_was(self, api, echo):
         route = api.backend("GET /a", echo.url)
         authorizer = api.client.create_authorizer(
-            ApiId=api.id, Name="a", AuthorizerType="REQUEST", AuthorizerUri="arn:aws:sns:nothing",
+            ApiId=api.id, Name="a", AuthorizerType="REQUEST",
+            AuthorizerUri=lambda_uri(f"arn:aws:lambda:{REGION}:000000000000:function:${{stageVariables.gone}}"),
             AuthorizerPayloadFormatVersion="2.0", IdentitySource=[],
         )["AuthorizerId"]  # fmt: skip
         api.client.update_route(ApiId=api.id, RouteId=route, AuthorizationType="CUSTOM", AuthorizerId=authorizer)

@@ -135,12 +135,29 @@ class TestRefusals:
         key = api.key("ann", policy())
         assert told(api.call(None)) == MISSING
         assert told(api.call({"AccessKeyId": "AKIANOBODY", "SecretAccessKey": "x"})) == UNKNOWN
-        status, kind, message = told(api.call(None, Authorization="Bearer x"))
-        assert (status, kind) == (403, "IncompleteSignatureException")
+        # As AWS's users have shown it; the hash is that of the whole header.
+        assert told(api.call(None, Authorization="x-api-key CTkrL5f5IxvMpX722zXivqnd1KU5VyoNBOFQFUUnf-E")) == (
+            403, "IncompleteSignatureException",
+            "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 and encoded with Base64): "
+            "'MZ1DdfK/poPwXem5nlPMS3OWGzSFtqzqMw4zpXXhXtM='.",
+        )  # fmt: skip
+        status, kind, message = told(api.call(None, Authorization="Basic YTpi="))
+        assert kind == "IncompleteSignatureException"
+        assert message.startswith("Authorization header requires 'Credential' parameter. Authorization header requires 'Signature' ")
         status, kind, message = told(api.call(None, Authorization="AWS4-HMAC-SHA256 Credential=x"))
         assert kind == "IncompleteSignatureException"
         assert message.startswith("Authorization header requires 'Signature' parameter.")
         assert api.call(key).status_code == 200
+
+    def test_a_method_that_is_not_there_is_taken_for_a_signed_one(self, api):
+        def call(verb, path, **headers):
+            return told(api.api.call(verb, path, headers=headers))
+
+        for verb, path in ("GET", "/nowhere"), ("PUT", "/a"):
+            assert call(verb, path) == MISSING
+            status, kind, message = call(verb, path, Authorization="Bearer x")
+            assert (status, kind) == (403, "IncompleteSignatureException")
+            assert message.startswith("Invalid key=value pair (missing equal-sign) in Authorization header")
 
     def test_wrong_secret(self, api):
         key = api.key("ann", policy()) | {"SecretAccessKey": "wrong"}

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from harness import REGION
+from harness import REGION, lambda_uri
 from test_protocol import error_of
 
 ANSWER = {"responses": {}, "x-amazon-apigateway-integration": {
@@ -106,6 +106,29 @@ def test_functions_that_are_none(gateway):
     code, text = refused(client.import_rest_api, body=body_of(found))
     expected = "Unable to put integration on 'ANY' for resource at path '/': Invalid function ARN or invalid uri"
     assert (code, text) == ("BadRequestException", f"Errors found during import:\n\t{expected}")
+
+
+def test_authorizers_that_cannot_be(gateway):
+    """What CreateAuthorizer refuses an import refuses as well."""
+    client = gateway.client()
+    good = {"type": "token", "authorizerUri": lambda_uri(f"arn:aws:lambda:{REGION}:000000000000:function:f")}
+
+    def imported(**changes):
+        scheme = {"type": "apiKey", "name": "Authorization", "in": "header", "x-amazon-apigateway-authtype": "custom",
+                  "x-amazon-apigateway-authorizer": good | changes}  # fmt: skip
+        body = body_of(document({"/": {"get": ANSWER}}, components={"securitySchemes": {"guard": scheme}}))
+        code, text = refused(client.import_rest_api, body=body)
+        assert code == "BadRequestException" and text.startswith("Errors found during import:\n\t"), text
+        return text
+
+    assert "Invalid token source expression: method.request.querystring.a." in imported(identitySource="method.request.querystring.a")
+    assert "Invalid request identity source expression: a." in imported(type="request", identitySource="a")
+    assert "Invalid Authorizer URI: arn:aws:sns:x." in imported(authorizerUri="arn:aws:sns:x")
+    assert "Invalid regex pattern specified" in imported(identityValidationExpression="(")
+    assert "TTL must be between 0 and 3600 seconds." in imported(authorizerResultTtlInSeconds=3601)
+    assert "Invalid ARN specified in the request" in imported(type="cognito_user_pools", providerARNs=["arn:aws:cognito-idp:x"])
+    assert "ProviderARNs cannot be empty" in imported(type="cognito_user_pools")
+    assert client.get_rest_apis()["items"] == []
 
 
 def test_model_schemas(gateway):

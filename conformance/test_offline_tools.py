@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import requests
-from harness import binary
+from harness import ACCOUNT, REGION, binary, body_json
 from test_cognito import Api as CognitoApi
 from test_iam import Api as IamApi
 from test_iam import policy
@@ -67,3 +67,56 @@ def test_decisions_are_explained(tmp_path):
     told = run(*arguments, "--key", "aws:SourceIp=192.0.2.1", code=1)
     assert 'its condition IpAddress aws:SourceIp "10.0.0.0/8" does not hold' in told
     assert told.endswith("because no resource-based policy allows the action")
+
+
+STAR, SESSION, USER = {"Principal": "*"}, f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/me", f"arn:aws:iam::{ACCOUNT}:user/ann"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
+
+
+def deny_if(operator, key, value):
+    statement = policy("Deny", Condition={operator: {key: value}}, **STAR)["Statement"]
+    return policy(**STAR) | {"Statement": [*policy(**STAR)["Statement"], *statement]}
+
+
+# Whether the session, the user, and somebody who signed nothing pass a resource policy, with identities that allow nothing.
+EXPLAINED = {
+    "role": (policy(Principal={"AWS": ROLE}), True, False),
+    "session": (policy(Principal={"AWS": SESSION}), True, False),
+    "another session": (policy(Principal={"AWS": SESSION + "2"}), False, False),
+    "account": (policy(Principal={"AWS": ACCOUNT}), False, False),
+    "user": (policy(Principal={"AWS": USER}), False, True),
+    "arn of the role": (deny_if("ArnNotEquals", "aws:PrincipalArn", ROLE), True, False),
+    "arn of the session": (deny_if("ArnNotEquals", "aws:PrincipalArn", SESSION), False, False),
+    "kind": (deny_if("StringNotEquals", "aws:PrincipalType", "User"), False, True),
+    "name": (deny_if("StringNotEquals", "aws:username", "ann"), False, True),
+    "id": (deny_if("StringNotLike", "aws:userid", "AROA*:me"), True, False),
+    "tag": (deny_if("StringNotEquals", "aws:PrincipalTag/team", "blue"), True, False),
+    "account of the caller": (deny_if("StringNotEquals", "aws:PrincipalAccount", "111111111111"), False, False),
+    "second factor": (deny_if("Bool", "aws:MultiFactorAuthPresent", "false"), False, True),
+    "time": (deny_if("DateGreaterThan", "aws:CurrentTime", "2001-01-01T00:00:00Z"), False, False),
+    "seconds": (deny_if("NumericGreaterThan", "aws:EpochTime", "1"), False, False),
+    "region": (deny_if("StringNotEquals", "aws:RequestedRegion", REGION), True, True),
+    "spelling": (policy("Allow", **STAR) | {"Statement": [
+        *policy(**STAR)["Statement"], *policy("Deny", Resource="arn:aws:execute-api:*:*:*/*/*/a", **STAR)["Statement"]]}, False, False),
+    "not": (policy("Deny", NotPrincipal={"AWS": [ROLE, SESSION, ACCOUNT]}) | {"Statement": [
+        *policy(**STAR)["Statement"], *policy("Deny", NotPrincipal={"AWS": [ROLE, SESSION, ACCOUNT]})["Statement"]]}, True, False),
+}  # fmt: skip
+
+
+def test_explanations_are_what_requests_meet(gateway, tmp_path):
+    """`explain` knows a session by both of its ARNs, and every key that requests have of who signed them."""
+    api = IamApi(gateway, tmp_path)
+    session, user = api.key("admin", arguments=["--session", "me", "--tag", "team=blue"]), api.key("ann")
+    resource = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api.api.id}/test/GET/a"
+    path = tmp_path / "policy.json"
+    for name, (document, *expected) in EXPLAINED.items():
+        path.write_text(json.dumps(document))
+        patch = [{"op": "replace", "path": "/policy", "value": path.read_text()}]
+        api.api.client.update_rest_api(restApiId=api.api.id, patchOperations=patch)
+        api.api.deploy_without_waiting()
+        for key, arn, passes in (session, SESSION, expected[0]), (user, USER, expected[1]):
+            answer = api.call(key)
+            assert answer.status_code == (200 if passes else 403), (name, arn)
+            arguments = ("--resource-policy", path, "--resource", resource, "--caller", arn, "--data", gateway.data)
+            told = run("explain", *arguments, code=0 if passes else 1)
+            assert passes or body_json(answer)["Message"] in told.splitlines(), (name, told)

@@ -9,6 +9,8 @@ CERTIFICATE = f"arn:aws:acm:{REGION}:000000000000:certificate/a"
 BALANCER = f"arn:aws:elasticloadbalancing:{REGION}:000000000000:loadbalancer/net/a/b"
 MAPPING = "Invalid mapping expression specified: Validation Result: warnings : [], errors : [Invalid mapping expression "
 AUTHORIZER = {"name": "a", "type": "TOKEN", "authorizerUri": URI, "identitySource": "method.request.header.A"}
+POOL = {"name": "a", "type": "COGNITO_USER_POOLS", "identitySource": "method.request.header.A",
+        "providerARNs": [f"arn:aws:cognito-idp:{REGION}:000000000000:userpool/{REGION}_Local"]}  # fmt: skip
 HTTP = {"type": "HTTP", "integrationHttpMethod": "GET", "uri": "https://example.com"}
 
 # Operation: what is wrong with it, and what AWS says. {api} and {resource} stand for the test's own.
@@ -18,7 +20,25 @@ REFUSED = [
     ("create_authorizer", {"name": "a", "type": "TOKEN", "authorizerUri": URI}, "IdentitySource cannot be empty"),
     ("create_authorizer", {"name": "a", "type": "REQUEST", "authorizerUri": URI},
      "Identity source must be set if authorizer caching is enabled (TTL is greater than 0)"),
-    ("create_authorizer", AUTHORIZER | {"identitySource": "header.A"}, "Invalid request identity source expression: header.A"),
+    ("create_authorizer", AUTHORIZER | {"identitySource": "method.request.querystring.a"},
+     "Invalid token source expression: method.request.querystring.a. The source must be a method request header, matching "
+     "'method.request.header.[a-zA-Z0-9._-]+'."),
+    ("create_authorizer", AUTHORIZER | {"identitySource": "method.request.header."},
+     "Invalid token source expression: method.request.header.. The source must be a method request header, matching "
+     "'method.request.header.[a-zA-Z0-9._-]+'."),
+    ("create_authorizer", AUTHORIZER | {"type": "REQUEST", "identitySource": "header.A"},
+     "Invalid request identity source expression: header.A. The sources must be separated by comma, and each source must be "
+     "either a request parameter, matching 'method.request.querystring|header.[a-zA-Z0-9._-]+', or a stage variable, "
+     "matching 'stageVariables.[a-zA-Z0-9._-]+', or a context parameter, matching 'context.[a-zA-Z0-9._-]+'"),
+    ("create_authorizer", AUTHORIZER | {"authorizerUri": URI.replace(f"gateway:{REGION}", "gateway:region")},
+     f"Invalid Authorizer URI: {URI.replace(f'gateway:{REGION}', 'gateway:region')}. Authorizer URI should be a valid API "
+     "Gateway ARN that represents a Lambda function invocation."),
+    ("create_authorizer", AUTHORIZER | {"identityValidationExpression": "("}, "Invalid regex pattern specified"),
+    ("create_authorizer", AUTHORIZER | {"authorizerCredentials": "role"}, "Invalid ARN specified in the request"),
+    ("create_authorizer", POOL | {"identitySource": "method.request.querystring.a"},
+     "Invalid token source expression: method.request.querystring.a. The source must be a method request header, matching "
+     "'method.request.header.[a-zA-Z0-9._-]+'."),
+    ("create_authorizer", POOL | {"providerARNs": ["arn:aws:cognito-idp:nowhere"]}, "Invalid ARN specified in the request"),
     ("create_authorizer", {"name": "a", "type": "COGNITO_USER_POOLS", "identitySource": "method.request.header.A"},
      "ProviderARNs cannot be empty"),
     ("put_method", {"authorizationType": "NONE", "authorizationScopes": ["a"]},

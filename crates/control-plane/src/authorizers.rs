@@ -4,10 +4,12 @@ use stagedoor_shapes::apigateway::{
     Authorizer, AuthorizerType, Authorizers, CreateAuthorizerRequest, DeleteAuthorizerRequest,
     GetAuthorizerRequest, GetAuthorizersRequest, Op, Resource, UpdateAuthorizerRequest,
 };
+use stagedoor_velocity::JavaRegex;
 
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required};
 use crate::ids;
+use crate::integrations::check_credentials;
 use crate::keys::{self, Kind};
 use crate::methods;
 use crate::page::page;
@@ -181,7 +183,9 @@ pub(crate) fn complete(mut authorizer: Authorizer) -> Result<Authorizer, ApiErro
             "Authorizer result TTL outside allowable range. TTL must be between 0 and {TTL_MAX} seconds."
         ));
     }
-    let has_source = authorizer.identity_source.as_deref().is_some_and(|source| !source.is_empty());
+    check_credentials(authorizer.authorizer_credentials.as_deref())?;
+    check_expression(authorizer.identity_validation_expression.as_deref())?;
+    let source = required(&authorizer.identity_source);
     match authorizer.type_ {
         None => return bad_request("Authorizer type is missing"),
         Some(AuthorizerType::Jwt) => {
@@ -190,34 +194,111 @@ pub(crate) fn complete(mut authorizer: Authorizer) -> Result<Authorizer, ApiErro
             ));
         }
         Some(AuthorizerType::CognitoUserPools) => {
-            if authorizer.provider_arns.as_ref().is_none_or(Vec::is_empty) {
+            let pools = authorizer.provider_arns.as_deref().unwrap_or_default();
+            if pools.is_empty() {
                 return bad_request("ProviderARNs cannot be empty");
             }
+            pools.iter().try_for_each(|arn| check_user_pool(arn))?;
+            check_token_source(source)?;
             authorizer.auth_type.get_or_insert_with(|| "cognito_user_pools".to_owned());
         }
-        Some(kind) => {
+        Some(AuthorizerType::Token) => {
             check_uri(required(&authorizer.authorizer_uri))?;
+            check_token_source(source)?;
             authorizer.auth_type.get_or_insert_with(|| "custom".to_owned());
-            // Without a cache a REQUEST authorizer is asked about every request, whatever is in it.
-            if !has_source && kind == AuthorizerType::Token {
-                return bad_request("IdentitySource cannot be empty");
-            }
-            if !has_source && ttl != Some(0) {
+        }
+        Some(AuthorizerType::Request) => {
+            check_uri(required(&authorizer.authorizer_uri))?;
+            // Without a cache it is asked about every request, whatever is in it.
+            if source.is_empty() && ttl != Some(0) {
                 return bad_request(
                     "Identity source must be set if authorizer caching is enabled (TTL is greater than 0)",
                 );
             }
-        }
-    }
-    for source in
-        required(&authorizer.identity_source).split(',').map(str::trim).filter(|source| !source.is_empty())
-    {
-        let places = ["method.request.header.", "method.request.querystring.", "stageVariables.", "context."];
-        if !places.iter().any(|place| source.strip_prefix(place).is_some_and(|name| !name.is_empty())) {
-            return bad_request(format!("Invalid request identity source expression: {source}"));
+            let sources = source.split(',').map(str::trim).filter(|source| !source.is_empty());
+            sources.into_iter().try_for_each(|source| check_request_source(source, "method.request."))?;
+            authorizer.auth_type.get_or_insert_with(|| "custom".to_owned());
         }
     }
     Ok(authorizer)
+}
+
+/// Checks where a token is: in one header.
+fn check_token_source(source: &str) -> Result<(), ApiError> {
+    if source.is_empty() {
+        return bad_request("IdentitySource cannot be empty");
+    }
+    match source.strip_prefix("method.request.header.").is_some_and(is_name) {
+        true => Ok(()),
+        false => bad_request(format!(
+            "Invalid token source expression: {source}. The source must be a method request header, matching \
+             'method.request.header.[a-zA-Z0-9._-]+'."
+        )),
+    }
+}
+
+/// Checks where a part of an identity is: `prefix` is what comes before `header` and `querystring`, which differs between
+/// REST and WebSocket APIs.
+///
+/// # Errors
+/// [`ApiError::BadRequest`].
+pub(crate) fn check_request_source(source: &str, prefix: &str) -> Result<(), ApiError> {
+    let of_request = source.strip_prefix(prefix);
+    let names = [
+        of_request.and_then(|rest| rest.strip_prefix("header.")),
+        of_request.and_then(|rest| rest.strip_prefix("querystring.")),
+        source.strip_prefix("stageVariables."),
+        source.strip_prefix("context."),
+    ];
+    match names.into_iter().flatten().any(is_name) {
+        true => Ok(()),
+        false => bad_request(format!(
+            "Invalid request identity source expression: {source}. The sources must be separated by comma, and each source \
+             must be either a request parameter, matching '{prefix}querystring|header.[a-zA-Z0-9._-]+', or a stage \
+             variable, matching 'stageVariables.[a-zA-Z0-9._-]+', or a context parameter, matching \
+             'context.[a-zA-Z0-9._-]+'"
+        )),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !name.is_empty() && name.bytes().all(fits)
+}
+
+/// Checks the pattern that a token, or a token's audience, has to match.
+fn check_expression(expression: Option<&str>) -> Result<(), ApiError> {
+    match expression.filter(|text| !text.is_empty()).map(JavaRegex::defined) {
+        Some(Err(_)) => bad_request("Invalid regex pattern specified"),
+        Some(Ok(_)) | None => Ok(()),
+    }
+}
+
+/// Checks the ARN of a user pool. A stage variable may stand for a part of it.
+fn check_user_pool(arn: &str) -> Result<(), ApiError> {
+    let with_variable = |part: &str| part.contains("${stageVariables.");
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let fits = match parts.as_slice() {
+        ["arn", _, "cognito-idp", region, account, pool] => {
+            let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+            let id = pool.strip_prefix("userpool/").unwrap_or_default();
+            let is_id = id.split_once('_').is_some_and(|(region, name)| !region.is_empty() && is_name(name));
+            (is_region(region) || with_variable(region))
+                && (is_account || with_variable(account))
+                && (is_id || with_variable(pool))
+        }
+        _ => with_variable(arn),
+    };
+    if fits { Ok(()) } else { bad_request("Invalid ARN specified in the request") }
+}
+
+fn is_region(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let first = parts.next().is_some_and(|part| part.len() == 2);
+    let last = parts.next_back().is_some_and(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+    let between: Vec<&str> = parts.collect();
+    let is_word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    first && last && !between.is_empty() && between.into_iter().all(is_word)
 }
 
 /// Refuses an authorizer whose name another one of its API has.
@@ -236,19 +317,38 @@ pub(crate) fn check_unique<'n>(
     }
 }
 
-/// Checks that an authorizer's URI invokes a function.
+/// Checks that an authorizer's URI invokes a function. A stage variable may stand for the function's name, and for nothing
+/// before it.
 pub(crate) fn check_uri(uri: &str) -> Result<(), ApiError> {
-    let mut parts = uri.splitn(6, ':');
-    let is_invocation = parts.next() == Some("arn")
-        && parts.nth(3) == Some("lambda")
-        && parts.next().is_some_and(|path| path.starts_with("path/") && path.ends_with("/invocations"));
-    if is_invocation {
-        Ok(())
-    } else {
-        bad_request(format!(
-            "Invalid Authorizer URI: {uri}. Authorizer URI should be a valid API Gateway ARN that represents a Lambda function invocation."
-        ))
+    if function_of(uri).is_some_and(is_function) {
+        return Ok(());
     }
+    bad_request(format!(
+        "Invalid Authorizer URI: {uri}. Authorizer URI should be a valid API Gateway ARN that represents a Lambda function invocation."
+    ))
+}
+
+/// What `arn:PARTITION:apigateway:REGION:lambda:path/VERSION/functions/FUNCTION/invocations` invokes.
+fn function_of(uri: &str) -> Option<&str> {
+    let parts: Vec<&str> = uri.splitn(6, ':').collect();
+    let ["arn", partition, "apigateway", region, "lambda", path] = parts.as_slice() else { return None };
+    // The version is not looked at: AWS takes others too, and fails when a request comes.
+    let (_, function) = path.strip_prefix("path/")?.trim_start_matches('/').split_once("/functions/")?;
+    let function = function.strip_suffix("/invocations").filter(|function| !function.is_empty())?;
+    (partition.starts_with("aws") && is_region(region)).then_some(function)
+}
+
+/// Whether this is the ARN of a function, or its name.
+fn is_function(text: &str) -> bool {
+    is_function_arn(text) || !(text.starts_with("arn:") || text.contains('/'))
+}
+
+/// Whether this is the ARN of a function itself.
+pub(crate) fn is_function_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(7, ':').collect();
+    let ["arn", _, "lambda", region, account, "function", name] = parts.as_slice() else { return false };
+    let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    is_region(region) && is_account && !name.is_empty()
 }
 
 fn apply(authorizer: &mut Authorizer, patch: &Patch<Field>) -> Result<(), ApiError> {
@@ -284,4 +384,88 @@ fn apply(authorizer: &mut Authorizer, patch: &Patch<Field>) -> Result<(), ApiErr
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(authorizer: Authorizer, expected: &str) {
+        let shown = format!("{authorizer:?}");
+        let found = complete(authorizer).map_or_else(|error| error.to_string(), |_| "fine".to_owned());
+        assert!(found.starts_with(expected), "{shown}: {found}");
+    }
+
+    const URI: &str = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:000000000000:function:f/invocations";
+
+    fn function(type_: AuthorizerType, uri: &str, source: &str) -> Authorizer {
+        Authorizer {
+            name: Some("a".to_owned()),
+            type_: Some(type_),
+            authorizer_uri: Some(uri.to_owned()),
+            identity_source: Some(source.to_owned()),
+            ..Authorizer::default()
+        }
+    }
+
+    #[test]
+    fn identity_sources() {
+        let token =
+            |source: &str, expected: &str| check(function(AuthorizerType::Token, URI, source), expected);
+        token("method.request.header.X-Token", "fine");
+        token("", "IdentitySource cannot be empty");
+        token(
+            "method.request.querystring.a",
+            "Invalid token source expression: method.request.querystring.a. The",
+        );
+        token(
+            "method.request.header.",
+            "Invalid token source expression: method.request.header.. The source must",
+        );
+        token("method.request.header.a,method.request.header.b", "Invalid token source expression");
+        let request =
+            |source: &str, expected: &str| check(function(AuthorizerType::Request, URI, source), expected);
+        request(
+            "method.request.header.a, method.request.querystring.b,stageVariables.c,context.httpMethod",
+            "fine",
+        );
+        request("", "Identity source must be set if authorizer caching is enabled");
+        for wrong in
+            ["method.request.path.a", "route.request.header.a", "context.", "stageVariables.a b", "a"]
+        {
+            request(wrong, &format!("Invalid request identity source expression: {wrong}. The sources must"));
+        }
+    }
+
+    #[test]
+    fn uris() {
+        let uri = |uri: &str, fine: bool| assert_eq!(check_uri(uri).is_ok(), fine, "{uri}");
+        uri(URI, true);
+        uri(&URI.replace("function:f", "function:${stageVariables.f}:live"), true);
+        uri(&URI.replace("2015-03-31", "2015-03-01"), true);
+        uri(&URI.replace("path/", "path//"), true);
+        uri(&URI.replace("arn:aws:", "arn:aws-us-gov:"), true);
+        uri(&URI.replace("gateway:us-east-1", "gateway:region"), false);
+        uri(&URI.replace("000000000000", "${stageVariables.account}"), false);
+        uri(&URI.replace("apigateway", "lambda"), false);
+        uri(&URI.replace(":lambda:path", ":sqs:path"), false);
+        uri(&URI.replace("/invocations", ""), false);
+        uri("arn:aws:lambda:us-east-1:000000000000:function:f", false);
+        uri("https://example.com", false);
+        uri("", false);
+    }
+
+    #[test]
+    fn user_pools_and_expressions() {
+        let pool = |arn: &str, fine: bool| assert_eq!(check_user_pool(arn).is_ok(), fine, "{arn}");
+        pool("arn:aws:cognito-idp:us-east-1:000000000000:userpool/us-east-1_Local", true);
+        pool("arn:aws:cognito-idp:us-east-1:000000000000:userpool/${stageVariables.pool}", true);
+        pool("arn:aws:cognito-idp:us-east-1:000000000000:userpool/", false);
+        pool("arn:aws:cognito-idp:us-east-1:000000000000:identitypool/us-east-1_Local", false);
+        pool("arn:aws:cognito-idp:nowhere:000000000000:userpool/us-east-1_Local", false);
+        pool("us-east-1_Local", false);
+        assert!(check_expression(Some("^Bearer [-0-9a-zA-Z._]*$")).is_ok());
+        assert!(check_expression(Some("")).is_ok());
+        assert!(check_expression(Some("(")).is_err());
+    }
 }

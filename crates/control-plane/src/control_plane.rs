@@ -10,6 +10,7 @@ use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 
 use crate::ApiError;
 use crate::api_key_lists::KeyCount;
+use crate::default_endpoint;
 use crate::quotas::Quotas;
 use crate::store::{CommitError, Revision, Store};
 use crate::test_invoke::{MethodTester, NoTester};
@@ -217,6 +218,7 @@ impl ControlPlane {
     fn attempt_once<T>(&self, operation: impl Fn(&Tx) -> Result<T, ApiError>) -> Result<Option<T>, ApiError> {
         let tx = Tx::new(self.store.snapshot()?);
         let answer = operation(&tx)?;
+        default_endpoint::settle(&tx)?;
         let transaction = tx.finish();
         if transaction.writes.is_empty() {
             return Ok(Some(answer));

@@ -8,7 +8,7 @@ use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 
 use crate::keys::{self, Kind};
 use crate::store::{Revision, Snapshot};
-use crate::{ApiError, ControlPlane, canary, v2, vpc_links};
+use crate::{ApiError, ControlPlane, canary, default_endpoint, v2, vpc_links};
 
 /// A stage and what it serves.
 #[derive(Clone, Debug)]
@@ -102,7 +102,11 @@ impl ControlPlane {
             return deployed_v2(&*view, api);
         };
         let mut deployed = DeployedApi {
-            endpoint_disabled: rest_api.disable_execute_api_endpoint.unwrap_or_default(),
+            endpoint_disabled: default_endpoint::is_disabled(
+                &*view,
+                &keys::api(api),
+                rest_api.disable_execute_api_endpoint,
+            )?,
             security_policy: rest_api.security_policy,
             strict: rest_api.endpoint_access_mode == Some(EndpointAccessMode::Strict),
             ..DeployedApi::default()
@@ -152,7 +156,11 @@ fn link_names(view: &dyn Snapshot) -> Result<BTreeMap<String, String>, ApiError>
 fn deployed_v2(view: &dyn Snapshot, id: &str) -> Result<Option<DeployedApi>, ApiError> {
     let Some((_, api)) = read::<apigatewayv2::Api>(view, &v2::keys::api(id))? else { return Ok(None) };
     let mut deployed = DeployedApi {
-        endpoint_disabled: api.disable_execute_api_endpoint.unwrap_or_default(),
+        endpoint_disabled: default_endpoint::is_disabled(
+            view,
+            &v2::keys::api(id),
+            api.disable_execute_api_endpoint,
+        )?,
         is_v2: true,
         is_websocket: api.protocol_type == Some(apigatewayv2::ProtocolType::Websocket),
         ..DeployedApi::default()

@@ -203,7 +203,7 @@ pub(crate) fn check_templates(templates: Option<&BTreeMap<String, String>>) -> R
 }
 
 /// The role to assume, or the caller's own; a stage variable may stand for any part of it.
-fn check_credentials(credentials: Option<&str>) -> Result<(), ApiError> {
+pub(crate) fn check_credentials(credentials: Option<&str>) -> Result<(), ApiError> {
     match credentials {
         Some(arn) if !arn.is_empty() && !arn.starts_with("arn:") && !arn.contains("${stageVariables.") => {
             bad_request("Invalid ARN specified in the request")

@@ -12,6 +12,7 @@ mod canary;
 pub mod client_certificates;
 pub mod clients;
 mod control_plane;
+mod default_endpoint;
 pub mod deployed;
 mod deployments;
 mod documentation;

@@ -4,7 +4,7 @@
 //! depend on each other never both succeed on the same state; the second runs again on the new one.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use serde::Serialize;
@@ -33,6 +33,12 @@ impl Tx {
     /// What is to be committed.
     pub(crate) fn finish(self) -> Transaction {
         self.record.into_inner()
+    }
+
+    /// What is found in the keys that it has given values so far.
+    pub(crate) fn written<T: Ord>(&self, find: impl Fn(&str) -> Option<T>) -> BTreeSet<T> {
+        let record = self.record.borrow();
+        record.writes.iter().filter(|(_, value)| value.is_some()).filter_map(|(key, _)| find(key)).collect()
     }
 
     /// The value under a key, or `None`.

@@ -119,7 +119,7 @@ fn a_method_refers_to_what_is_there() {
     let message = "Parameter names must be unique across querystring, header and path";
     assert_eq!(it.put_method(json!({ "requestParameters": twice })), bad(message));
 
-    let uri = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:1:function:f/invocations";
+    let uri = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:000000000000:function:f/invocations";
     let authorizer = json!({
         "restApiId": it.api, "name": "a", "type": "TOKEN", "authorizerUri": uri,
         "identitySource": "method.request.header.Authorization",

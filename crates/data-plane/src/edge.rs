@@ -78,6 +78,10 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &Co
     if let (Some(host), None) = (host, host_id)
         && let Some(domain) = published.domains.find(host, vpc_endpoint.map(|endpoint| &*endpoint.id))
     {
+        // Public names resolve to public addresses, also for clients within a VPC; at the endpoint itself nobody is.
+        if domain.private_to.is_none() && connection.is_at_vpc_endpoint {
+            return Edge::Refused;
+        }
         return through_domain(published, domain, host, head, connection).unwrap_or(Edge::Refused);
     }
     // Behind a VPC endpoint's own name, a header says which API is meant.
@@ -95,6 +99,9 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &Co
         return Edge::Refused;
     };
     if api.is_http {
+        if vpc_endpoint.is_some() {
+            return Edge::Refused;
+        }
         let default_by_name = host_id.is_none();
         return find_stage(api, path, after_id, default_by_name).map_or(Edge::NotFound, Edge::Api);
     }
@@ -105,7 +112,12 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &Co
     let stage_end = after_id.find('/').unwrap_or(after_id.len());
     let (stage, below) = after_id.split_at(stage_end);
     let Some(plan) = api.stages.get(stage) else { return Edge::Refused };
-    if plan.endpoint_type == EndpointType::Private && !reaches_private(id, connection) {
+    // The names of default endpoints lead clients within a VPC to its endpoint, which leads to private APIs alone.
+    let is_reached = match plan.endpoint_type {
+        EndpointType::Private => reaches_private(id, connection),
+        _ => vpc_endpoint.is_none(),
+    };
+    if !is_reached {
         return Edge::Refused;
     }
     Edge::Api(Target { plan, path: path.len() - below.len()..path.len(), via: None })
@@ -385,12 +397,23 @@ mod tests {
             mappings: vec![mapping()],
             ..Domain::default()
         });
+        let to_public = PathMapping { api_id: "public".into(), ..mapping() };
+        domains.insert(Domain {
+            name: "public.example.com".into(),
+            mappings: vec![to_public],
+            ..Domain::default()
+        });
         domains.insert(Domain {
             name: "out.example.com".into(),
             mappings: vec![mapping()],
             ..Domain::default()
         });
-        let published = Published { apis: FastMap::from_iter([private("abc")]), domains: Arc::new(domains) };
+        let public = |id: &str, is_http: bool| {
+            let stages = FastMap::from_iter([("dev".to_owned(), Arc::new(Plan::empty(id, "dev")))]);
+            (id.to_owned(), PublishedApi { is_http, stages, ..PublishedApi::default() })
+        };
+        let apis = FastMap::from_iter([private("abc"), public("public", false), public("http", true)]);
+        let published = Published { apis, domains: Arc::new(domains) };
         let check = |host: &str, endpoint: Option<&str>, named: Option<&str>, expected: &str| {
             let mut headers = Headers::new();
             headers.append("Host", host.to_owned());
@@ -399,16 +422,24 @@ mod tests {
             }
             let target = "/dev/a".into();
             let head = RequestHead { method: Method::GET, target, version: Version::Http11, headers };
-            let endpoint = endpoint.map(|id| Arc::new(VpcEndpoint { id: id.to_owned(), vpc: None }));
+            let id = endpoint.map(|given| given.strip_prefix("listener ").unwrap_or(given));
+            let endpoint_ = id.map(|id| Arc::new(VpcEndpoint { id: id.to_owned(), vpc: None }));
             let (peer, local) = (([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 2).into());
-            let connection = ConnectionInfo::new(peer, local, endpoint);
+            let mut connection = ConnectionInfo::new(peer, local, endpoint_);
+            connection.is_at_vpc_endpoint = id != endpoint;
             let found = match resolve(&published, &head, &connection) {
                 Edge::Api(_) => "served",
                 Edge::Refused => "refused",
                 Edge::Healthy | Edge::NotFound | Edge::NotApiTraffic => "other",
             };
-            assert_eq!(found, expected, "{host} {:?}", connection.vpc_endpoint);
+            assert_eq!(found, expected, "{host} {endpoint:?}");
         };
+        check("public.execute-api.x", None, None, "served");
+        check("public.execute-api.x", Some("vpce-1"), None, "refused");
+        check("public-vpce-1.execute-api.x", Some("vpce-1"), None, "refused");
+        check("vpce-1.execute-api.x", Some("vpce-1"), Some("public"), "refused");
+        check("http.execute-api.x", None, None, "served");
+        check("http.execute-api.x", Some("vpce-1"), None, "refused");
         check("abc.execute-api.x", None, None, "refused");
         check("abc.execute-api.x", Some("vpce-1"), None, "served");
         check("abc-vpce-1.execute-api.x", Some("vpce-1"), None, "served");
@@ -421,6 +452,11 @@ mod tests {
         check("in.example.com", Some("vpce-3"), None, "other");
         check("in.example.com", None, None, "other");
         check("out.example.com", Some("vpce-1"), None, "refused");
+        // Clients within a VPC reach public names as everybody does, but not at the endpoint itself.
+        check("public.example.com", Some("vpce-1"), None, "served");
+        check("public.example.com", Some("listener vpce-1"), None, "refused");
+        check("in.example.com", Some("listener vpce-1"), None, "served");
+        check("abc.execute-api.x", Some("listener vpce-1"), None, "served");
     }
 
     #[test]

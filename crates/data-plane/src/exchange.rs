@@ -13,10 +13,12 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead};
 use stagedoor_policy::Verdict;
+use stagedoor_shapes::apigateway::EndpointType;
 
 use crate::clients::Client;
 use crate::clock;
 use crate::document::{Document, LastDocument};
+use crate::domains::VpcEndpoint;
 use crate::edge::{Target, Via};
 use crate::gateway_response::Fault;
 use crate::ids;
@@ -193,11 +195,18 @@ impl<'a> Exchange<'a> {
         if let Some(via) = &target.via {
             self.came_by_domain(via);
         }
-        if let Some(endpoint) = &self.connection.vpc_endpoint {
+        if let Some(endpoint) = self.vpc_endpoint() {
             let identity = self.record.identity_mut();
             identity.vpce_id = Some(endpoint.id.as_str().into());
             identity.vpc_id = endpoint.vpc.as_deref().map(Into::into);
         }
+    }
+
+    /// The VPC endpoint that the request came through. Public APIs are reached by none.
+    #[must_use]
+    pub fn vpc_endpoint(&self) -> Option<&'a VpcEndpoint> {
+        let endpoint = self.connection.vpc_endpoint.as_deref();
+        endpoint.filter(|_| self.plan.endpoint_type == EndpointType::Private)
     }
 
     /// Notes what a custom domain knows of the request.

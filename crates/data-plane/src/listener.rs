@@ -206,7 +206,8 @@ async fn accept(worker: Rc<Worker>, acceptor: Acceptor, local: SocketAddr, liste
                 let (worker, listening) = (Rc::clone(&worker), Rc::clone(&listening));
                 let of_client = || worker.services.vpc_endpoints.of_client(peer.ip());
                 let vpc_endpoint = listening.vpc_endpoint.clone().or_else(of_client);
-                let info = ConnectionInfo::new(peer, local, vpc_endpoint);
+                let mut info = ConnectionInfo::new(peer, local, vpc_endpoint);
+                info.is_at_vpc_endpoint = listening.vpc_endpoint.is_some();
                 if listening.tls {
                     tokio::task::spawn_local(handshake::serve(worker, listening, stream, info));
                 } else {

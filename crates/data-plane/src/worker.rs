@@ -246,6 +246,8 @@ pub struct ConnectionInfo {
     pub tls: Option<TlsConnection>,
     /// The VPC endpoint that it came through.
     pub vpc_endpoint: Option<Arc<VpcEndpoint>>,
+    /// Whether it came to that endpoint's own listener, and so to nothing else.
+    pub is_at_vpc_endpoint: bool,
     peer_ip: OnceCell<Bytes>,
     local_ip: OnceCell<Bytes>,
 }
@@ -254,7 +256,15 @@ impl ConnectionInfo {
     /// A connection without encryption.
     #[must_use]
     pub fn new(peer: SocketAddr, local: SocketAddr, vpc_endpoint: Option<Arc<VpcEndpoint>>) -> Self {
-        Self { peer, local, tls: None, vpc_endpoint, peer_ip: OnceCell::new(), local_ip: OnceCell::new() }
+        Self {
+            peer,
+            local,
+            tls: None,
+            vpc_endpoint,
+            is_at_vpc_endpoint: false,
+            peer_ip: OnceCell::new(),
+            local_ip: OnceCell::new(),
+        }
     }
 
     /// The client's address as text, without its port. It is written once for all of a connection's requests.

@@ -1,13 +1,21 @@
-//! `stagedoor explain`: says which statement of which policy decides a request, and why the others do not.
+//! `stagedoor explain`: says which statement of which policy decides a request, and why the others do not. It asks the same
+//! code as requests do, with the keys of a request that come from who signed it, when, and where.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use clap::Args;
+use stagedoor_data_plane::phases::authorization::iam::Identity;
+use stagedoor_data_plane::phases::authorization::keys::{Signer, of_signer, of_time};
+use stagedoor_data_plane::phases::authorization::{decide, denial_message, function_denial_message, grant};
 use stagedoor_data_plane::plan::authorization;
 use stagedoor_policy::{
-    Caller, Combination, Decision, Denial, Explanation, Kind, Policy, Request, Verdict, combine,
+    Caller, Combination, ContextKeys, Denial, Explanation, Kind, Policy, Request, Values, combine,
 };
+
+use crate::principals::PrincipalsFile;
 
 /// What is to be explained.
 #[derive(Debug, Args)]
@@ -15,16 +23,20 @@ pub(crate) struct ExplainOptions {
     /// A file with the API's resource policy.
     #[arg(long, value_name = "FILE")]
     resource_policy: Option<PathBuf>,
-    /// A file with a policy of the caller, or one that an authorizer function returned; may be repeated.
+    /// A file with a policy of the caller, or, without a caller, one that an authorizer function returned; may be repeated.
     #[arg(long = "identity-policy", value_name = "FILE")]
     identity_policies: Vec<PathBuf>,
     /// The method: arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH.
     #[arg(long, value_name = "ARN")]
     resource: String,
-    /// The caller; anonymous unless given.
+    /// Who signed the request: the ARN of a user, a role's session or an account's root; nobody unless given.
     #[arg(long, value_name = "ARN")]
     caller: Option<String>,
-    /// A condition key of the request, such as aws:SourceIp=192.0.2.1; may be repeated.
+    /// A data folder, whose file of principals tells the caller's policies, id and tags.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// A condition key of the request, such as aws:SourceIp=192.0.2.1; may be repeated. Keys of the caller and of the time
+    /// are known without it.
     #[arg(long = "key", value_name = "NAME=VALUE")]
     keys: Vec<String>,
     /// The action.
@@ -32,71 +44,118 @@ pub(crate) struct ExplainOptions {
     action: String,
 }
 
+/// The keys of a request that is only thought of.
+struct Keys<'k> {
+    given: BTreeMap<String, Vec<String>>,
+    signer: Option<Signer<'k>>,
+    now: SystemTime,
+    region: &'k str,
+}
+
+impl ContextKeys for Keys<'_> {
+    fn values(&self, key: &str) -> Values<'_> {
+        match ContextKeys::values(&self.given, key) {
+            Values::Absent if key == "aws:requestedregion" => Values::One(Cow::Borrowed(self.region)),
+            Values::Absent => of_time(self.now, key).unwrap_or_else(|| of_signer(self.signer, key)),
+            given => given,
+        }
+    }
+}
+
 /// Decides and gives what is to be printed, and whether the request would pass.
 ///
 /// # Errors
 /// A sentence that names the file or argument that cannot be used.
 pub(crate) fn run(options: &ExplainOptions) -> Result<(String, bool), String> {
-    let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let method: Vec<&str> = options.resource.splitn(6, ':').collect();
+    let ["arn", _, _, region, account, _] = method.as_slice() else {
+        return Err(format!("{:?} is no ARN", options.resource));
+    };
+    let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for key in &options.keys {
         let (name, value) =
             key.split_once('=').ok_or_else(|| format!("write --key {key:?} as NAME=VALUE"))?;
-        keys.entry(name.to_ascii_lowercase()).or_default().push(value.to_owned());
+        given.entry(name.to_ascii_lowercase()).or_default().push(value.to_owned());
     }
-    let arns: Vec<&str> = options.caller.iter().map(String::as_str).collect();
-    let caller = match arns.first() {
-        Some(arn) => Caller::Known { account: account(arn)?, arns: &arns },
-        None => Caller::Anonymous,
-    };
+    let identity = options.caller.as_deref().map(|arn| identity(options, arn)).transpose()?;
+    let now = SystemTime::now();
+    let signer = identity.as_ref().map(|identity| {
+        let is_temporary = identity.kind == "AssumedRole";
+        Signer { identity, issued_at: is_temporary.then_some(now), is_temporary }
+    });
+    let keys = Keys { given, signer, now, region };
     let action = options.action.to_ascii_lowercase();
-    let request = Request { caller, action: &action, resource: &options.resource, keys: &keys };
+    let explained = |policy: &Policy| {
+        let ask = |caller: Caller<'_>| {
+            let request = Request { caller, action: &action, resource: &options.resource, keys: &keys };
+            decide::explain(policy, &request)
+        };
+        match &identity {
+            Some(identity) => identity.as_caller(ask),
+            None => ask(Caller::Anonymous),
+        }
+    };
     let resource = match &options.resource_policy {
-        Some(path) => Some(read_resource_policy(path, &options.resource)?.explain(&request)),
+        Some(path) => Some(explained(&read_resource_policy(path, &options.resource)?)),
         None => None,
     };
-    let has_identity = !options.identity_policies.is_empty();
-    let policies: Result<Vec<Policy>, String> =
-        options.identity_policies.iter().map(|path| read(path, Kind::Returned)).collect();
-    let identity = Policy::merge(policies?).explain(&request);
     let mut text = String::new();
     let mut show = |title: &str, explanation: &Explanation| text.push_str(&format!("{title}: {explanation}"));
     if let Some(resource) = &resource {
         show("resource policy", resource);
     }
-    if has_identity || options.caller.is_some() {
-        show("identity policies", &identity);
-    }
     let by_resource = resource.as_ref().map(|explanation| explanation.verdict);
-    let how = match &options.caller {
-        Some(caller) if account(caller)? != account(&options.resource)? => Combination::CrossAccount,
-        _ => Combination::SameAccount,
+    let outcome = match &identity {
+        Some(identity) => {
+            let own = explained(&identity.policy);
+            show("identity policies", &own);
+            combine(decide::combination(&identity.account_id, account), own.verdict, by_resource)
+        }
+        None if options.identity_policies.is_empty() => decide::alone(by_resource),
+        None => {
+            let returned: Result<Vec<Policy>, String> =
+                options.identity_policies.iter().map(|path| read(path, grant::returned_policy)).collect();
+            let returned = explained(&Policy::merge(returned?));
+            show("authorizer's policy", &returned);
+            decide::before_a_function(by_resource)
+                .and_then(|()| combine(Combination::SameAccount, returned.verdict, by_resource))
+        }
     };
-    let outcome = if has_identity || options.caller.is_some() {
-        combine(how, identity.verdict, by_resource)
-    } else {
-        alone(by_resource)
-    };
-    text.push_str(match outcome {
-        Ok(()) => "the request passes",
-        Err(Denial::ExplicitByResource) => "refused: with an explicit deny in a resource-based policy",
-        Err(Denial::ExplicitByIdentity) => "refused: with an explicit deny in an identity-based policy",
-        Err(Denial::ImplicitByResource) => "refused: because no resource-based policy allows the action",
-        Err(Denial::ImplicitByIdentity) => "refused: because no identity-based policy allows the action",
-    });
+    match outcome {
+        Ok(()) => text.push_str("the request passes"),
+        Err(denial) => {
+            let is_function = options.caller.is_none() && !options.identity_policies.is_empty();
+            let who = options.caller.as_deref().unwrap_or("anonymous");
+            let message = match is_function {
+                true => function_denial_message(denial, &options.resource),
+                false => denial_message(denial, who, &options.action, &options.resource),
+            };
+            text.push_str(&format!("{message}\n"));
+            text.push_str(match denial {
+                Denial::ExplicitByResource => "refused: with an explicit deny in a resource-based policy",
+                Denial::ExplicitByIdentity => "refused: with an explicit deny in an identity-based policy",
+                Denial::ImplicitByResource => "refused: because no resource-based policy allows the action",
+                Denial::ImplicitByIdentity => "refused: because no identity-based policy allows the action",
+            });
+        }
+    }
     Ok((text, outcome.is_ok()))
 }
 
-/// A method that asks nobody who it is needs a resource policy that allows, if there is one.
-fn alone(resource: Option<Verdict>) -> Result<(), Denial> {
-    match resource.map(|verdict| verdict.decision) {
-        None | Some(Decision::Allow) => Ok(()),
-        Some(Decision::ExplicitDeny) => Err(Denial::ExplicitByResource),
-        Some(Decision::ImplicitDeny) => Err(Denial::ImplicitByResource),
-    }
-}
-
-fn account(arn: &str) -> Result<&str, String> {
-    arn.split(':').nth(4).ok_or_else(|| format!("{arn:?} is no ARN"))
+/// The caller, with the policies of the files and, where a data folder is given, with what its principals file knows.
+fn identity(options: &ExplainOptions, arn: &str) -> Result<Identity, String> {
+    let read_policy =
+        |document: &_| Policy::from_value(document, Kind::Identity).map_err(|error| error.to_string());
+    let policies: Result<Vec<Policy>, String> =
+        options.identity_policies.iter().map(|path| read(path, read_policy)).collect();
+    let policy = Policy::merge(policies?);
+    let wrong = |error: String| format!("{arn}: {error}");
+    let Some(data) = &options.data else { return Identity::new(arn, "", [], policy).map_err(wrong) };
+    let known = PrincipalsFile::in_folder(data).read()?.principals;
+    let found = known.iter().find(|principal| principal.arn == arn);
+    let found = found.ok_or_else(|| format!("{arn}: {} has no such principal", data.display()))?;
+    let identity = found.identity().map_err(wrong)?;
+    Ok(Identity { policy: Policy::merge([identity.policy.clone(), policy]), ..identity })
 }
 
 /// Reads an API's policy, which may write `execute-api:/…` for what is below the API.
@@ -108,8 +167,12 @@ fn read_resource_policy(path: &Path, method: &str) -> Result<Policy, String> {
     authorization::read_resource_policy(&text).map_err(|error| format!("{name}: {error}"))
 }
 
-fn read(path: &Path, kind: Kind) -> Result<Policy, String> {
+fn read(
+    path: &Path,
+    policy: impl Fn(&serde_json::Value) -> Result<Policy, String>,
+) -> Result<Policy, String> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
-    Policy::parse(&text, kind).map_err(|error| format!("{name}: {error}"))
+    let document = serde_json::from_str(&text).map_err(|_| format!("{name}: Syntax errors in policy."))?;
+    policy(&document).map_err(|error| format!("{name}: {error}"))
 }

@@ -214,37 +214,20 @@ impl Principal {
         keys.collect()
     }
 
-    fn identity(&self) -> Result<Identity, String> {
-        let parts: Vec<&str> = self.arn.splitn(6, ':').collect();
-        let (account, resource) = match parts.as_slice() {
-            ["arn", _, "iam" | "sts", "", account, resource] if account.len() == 12 => (*account, *resource),
-            _ => return Err("this is no ARN of a user or a role's session".to_owned()),
-        };
-        let partition = parts.get(1).copied().unwrap_or("aws");
-        let (principal_arn, user_name, kind) = match resource.split_once('/') {
-            Some(("user", path)) => (self.arn.clone(), path.rsplit('/').next(), "User"),
-            Some(("assumed-role", rest)) => {
-                let role =
-                    rest.split_once('/').ok_or("a role's session has the form assumed-role/ROLE/SESSION")?.0;
-                (format!("arn:{partition}:iam::{account}:role/{role}"), None, "AssumedRole")
-            }
-            _ => return Err("this is no ARN of a user or a role's session".to_owned()),
-        };
+    /// Who it is, with all of its policies.
+    ///
+    /// # Errors
+    /// A sentence if its ARN or a policy cannot be read.
+    pub(crate) fn identity(&self) -> Result<Identity, String> {
         let policies: Result<Vec<Policy>, String> = self
             .policies
             .iter()
             .map(|document| Policy::from_value(document, Kind::Identity).map_err(|error| error.to_string()))
             .collect();
-        Ok(Identity {
-            account_id: account.into(),
-            arn: self.arn.as_str().into(),
-            principal_arn: principal_arn.into(),
-            user_id: self.user_id.as_str().into(),
-            user_name: user_name.map(Into::into),
-            kind,
-            tags: self.tags.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect(),
-            policy: Policy::merge(policies?),
-        })
+        if self.arn.ends_with(":root") {
+            return Err("an account's root has the keys of the configuration file".to_owned());
+        }
+        Identity::new(&self.arn, &self.user_id, self.tags.clone(), Policy::merge(policies?))
     }
 }
 
@@ -253,16 +236,8 @@ fn root_keys(config: &Config) -> Result<Vec<AccessKey>, String> {
     const EVERYTHING: &str =
         r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
     let arn = format!("arn:aws:iam::{}:root", config.account_id);
-    let identity = Arc::new(Identity {
-        account_id: config.account_id.as_str().into(),
-        arn: arn.as_str().into(),
-        principal_arn: arn.into(),
-        user_id: config.account_id.as_str().into(),
-        user_name: None,
-        kind: "Account",
-        tags: BTreeMap::new(),
-        policy: Policy::parse(EVERYTHING, Kind::Identity).map_err(|error| error.to_string())?,
-    });
+    let policy = Policy::parse(EVERYTHING, Kind::Identity).map_err(|error| error.to_string())?;
+    let identity = Arc::new(Identity::new(&arn, "", [], policy)?);
     let keys = config.wire_credentials().into_iter().map(|credential| AccessKey {
         credential,
         expires_at: None,

@@ -1,5 +1,9 @@
 //! What a request says about who signed it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
 use crate::{ALGORITHM, ALGORITHM_ASYMMETRIC, Request};
 
 /// A signature as a request presents it. Nothing of it is proven before [`Presented::verify`].
@@ -75,7 +79,15 @@ fn is_asymmetric(algorithm: &str, taken: &[&str]) -> Result<bool, Incomplete> {
 fn from_header(request: &Request<'_>, value: &str, taken: &[&str]) -> Result<Presented, Incomplete> {
     let scheme_end = value.find(|c: char| c.is_ascii_whitespace()).unwrap_or(value.len());
     let (scheme, rest) = value.split_at(scheme_end);
-    let is_asymmetric = is_asymmetric(scheme, taken)?;
+    // The scheme is looked at last: what has none of the parameters is told so, whatever its scheme is.
+    let mut fields = rest.split(',').map(str::trim).filter(|part| !part.is_empty());
+    if fields.any(|part| !part.contains('=')) {
+        return Err(Incomplete(format!(
+            "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 and encoded with \
+             Base64): '{}'.",
+            hashed(value)
+        )));
+    }
     let field = |name: &str| {
         rest.split(',')
             .filter_map(|part| part.trim().split_once('='))
@@ -99,8 +111,11 @@ fn from_header(request: &Request<'_>, value: &str, taken: &[&str]) -> Result<Pre
     let (Some(credential), Some(signature), Some(signed), Some(timestamp)) =
         (credential, signature, signed, timestamp)
     else {
+        missing
+            .push(format!("(Hashed with SHA-256 and encoded with Base64) Authorization={}", hashed(value)));
         return Err(Incomplete(missing.join(" ")));
     };
+    let is_asymmetric = is_asymmetric(scheme, taken)?;
     let regions = request.header("x-amz-region-set").unwrap_or_default();
     let presented = Presented {
         signed_headers: signed.split(';').map(str::to_ascii_lowercase).collect(),
@@ -117,6 +132,11 @@ fn from_header(request: &Request<'_>, value: &str, taken: &[&str]) -> Result<Pre
         ));
     }
     covers_host(presented)
+}
+
+/// A header as AWS shows it in messages, which others than its sender may read.
+fn hashed(value: &str) -> String {
+    STANDARD.encode(Sha256::digest(value))
 }
 
 fn from_query(request: &Request<'_>, taken: &[&str]) -> Result<Presented, Incomplete> {
@@ -238,7 +258,8 @@ mod tests {
         };
         check(
             "AWS4-HMAC-SHA256 Signature=ab",
-            "Authorization header requires 'Credential' parameter. Authorization header requires 'SignedHeaders' parameter.",
+            "Authorization header requires 'Credential' parameter. Authorization header requires 'SignedHeaders' parameter. \
+             (Hashed with SHA-256 and encoded with Base64) Authorization=y+9LsTGb/VyU5C8luI4xsZZCx5wQdpE2ScIvAHOZQrY=",
         );
         check(
             "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=ab",
@@ -256,9 +277,23 @@ mod tests {
             "AWS4-ECDSA-P256-SHA256 Credential=a/b/c/d/e, SignedHeaders=host, Signature=ab",
             "Credential must have exactly 4 slash-delimited elements, e.g. keyid/date/service/term, got 'a/b/c/d/e'",
         );
-        let bearer = "Unsupported AWS 'algorithm': 'Bearer' (only AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256 are known).";
-        check("Bearer x", bearer);
-        let headers = vec![("authorization", "AWS4-ECDSA-P256-SHA256 Credential=a/b/c/d")].into();
+        // As AWS's users have shown it, with the header that they sent.
+        check(
+            "x-api-key CTkrL5f5IxvMpX722zXivqnd1KU5VyoNBOFQFUUnf-E",
+            "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 and encoded with \
+             Base64): 'MZ1DdfK/poPwXem5nlPMS3OWGzSFtqzqMw4zpXXhXtM='.",
+        );
+        assert!(
+            find(Some("mock"), "").unwrap_err().starts_with("Authorization header requires 'Credential'")
+        );
+        let basic = find(Some("Basic YTpi="), "").unwrap_err();
+        assert!(basic.starts_with("Authorization header requires 'Credential'"), "{basic}");
+        check(
+            "AWS4-HMAC-SHA512 Credential=a/b/c/d/e, SignedHeaders=host, Signature=ab",
+            "Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA512' (only AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256 are known).",
+        );
+        let asymmetric = "AWS4-ECDSA-P256-SHA256 Credential=a/b/c/d, SignedHeaders=host, Signature=ab";
+        let headers = vec![("X-Amz-Date", "20150830T123600Z"), ("authorization", asymmetric)].into();
         let request = Request { method: "GET", path: "/", query: "", headers, body: b"" };
         assert_eq!(
             Presented::find(&request).unwrap_err().0,

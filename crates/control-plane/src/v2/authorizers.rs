@@ -8,6 +8,7 @@ use stagedoor_shapes::apigatewayv2::{
 use super::keys::{self, Kind};
 use super::{V2, all, is_http, members, recast, updated, websocket};
 use crate::control_plane::{bad_request, conflict, required};
+use crate::integrations::check_credentials;
 use crate::tx::Tx;
 use crate::{ApiError, quotas};
 
@@ -145,6 +146,12 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
     if required(&authorizer.authorizer_uri).is_empty() {
         return bad_request("AuthorizerUri is a required field in an Authorizer");
     }
+    // A function may also go by its own ARN here.
+    let uri = required(&authorizer.authorizer_uri);
+    if !crate::authorizers::is_function_arn(uri) {
+        crate::authorizers::check_uri(uri)?;
+    }
+    check_credentials(authorizer.authorizer_credentials_arn.as_deref())?;
     if authorizer.jwt_configuration.is_some() {
         return bad_request("JwtConfiguration is only supported for JWT authorizers");
     }

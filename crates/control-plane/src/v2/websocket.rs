@@ -97,16 +97,9 @@ pub(super) fn check_authorizer(authorizer: &Authorizer) -> Result<(), ApiError> 
         return bad_request(format!("{name} cannot be set for WEBSOCKET protocol Apis."));
     }
     authorizers::check_uri(required(&authorizer.authorizer_uri))?;
-    for source in authorizer.identity_source.iter().flatten() {
-        let named = |prefix: &str| source.strip_prefix(prefix).is_some_and(|name| !name.is_empty());
-        let known = mapping::in_place(source, "route.request.", &["header", "querystring"])
-            || named("stageVariables.")
-            || named("context.");
-        if !known || source.contains(char::is_whitespace) {
-            return bad_request(format!("Invalid request identity source expression: {source}"));
-        }
-    }
-    Ok(())
+    integrations::check_credentials(authorizer.authorizer_credentials_arn.as_deref())?;
+    let mut sources = authorizer.identity_source.iter().flatten();
+    sources.try_for_each(|source| authorizers::check_request_source(source, "route.request."))
 }
 
 /// Fills in what AWS fills in.

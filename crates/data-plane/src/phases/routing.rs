@@ -4,6 +4,7 @@ use http::Method;
 
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
+use crate::phases::authorization::iam::no_method;
 
 /// The methods a REST API can have; a request can ask for one of them in a header.
 const METHODS: [Method; 7] =
@@ -12,7 +13,8 @@ const METHODS: [Method; 7] =
 /// Applies `X-HTTP-Method-Override`, then looks the method up.
 ///
 /// # Errors
-/// AWS answers 403 `Missing Authentication Token` for a path or method that is not there, never 404 or 405.
+/// AWS answers 403 for a path or method that is not there, never 404 or 405: `Missing Authentication Token`, or what is
+/// wrong with a signature.
 pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     if exchange.plan.http_api.is_some() {
         let route = exchange.plan.route(&exchange.head.method, exchange.path());
@@ -27,10 +29,10 @@ pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         }
     }
     if !is_served(&exchange.head.method) {
-        return Err(Fault::missing_authentication_token());
+        return Err(no_method(exchange));
     }
     let route = exchange.plan.route(&exchange.head.method, exchange.path());
-    exchange.route = Some(route.ok_or_else(Fault::missing_authentication_token)?);
+    exchange.route = Some(route.ok_or_else(|| no_method(exchange))?);
     Ok(())
 }
 

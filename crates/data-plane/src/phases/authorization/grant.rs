@@ -91,12 +91,7 @@ impl Grant {
             _ => return Err(malformed("there is no principalId")),
         };
         let document = answer.get("policyDocument").ok_or_else(|| malformed("there is no policyDocument"))?;
-        if longest_resource(document) > RESOURCE_CHARS_MAX {
-            let message = format!("a resource of the policy is longer than {RESOURCE_CHARS_MAX} characters");
-            return Err(malformed(message));
-        }
-        let policy = Policy::from_value(document, Kind::Returned)
-            .map_err(|error| malformed(format!("policyDocument: {error}")))?;
+        let policy = returned_policy(document).map_err(malformed)?;
         let usage_identifier_key = match answer.get("usageIdentifierKey") {
             None | Some(Value::Null) => None,
             Some(Value::String(key)) => Some(key.as_str().into()),
@@ -123,6 +118,17 @@ impl Grant {
         let access = Access::Simple(*is_authorized);
         Ok(Self { access, principal_id: None, context: context(&mut answer)?, usage_identifier_key: None })
     }
+}
+
+/// Reads the policy of an answer.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn returned_policy(document: &Value) -> Result<Policy, String> {
+    if longest_resource(document) > RESOURCE_CHARS_MAX {
+        return Err(format!("a resource of the policy is longer than {RESOURCE_CHARS_MAX} characters"));
+    }
+    Policy::from_value(document, Kind::Returned).map_err(|error| format!("policyDocument: {error}"))
 }
 
 fn object(answer: &LambdaAnswer) -> Result<Map<String, Value>, AuthorizerError> {

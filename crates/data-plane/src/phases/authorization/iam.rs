@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use stagedoor_policy::{Caller, Combination, Decision, Denial, Policy, Verdict, combine};
+use stagedoor_policy::{Caller, Decision, Denial, Policy, Verdict, combine};
 use stagedoor_sigv4::{Credential, Expected, Incomplete, Presented, Request, VerifyError};
 use time::OffsetDateTime;
 
-use super::{INVOKE, denied, denied_action, evaluate_action, explain, method_arn, stage_arn};
+use super::keys::Signer;
+use super::{INVOKE, decide, denied, denied_action, evaluate_action, explain, method_arn, stage_arn};
 use crate::exchange::{Exchange, RequestBody};
 use crate::gateway_response::Fault;
 use crate::phases::content_encoding;
@@ -62,6 +63,72 @@ pub struct Identity {
     pub policy: Policy,
 }
 
+impl Identity {
+    /// A user, a role's session or an account's root, by its ARN and what else is known of it.
+    ///
+    /// # Errors
+    /// A sentence if the ARN is none of these.
+    pub fn new(
+        arn: &str,
+        user_id: &str,
+        tags: impl IntoIterator<Item = (String, String)>,
+        policy: Policy,
+    ) -> Result<Self, String> {
+        let parts: Vec<&str> = arn.splitn(6, ':').collect();
+        let (partition, account, resource) = match parts.as_slice() {
+            ["arn", partition, "iam" | "sts", "", account, resource] if account.len() == 12 => {
+                (*partition, *account, *resource)
+            }
+            _ => return Err(NO_IDENTITY.to_owned()),
+        };
+        let mut user_id = user_id;
+        let (principal_arn, user_name, kind) = match resource.split_once('/') {
+            Some(("user", path)) => (arn.to_owned(), path.rsplit('/').next(), "User"),
+            Some(("assumed-role", rest)) => {
+                let role =
+                    rest.split_once('/').ok_or("a role's session has the form assumed-role/ROLE/SESSION")?.0;
+                (format!("arn:{partition}:iam::{account}:role/{role}"), None, "AssumedRole")
+            }
+            None if resource == "root" => {
+                user_id = account;
+                (arn.to_owned(), None, "Account")
+            }
+            _ => return Err(NO_IDENTITY.to_owned()),
+        };
+        Ok(Self {
+            account_id: account.into(),
+            arn: arn.into(),
+            principal_arn: principal_arn.into(),
+            user_id: user_id.into(),
+            user_name: user_name.map(Into::into),
+            kind,
+            tags: tags.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+            policy,
+        })
+    }
+
+    /// The caller that policies are asked about: a session goes by its own ARN and by its role's.
+    pub fn as_caller<T>(&self, use_it: impl FnOnce(Caller<'_>) -> T) -> T {
+        let arns = [&*self.arn, &*self.principal_arn];
+        let arns = if self.arn == self.principal_arn { arns.get(..1) } else { arns.get(..) };
+        use_it(Caller::Known { account: &self.account_id, arns: arns.unwrap_or_default() })
+    }
+}
+
+const NO_IDENTITY: &str = "this is no ARN of a user or a role's session";
+
+impl AccessKey {
+    /// Whoever signs with it, as policies see it.
+    #[must_use]
+    pub fn signer(&self) -> Signer<'_> {
+        Signer {
+            identity: &self.identity,
+            issued_at: self.issued_at,
+            is_temporary: self.credential.session_token.is_some(),
+        }
+    }
+}
+
 impl Principals {
     /// From keys.
     #[must_use]
@@ -86,6 +153,18 @@ impl Principals {
     #[must_use]
     pub fn get(&self, access_key_id: &str) -> Option<&Arc<AccessKey>> {
         self.0.get(access_key_id)
+    }
+}
+
+/// The answer to a request for a method that is not there. AWS takes it for a signed one: without a signature there is an
+/// authentication token missing, and an `Authorization` that is none is told so.
+pub(in crate::phases) fn no_method(exchange: &Exchange<'_>) -> Fault {
+    if exchange.header("authorization").is_none() {
+        return Fault::missing_authentication_token();
+    }
+    match with_request(exchange, &[], Presented::find_any) {
+        Err(Incomplete(message)) => Fault::incomplete_signature(message),
+        Ok(_) => Fault::missing_authentication_token(),
     }
 }
 
@@ -178,18 +257,12 @@ async fn verify(exchange: &mut Exchange<'_>) -> Result<Arc<Identity>, Fault> {
 
 /// Tells logs and traces what the policies say.
 fn tell(exchange: &mut Exchange<'_>, identity: &Identity, arn: &str) {
-    with_caller(identity, |caller| {
+    identity.as_caller(|caller| {
         explain(exchange, "identity policies", &identity.policy, caller, arn);
         if let Some(policy) = &exchange.plan.resource_policy {
             explain(exchange, "resource policy", policy, caller, arn);
         }
     });
-}
-
-pub(super) fn with_caller<T>(identity: &Identity, use_it: impl FnOnce(Caller<'_>) -> T) -> T {
-    let arns = [&*identity.arn, &*identity.principal_arn];
-    let arns = if identity.arn == identity.principal_arn { arns.get(..1) } else { arns.get(..) };
-    use_it(Caller::Known { account: &identity.account_id, arns: arns.unwrap_or_default() })
 }
 
 /// Whether whoever signed the request may do this with its method too. Nobody may who did not sign.
@@ -204,7 +277,7 @@ fn authorize(exchange: &Exchange<'_>, identity: &Identity, arn: &str) -> Result<
 }
 
 fn joined(exchange: &Exchange<'_>, identity: &Identity, action: &str, arn: &str) -> Result<(), Denial> {
-    with_caller(identity, |caller| {
+    identity.as_caller(|caller| {
         let asked = |policy: &Policy| evaluate_action(policy, exchange, caller, action, arn);
         let by_resource = exchange.plan.resource_policy.as_ref().map(asked);
         decide(exchange, identity, asked(&identity.policy), by_resource)
@@ -217,11 +290,7 @@ fn decide(
     by_identity: Verdict,
     by_resource: Option<Verdict>,
 ) -> Result<(), Denial> {
-    let how = if identity.account_id == exchange.plan.account_id {
-        Combination::SameAccount
-    } else {
-        Combination::CrossAccount
-    };
+    let how = decide::combination(&identity.account_id, &exchange.plan.account_id);
     debug_assert!(by_identity.decision != Decision::Allow || by_identity.statement.is_some());
     combine(how, by_identity, by_resource)
 }

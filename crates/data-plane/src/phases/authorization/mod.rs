@@ -4,12 +4,13 @@
 //! out of reach refuses the request.
 
 pub mod cognito;
+pub mod decide;
 pub mod grant;
 pub mod http_jwt;
 pub mod http_lambda;
 pub mod iam;
 pub mod jwt;
-mod keys;
+pub mod keys;
 pub mod lambda;
 pub mod remembered;
 mod rest;
@@ -17,7 +18,6 @@ pub mod token;
 
 use std::time::Instant;
 
-use percent_encoding::percent_decode_str;
 use stagedoor_policy::{Caller, Decision, Denial, Policy, Request, Verdict};
 
 use crate::exchange::Exchange;
@@ -50,11 +50,11 @@ pub fn resource_policy(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let verdict = evaluate(policy, exchange, Caller::Anonymous, &arn);
     exchange.resource_verdict = Some(verdict);
     explain(exchange, "resource policy", policy, Caller::Anonymous, &arn);
-    match (verdict.decision, &method.authorization) {
-        (Decision::Allow, _) | (Decision::ImplicitDeny, Authorization::Lambda(_)) => Ok(()),
-        (Decision::ExplicitDeny, _) => Err(denied(Denial::ExplicitByResource, "anonymous", &arn)),
-        (Decision::ImplicitDeny, _) => Err(denied(Denial::ImplicitByResource, "anonymous", &arn)),
-    }
+    let decided = match &method.authorization {
+        Authorization::Lambda(_) => decide::before_a_function(Some(verdict)),
+        _ => decide::alone(Some(verdict)),
+    };
+    decided.map_err(|denial| denied(denial, "anonymous", &arn))
 }
 
 /// Asks the method's authorizer.
@@ -132,34 +132,7 @@ fn evaluate_action(
     action: &str,
     arn: &str,
 ) -> Verdict {
-    let ask =
-        |resource: &str| policy.evaluate(&Request { caller, action, resource, keys: &RequestKeys(exchange) });
-    let verdict = ask(arn);
-    if verdict.decision == Decision::ExplicitDeny {
-        return verdict;
-    }
-    // Several spellings of a path lead to one method, and what denies one of them is meant to deny all.
-    let plain = plain_spelling(arn).map(|plain| ask(&plain));
-    plain.filter(|plain| plain.decision == Decision::ExplicitDeny).unwrap_or(verdict)
-}
-
-/// A method's ARN as it would be without encoded letters and needless slashes; nothing if it is so already.
-fn plain_spelling(arn: &str) -> Option<String> {
-    let mut parts = arn.splitn(6, ':');
-    if parts.nth(2) != Some("execute-api") {
-        return None;
-    }
-    // API, stage and method stand before the path.
-    let path = parts.nth(2)?.splitn(4, '/').nth(3)?;
-    let is_plain =
-        !path.contains('%') && !path.contains("//") && !path.starts_with('/') && !path.ends_with('/');
-    if is_plain {
-        return None;
-    }
-    let before = arn.strip_suffix(path)?;
-    let segments = path.split('/').filter(|segment| !segment.is_empty());
-    let decoded: Vec<_> = segments.map(|segment| percent_decode_str(segment).decode_utf8_lossy()).collect();
-    Some(format!("{before}{}", decoded.join("/")))
+    decide::judge(policy, &Request { caller, action, resource: arn, keys: &RequestKeys(exchange) })
 }
 
 /// Whether the policies of whoever signed the request allow an action beyond it. Nobody may who did not sign.
@@ -167,7 +140,7 @@ pub(in crate::phases) fn caller_may(exchange: &Exchange<'_>, action: &str, resou
     let Some(key) = &exchange.caller else { return false };
     let asked =
         |caller: Caller<'_>| evaluate_action(&key.identity.policy, exchange, caller, action, resource);
-    iam::with_caller(&key.identity, asked).decision == Decision::Allow
+    key.identity.as_caller(asked).decision == Decision::Allow
 }
 
 /// Tells whoever reads the request's execution log or trace which statement of a policy decided it. Costs nothing where
@@ -178,14 +151,8 @@ fn explain(exchange: &mut Exchange<'_>, name: &'static str, policy: &Policy, cal
     if !(is_traced || is_debugged || exchange.logs_info()) {
         return;
     }
-    let keys = &RequestKeys(exchange);
-    let denies = |resource: &str| {
-        let asked = Request { caller, action: INVOKE, resource, keys };
-        policy.evaluate(&asked).decision == Decision::ExplicitDeny
-    };
-    let plain = plain_spelling(arn).filter(|plain| !denies(arn) && denies(plain));
-    let arn = plain.as_deref().unwrap_or(arn);
-    let why = policy.explain(&Request { caller, action: INVOKE, resource: arn, keys }).brief();
+    let asked = Request { caller, action: INVOKE, resource: arn, keys: &RequestKeys(exchange) };
+    let why = decide::explain(policy, &asked).brief();
     tracing::debug!(target: "policy", policy = name, resource = arn, why, "a policy was evaluated");
     exchange.log_info(|_| format!("Policy evaluation ({name}): {why}"));
     if is_traced {
@@ -225,23 +192,42 @@ pub(crate) fn partition(region: &str) -> &'static str {
     }
 }
 
-/// The answer to a request that policies refuse. AWS shows no more of an account than its last four digits.
+/// The answer to a request that policies refuse.
 fn denied(denial: Denial, user: &str, arn: &str) -> Fault {
     denied_action(denial, user, "execute-api:Invoke", arn)
 }
 
 fn denied_action(denial: Denial, user: &str, action: &str, arn: &str) -> Fault {
+    Fault::access_denied(denial_message(denial, user, action, arn))
+}
+
+/// What AWS says of a refusal. It shows no more of an account than its last four digits.
+#[must_use]
+pub fn denial_message(denial: Denial, user: &str, action: &str, arn: &str) -> String {
     let why = match denial {
         Denial::ExplicitByResource => "with an explicit deny in a resource-based policy".to_owned(),
         Denial::ExplicitByIdentity => "with an explicit deny in an identity-based policy".to_owned(),
         Denial::ImplicitByResource => format!("because no resource-based policy allows the {action} action"),
         Denial::ImplicitByIdentity => format!("because no identity-based policy allows the {action} action"),
     };
-    Fault::access_denied(format!(
+    format!(
         "User: {} is not authorized to perform: {action} on resource: {} {why}",
         masked(user),
         masked(arn)
-    ))
+    )
+}
+
+/// What AWS says of a refusal where an authorizer function was asked.
+#[must_use]
+pub fn function_denial_message(denial: Denial, arn: &str) -> String {
+    let why = match denial {
+        Denial::ExplicitByResource => return denial_message(denial, "anonymous", "execute-api:Invoke", arn),
+        Denial::ExplicitByIdentity => "with an explicit deny in an identity-based policy",
+        Denial::ImplicitByIdentity | Denial::ImplicitByResource => {
+            "because no identity-based policy allows the execute-api:Invoke action"
+        }
+    };
+    format!("User is not authorized to access this resource {why}")
 }
 
 fn masked(arn: &str) -> String {
@@ -256,26 +242,6 @@ fn masked(arn: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spellings_of_a_path_are_one() {
-        let check = |path: &str, expected: Option<&str>| {
-            let arn = |path: &str| format!("arn:aws:execute-api:r:123456789012:a/s/GET/{path}");
-            assert_eq!(plain_spelling(&arn(path)), expected.map(arn), "{path}");
-        };
-        check("admin", None);
-        check("", None);
-        check("a:b/c", None);
-        check("%61dmin", Some("admin"));
-        check("/admin", Some("admin"));
-        check("admin/", Some("admin"));
-        check("a//b/%2e%2E/", Some("a/b/.."));
-        check("a%2Fb", Some("a/b"));
-        check("/", Some(""));
-        assert_eq!(plain_spelling("arn:aws:s3:::bucket/a//%61"), None);
-        assert_eq!(plain_spelling("arn:aws:execute-api:r:1:a/s/$connect"), None);
-        assert_eq!(plain_spelling("*"), None);
-    }
 
     #[test]
     fn accounts_are_masked() {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use stagedoor_http::Header;
-use stagedoor_policy::{Caller, Combination, Decision, Denial, Verdict, combine};
+use stagedoor_policy::{Caller, Combination, Decision, Verdict, combine};
 
 use super::grant::{Access, AuthorizerError, Grant};
 use super::lambda::Reader;
 use super::remembered::key_of;
-use super::{evaluate, explain, method_arn};
+use super::{evaluate, explain, function_denial_message, method_arn};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::logs::execution::{hidden, lambda_uri, map, text_of};
@@ -51,16 +51,8 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &RestLambdaAuth
     if let Access::Policy(policy) = &grant.access {
         explain(exchange, "authorizer's policy", policy, Caller::Anonymous, &arn);
     }
-    combine(Combination::SameAccount, verdict, exchange.resource_verdict).map_err(|denial| match denial {
-        Denial::ExplicitByIdentity => Fault::access_denied(
-            "User is not authorized to access this resource with an explicit deny in an identity-based policy",
-        ),
-        Denial::ImplicitByIdentity | Denial::ImplicitByResource => Fault::access_denied(
-            "User is not authorized to access this resource because no identity-based policy allows the \
-             execute-api:Invoke action",
-        ),
-        denial @ Denial::ExplicitByResource => super::denied(denial, "anonymous", &arn),
-    })
+    combine(Combination::SameAccount, verdict, exchange.resource_verdict)
+        .map_err(|denial| Fault::access_denied(function_denial_message(denial, &arn)))
 }
 
 /// Calls the function as for a request, and shows what it was sent and what it answered.

@@ -1,0 +1,185 @@
+//! What policies decide, whoever asks: a request, a call of `@connections`, or `stagedoor explain`, which so cannot say
+//! anything else than what a request meets.
+
+use percent_encoding::percent_decode_str;
+use stagedoor_policy::{Combination, Decision, Denial, Explanation, Policy, Request, Verdict};
+
+/// What a policy says to a request. Several spellings of a path lead to one method, and what denies one of them is meant
+/// to deny all. Where a path has dot segments, backends may take it for another one, which then has to be allowed as well.
+#[must_use]
+pub fn judge(policy: &Policy, request: &Request<'_>) -> Verdict {
+    let asked = policy.evaluate(request);
+    match deciding(policy, request, asked) {
+        Some(spelling) => policy.evaluate(&Request { resource: &spelling, ..*request }),
+        None => asked,
+    }
+}
+
+/// The same, with what each statement has to say.
+#[must_use]
+pub fn explain(policy: &Policy, request: &Request<'_>) -> Explanation {
+    let spelling = deciding(policy, request, policy.evaluate(request));
+    policy.explain(&Request { resource: spelling.as_deref().unwrap_or(request.resource), ..*request })
+}
+
+/// The spelling of a request's resource that decides, where it is not the request's own; `asked` is what the policy says to
+/// that.
+fn deciding(policy: &Policy, request: &Request<'_>, asked: Verdict) -> Option<String> {
+    if asked.decision == Decision::ExplicitDeny {
+        return None;
+    }
+    let says = |resource: &str| policy.evaluate(&Request { resource, ..*request }).decision;
+    let plain = plain_spelling(request.resource);
+    let resolved = without_dots(plain.as_deref().unwrap_or(request.resource));
+    let mut spellings = plain.into_iter().chain(resolved.clone());
+    if let Some(denied) = spellings.find(|spelling| says(spelling) == Decision::ExplicitDeny) {
+        return Some(denied);
+    }
+    resolved.filter(|resolved| asked.decision == Decision::Allow && says(resolved) != Decision::Allow)
+}
+
+/// Whether a resource's policy lets somebody unknown pass where nobody else is asked. A resource without a policy is open.
+///
+/// # Errors
+/// [`Denial`] if not.
+pub fn alone(resource: Option<Verdict>) -> Result<(), Denial> {
+    match resource.map(|verdict| verdict.decision) {
+        None | Some(Decision::Allow) => Ok(()),
+        Some(Decision::ExplicitDeny) => Err(Denial::ExplicitByResource),
+        Some(Decision::ImplicitDeny) => Err(Denial::ImplicitByResource),
+    }
+}
+
+/// Whether a resource's policy lets an authorizer function be asked, whose own policy may allow in its place.
+///
+/// # Errors
+/// [`Denial`] if the resource's policy denies.
+pub fn before_a_function(resource: Option<Verdict>) -> Result<(), Denial> {
+    match resource.map(|verdict| verdict.decision) {
+        Some(Decision::ExplicitDeny) => Err(Denial::ExplicitByResource),
+        None | Some(Decision::Allow | Decision::ImplicitDeny) => Ok(()),
+    }
+}
+
+/// How the policies of a signer and of a resource are joined.
+#[must_use]
+pub fn combination(of_signer: &str, of_resource: &str) -> Combination {
+    if of_signer == of_resource { Combination::SameAccount } else { Combination::CrossAccount }
+}
+
+/// A method's ARN as it would be without encoded letters and needless slashes; nothing if it is so already.
+fn plain_spelling(arn: &str) -> Option<String> {
+    let mut parts = arn.splitn(6, ':');
+    if parts.nth(2) != Some("execute-api") {
+        return None;
+    }
+    // API, stage and method stand before the path.
+    let path = parts.nth(2)?.splitn(4, '/').nth(3)?;
+    let is_plain =
+        !path.contains('%') && !path.contains("//") && !path.starts_with('/') && !path.ends_with('/');
+    if is_plain {
+        return None;
+    }
+    let before = arn.strip_suffix(path)?;
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    let decoded: Vec<_> = segments.map(|segment| percent_decode_str(segment).decode_utf8_lossy()).collect();
+    Some(format!("{before}{}", decoded.join("/")))
+}
+
+/// A method's ARN as it would be for whoever resolves the dot segments of its path (RFC 3986, section 5.2.4); nothing if
+/// there are none.
+fn without_dots(arn: &str) -> Option<String> {
+    if !arn.contains("/.") {
+        return None;
+    }
+    let path = arn.splitn(6, ':').nth(5)?.splitn(4, '/').nth(3)?;
+    if !path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return None;
+    }
+    let mut kept = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            segment => kept.push(segment),
+        }
+    }
+    Some(format!("{}{}", arn.strip_suffix(path)?, kept.join("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use stagedoor_policy::{Caller, Kind};
+
+    use super::*;
+
+    #[test]
+    fn spellings_of_a_path_are_one() {
+        let check = |path: &str, expected: Option<&str>| {
+            let arn = |path: &str| format!("arn:aws:execute-api:r:123456789012:a/s/GET/{path}");
+            assert_eq!(plain_spelling(&arn(path)), expected.map(arn), "{path}");
+        };
+        check("admin", None);
+        check("", None);
+        check("a:b/c", None);
+        check("%61dmin", Some("admin"));
+        check("/admin", Some("admin"));
+        check("admin/", Some("admin"));
+        check("a//b/%2e%2E/", Some("a/b/.."));
+        check("a%2Fb", Some("a/b"));
+        check("/", Some(""));
+        assert_eq!(plain_spelling("arn:aws:s3:::bucket/a//%61"), None);
+        assert_eq!(plain_spelling("arn:aws:execute-api:r:1:a/s/$connect"), None);
+        assert_eq!(plain_spelling("*"), None);
+    }
+
+    #[test]
+    fn paths_with_dots_are_resolved() {
+        let check = |path: &str, expected: Option<&str>| {
+            let arn = |path: &str| format!("arn:aws:execute-api:r:123456789012:a/s/GET/{path}");
+            assert_eq!(without_dots(&arn(path)), expected.map(arn), "{path}");
+        };
+        check("a/b", None);
+        check("a/.b", None);
+        check("a/...", None);
+        check("open/../admin", Some("admin"));
+        check("a/./b/../../c", Some("c"));
+        check("../../admin", Some("admin"));
+        check("a/..", Some(""));
+    }
+
+    #[test]
+    fn what_leads_elsewhere_has_to_be_allowed_there_too() {
+        let policy = |statements: serde_json::Value| {
+            let document = serde_json::json!({"Version": "2012-10-17", "Statement": statements});
+            Policy::from_value(&document, Kind::Returned).unwrap()
+        };
+        let statement = |effect: &str, path: &str| {
+            serde_json::json!({"Effect": effect, "Action": "*",
+                "Resource": format!("arn:aws:execute-api:r:123456789012:a/s/GET/{path}")})
+        };
+        let check = |policy: &Policy, path: &str, expected: Decision| {
+            let resource = format!("arn:aws:execute-api:r:123456789012:a/s/GET/{path}");
+            let request = Request {
+                caller: Caller::Anonymous,
+                action: "execute-api:invoke",
+                resource: &resource,
+                keys: &(),
+            };
+            assert_eq!(judge(policy, &request).decision, expected, "{path}");
+            assert_eq!(explain(policy, &request).verdict.decision, expected, "{path}");
+        };
+        let open = policy(serde_json::json!([statement("Allow", "open/*")]));
+        check(&open, "open/a", Decision::Allow);
+        check(&open, "open/a/../b", Decision::Allow);
+        check(&open, "open//b/", Decision::Allow);
+        check(&open, "open/../admin", Decision::ImplicitDeny);
+        check(&open, "open/%2e%2E/admin", Decision::ImplicitDeny);
+        check(&open, "admin/../open/a", Decision::ImplicitDeny);
+        let closed = policy(serde_json::json!([statement("Allow", "*"), statement("Deny", "admin")]));
+        check(&closed, "open/../admin", Decision::ExplicitDeny);
+        check(&closed, "open/..%2fadmin/", Decision::ExplicitDeny);
+        check(&closed, "%61dmin", Decision::ExplicitDeny);
+        check(&closed, "admin/../open", Decision::Allow);
+    }
+}
