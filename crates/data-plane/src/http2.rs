@@ -33,6 +33,9 @@ const DRAIN_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// How long that may take.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// Headers whose values never come again. They are written as never indexed: in the table of header compression they would
+/// drive out what does come again, and each would be compared with all before it (RFC 7541 section 7.1.3).
+const UNIQUE: [&str; 4] = ["apigw-requestid", "x-amzn-requestid", "x-amz-apigw-id", "x-amzn-trace-id"];
 
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: Rc<Worker>,
@@ -110,7 +113,8 @@ async fn answer(
             continue;
         }
         let value = HeaderValue::from_maybe_shared(header.value.clone());
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&header.name), value) {
+        if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(&header.name), value) {
+            value.set_sensitive(UNIQUE.iter().any(|unique| header.is(unique)));
             response.headers_mut().append(name, value);
         }
     }
