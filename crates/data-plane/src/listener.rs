@@ -211,7 +211,8 @@ async fn accept(worker: Rc<Worker>, acceptor: Acceptor, local: SocketAddr, liste
                 if listening.tls {
                     tokio::task::spawn_local(handshake::serve(worker, listening, stream, info));
                 } else {
-                    tokio::task::spawn_local(connection::serve(worker, listening, stream, info));
+                    // In a box: the runtime moves what it is handed several times, and a connection's state is large.
+                    tokio::task::spawn_local(Box::pin(connection::serve(worker, listening, stream, info)));
                 }
             }
             // The client gave up before its turn came.
