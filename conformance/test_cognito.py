@@ -73,7 +73,9 @@ class Api:
             restApiId=self.api.id, name="users", type="COGNITO_USER_POOLS", providerARNs=[arn],
             identitySource="method.request.header.Authorization", **options,
         )["id"]  # fmt: skip
-        template = "$context.authorizer.claims.token_use $context.authorizer.claims.sub $context.authorizer.claims.exp"
+        # The claims as a whole are null on AWS.
+        whole = "#if($context.authorizer.claims)a#end$context.authorizer.claims#set($c = $context.authorizer.claims)$c"
+        template = whole + "$context.authorizer.claims.token_use $context.authorizer.claims.get('sub') $context.authorizer.claims.exp"
         for path, scopes in {"/id": [], "/scoped": ["aws.cognito.signin.user.admin", "x"], "/other": ["orders/read"]}.items():
             self.api.mock("GET", path, template)
             patch = [{"op": "replace", "path": "/authorizationType", "value": "COGNITO_USER_POOLS"},

@@ -202,7 +202,7 @@ class TestTestInvokeMethod:
             api.proxy("GET", path, lambda_uri(arn), kind="AWS_PROXY")
         api.proxy("GET", "/missing", lambda_uri(arn.replace(":pets", ":cats")), kind="AWS_PROXY")
         broken = self.invoke(api, "/broken")
-        assert broken["status"] == 502 and broken["body"] == '{"message":"Internal server error"}'
+        assert broken["status"] == 502 and broken["body"] == '{"message": "Internal server error"}'
         assert broken["headers"] == {"x-amzn-ErrorType": "InternalServerErrorException"}
         assert re.fullmatch(
             "Lambda execution failed with status 200 due to customer function error: no such pet. Lambda request id: "
@@ -241,7 +241,7 @@ class TestTestInvokeMethod:
         ]
         client.update_method(**where, patchOperations=patch)
         answer = self.invoke(api, "/", "POST", body="{}")
-        assert answer["status"] == 400 and answer["body"] == '{"message":"Invalid request body"}'
+        assert answer["status"] == 400 and answer["body"] == '{"message": "Invalid request body"}'
         assert answer["headers"] == {"x-amzn-ErrorType": "BadRequestException"}
         texts = self.parse(answer)
         assert texts[-2].startswith("Request body does not match model schema for content type application/json: [")

@@ -138,6 +138,26 @@ def test_aws_own_answers(failing):
         assert answer.headers["x-amzn-RequestId"] and answer.headers["x-amz-apigw-id"]
 
 
+EXECUTION = {
+    "BAD_REQUEST_PARAMETERS", "BAD_REQUEST_BODY", "UNSUPPORTED_MEDIA_TYPE", "API_CONFIGURATION_ERROR", "INTEGRATION_FAILURE",
+    "INTEGRATION_TIMEOUT", "DEFAULT_5XX",
+}  # fmt: skip
+
+
+def test_what_executes_a_method_writes_with_a_space_and_tells_of_its_trace(failing):
+    failing.deploy()
+    for kind in OWN_ANSWERS:
+        answer = failing.fail(kind)
+        assert answer.text.startswith('{"message": ' if kind in EXECUTION else ('{"message":', '{"Message":')), (kind, answer.text)
+        assert (": " in answer.text[:12]) == (kind in EXECUTION), (kind, answer.text)
+        # HTTP_PROXY and MOCK tell of no trace.
+        assert ("X-Amzn-Trace-Id" in answer.headers) == kind.startswith("BAD_REQUEST"), kind
+    # What the API changed is written in AWS's form of a gateway response.
+    failing.change("BAD_REQUEST_BODY", responseParameters={"gatewayresponse.header.x": "'y'"})
+    failing.deploy()
+    assert failing.fail("BAD_REQUEST_BODY").text == '{"message":"Invalid request body"}'
+
+
 def test_each_type_with_a_status_headers_and_a_template_of_its_own(failing):
     for number, kind in enumerate(CUSTOMISABLE):
         status = (500 if kind == "DEFAULT_5XX" else 400) + number + 20
@@ -210,7 +230,8 @@ def test_what_was_wrong_with_a_body_is_told_to_who_asks(failing):
     failing.change("BAD_REQUEST_BODY", statusCode="400",
                    responseTemplates={"application/json": '{"why":"$context.error.validationErrorString"}'})  # fmt: skip
     failing.deploy()
-    assert "name" in failing.fail("BAD_REQUEST_BODY").text
+    # In the words of AWS's validator, escaped so that the template's text stays JSON.
+    assert failing.fail("BAD_REQUEST_BODY").json() == {"why": '[object has missing required properties (["name"])]'}
 
 
 def test_deleting_one_brings_aws_own_back(failing):

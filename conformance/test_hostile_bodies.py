@@ -61,6 +61,13 @@ def test_deep_json(api, name):
     assert answered(api, "/mapped", DEEP[name]).status_code == 200
 
 
+def test_as_deep_as_may_be(api):
+    """Jayway's parser reads 400 levels."""
+    for path in "/model", "/template", "/mapped":
+        assert answered(api, path, b"[" * 400 + b"]" * 400).status_code == 200, path
+        assert answered(api, path, b'{"a":' * 400 + b"1" + b"}" * 400).status_code == 200, path
+
+
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:12].decode())
 def test_huge_numbers(api, number):
     for path in "/model", "/template", "/mapped":

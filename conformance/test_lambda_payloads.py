@@ -102,6 +102,89 @@ class TestTemplates:
         assert answered(api, {"a": 1}).status_code == 200 and not (tmp_path / "ran").exists()
         assert json.loads(eventually(lambda: (tmp_path / "ran").read_text())) == {"a": 1}
 
+    def test_an_event_that_is_no_json_is_refused_as_by_lambda(self, gateway, tmp_path):
+        arn = create(gateway, "f", f"exports.handler = async () => require('fs').writeFileSync('{tmp_path}/ran', '');")
+        api = gateway.rest_api()
+        self.integration(api, arn, {"200": {}})
+        answer = api.call("POST", "/", data=b"token=a'b/c", headers={"Content-Type": "application/x-www-form-urlencoded"})
+        message = (
+            "Could not parse request body into json: Could not parse payload into json: Unrecognized token 'token': was "
+            "expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')\n at [Source: (byte[])"
+            "\"token=a'b/c\"; line: 1, column: 7]"
+        )
+        # AWS escapes it for JavaScript, with single quotes and slashes, which is no JSON.
+        escaped = message.replace('"', '\\"').replace("\n", "\\n").replace("'", "\\'").replace("/", "\\/")
+        assert (answer.status_code, answer.text) == (400, '{"message": "' + escaped + '"}')
+        assert answer.headers["x-amzn-ErrorType"] == "BadRequestException"
+        api.client.put_gateway_response(
+            restApiId=api.id, responseType="DEFAULT_4XX", statusCode="422",
+            responseTemplates={"application/json": "$context.error.messageString"},
+        )
+        api.deploy()
+        answer = api.call("POST", "/", data=b"token=a'b/c", headers={"Content-Type": "application/x-www-form-urlencoded"})
+        assert (answer.status_code, answer.json()) == (422, message)
+        test = api.client.test_invoke_method(
+            restApiId=api.id, resourceId=api.resource("/"), httpMethod="POST", body="token=a'b/c",
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        lines = [line.split(" : ", 1)[-1] for line in test["log"].splitlines()]
+        assert any(line.startswith("Lambda invocation failed with status: 400. Lambda request id: ") for line in lines)
+        assert any(line.startswith('Endpoint response body before transformations: {"Type":"User","message":"Could') for line in lines)
+        assert any(line.startswith("Execution failed due to configuration error: Could not parse request body") for line in lines)
+        assert lines[-1] == "Method completed with status: 422"
+        assert not (tmp_path / "ran").exists()
+
+    def test_what_java_reads_is_json_for_a_function(self, gateway):
+        arn = create(gateway, "f", "exports.handler = async (event) => typeof event.a;")
+        api = gateway.rest_api()
+        self.integration(api, arn, {"200": {}})
+        deep = '{"a": ' + "[" * 300 + "]" * 300 + "}"
+        for body in ('{"a": "\\ud800"}', '{"a": 1e400}', deep):
+            assert api.call("POST", "/", data=body).status_code == 200, body
+
+    def test_lambdas_answer_has_headers(self, gateway):
+        arn = create(gateway, "f", "exports.handler = async (e) => { if (e.error) throw new Error(e.error); return e; };")
+        api = gateway.rest_api()
+        names = ("Date", "Content-Type", "Content-Length", "Connection", "x-amzn-RequestId", "x-amzn-Remapped-Content-Length",
+                 "X-Amz-Function-Error", "X-Amz-Executed-Version", "X-Amzn-Trace-Id")  # fmt: skip
+        mapped = {f"method.response.header.is-{name}": f"integration.response.header.{name}" for name in names}
+        where = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "POST"}
+        api.proxy("POST", "/", lambda_uri(arn), kind="AWS", credentials=ROLE)
+        declared = dict.fromkeys(mapped, False)
+        api.client.put_method_response(**where, statusCode="200", responseParameters=declared)
+        api.client.put_integration_response(**where, statusCode="200", responseParameters=mapped)
+        api.deploy()
+        answer = answered(api, {"a": 1})
+        found = {name: answer.headers.get(f"is-{name}", "") for name in names}
+        assert found["Content-Type"] == "application/json" and found["Content-Length"] == str(len('{"a":1}'))
+        assert found["X-Amz-Executed-Version"] == "$LATEST" and found["Connection"] == "keep-alive"
+        assert found["x-amzn-Remapped-Content-Length"] == "0" and found["Date"].endswith(" GMT")
+        assert len(found["x-amzn-RequestId"]) == 36 and found["X-Amzn-Trace-Id"].startswith("Root=1-")
+        assert found["X-Amz-Function-Error"] == ""
+        assert answered(api, {"error": "x"}).headers["is-X-Amz-Function-Error"] == "Unhandled"
+
+    @pytest.mark.parametrize("kind", ["AWS", "AWS_PROXY"])
+    def test_a_function_without_concurrency_left(self, gateway, kind):
+        arn = create(gateway, "f", PROXY)
+        gateway.client("lambda").put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=0)
+        api = gateway.rest_api()
+        where = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "POST"}
+        api.proxy("POST", "/", lambda_uri(arn), kind=kind, credentials=ROLE)
+        if kind == "AWS":
+            api.client.put_method_response(**where, statusCode="200")
+            api.client.put_integration_response(**where, statusCode="200")
+        api.deploy()
+        answer = answered(api, {})
+        assert (answer.status_code, answer.text) == (500, '{"message": "Internal server error"}')
+        assert answer.headers["x-amzn-ErrorType"] == "InternalServerErrorException" and answer.headers["X-Amzn-Trace-Id"]
+        log = api.client.test_invoke_method(**where, body="{}")["log"]
+        lines = [line.split(" : ", 1)[-1] for line in log.splitlines()][-3:]
+        assert lines[0].startswith("Lambda invocation failed with status: 429. Lambda request id: ")
+        assert lines[1:] == ["Execution failed due to configuration error: Rate Exceeded.", "Method completed with status: 500"]
+        api.client.put_gateway_response(restApiId=api.id, responseType="INTEGRATION_FAILURE", statusCode="429")
+        api.deploy()
+        assert answered(api, {}).status_code == 429
+
     def test_only_functions_may_be_proxied(self, gateway):
         api = gateway.rest_api()
         uri = f"arn:aws:apigateway:{REGION}:sqs:path/{ACCOUNT}/queue"

@@ -85,6 +85,32 @@ class TestInput:
         assert answer.status_code == 400
         assert body_json(answer)["message"].startswith("Could not parse request body into json: ")
 
+    @pytest.mark.parametrize(
+        "body, expected",
+        [
+            ("token=abc&text=a%22b", '"token=abc&text=a%22b"'),
+            ("{a: 'it', \"b\": [1,,2,], c: 2015-03-31,}", '{"a":"it","b":[1,2],"c":"2015-03-31"}'),
+            ("<xml/>", '"<xml/>"'),
+            ('"\\ud800 \\ud83d\\ude00"', '"? 😀"'),
+            ('{"a": 1e400}', '{"a":1.7976931348623157E308}'),
+            ("[" * 300 + "]" * 300, "[" * 300 + "]" * 300),
+        ],
+    )
+    def test_what_resembles_json(self, gateway, echo, body, expected):
+        """AWS reads bodies with Jayway's parser in its permissive mode: a form is one text."""
+        assert rendered(gateway, echo, "$input.json('$')", body.encode()) == expected
+
+    @pytest.mark.parametrize("template", ["$input.body", "$input.json('$')", "[$input.body]"])
+    @pytest.mark.parametrize("request_template", ['{"statusCode": 200}', '#set($b = $input.body){"statusCode": 200}'])
+    def test_a_mocks_response_sees_no_body(self, gateway, template, request_template):
+        api = templated(gateway, request_template, template)
+        assert api.call("POST", "/", data='{"a": 1}').text == template.replace("$input.body", "{}").replace("$input.json('$')", "{}")
+
+    def test_a_mocks_request_hands_its_body_on(self, gateway):
+        request = '#set($context.requestOverride.path.body = $input.body){"statusCode": 200,}'
+        api = templated(gateway, request, "#set($b = $util.parseJson($context.requestOverride.path.body))$b.a")
+        assert api.call("POST", "/", data='{"a": "\\ud800x"}').text == "?x"
+
     def test_parameters_come_from_path_then_query_then_headers(self, gateway):
         api = templated(gateway, response="$input.params('n') $input.params('q') $input.params('h')", path="/{n}")
         answer = api.call("POST", "/path?n=query&q=query&h=query", headers={"n": "header", "q": "header", "h": "header"})

@@ -124,6 +124,17 @@ class TestBodies:
         for bad in "", "{", "\xff", "{'id': 2}", '{"id": 2} {}':
             assert not api.fits(bad), bad
 
+    def test_formats(self, gateway):
+        formats = ("date-time", "email", "hostname", "ipv4", "ipv6", "regex", "uri", "uuid", "date", "int32", "own")
+        api = self.checked(gateway, {"properties": {name: {"format": name} for name in formats}})
+        good = {"date-time": "2015-03-31T12:00:00.5Z", "email": "a@example.org", "hostname": "example.org", "ipv4": "10.0.0.1",
+                "ipv6": "::1", "regex": "a+", "uri": "https://example.org/a", "uuid": "123e4567-e89b-12d3-a456-426614174000",
+                "date": "any", "int32": "any", "own": "any"}  # fmt: skip
+        assert api.fits(good)
+        for name in formats[:8]:
+            assert not api.fits({name: "( no such thing"}), name
+            assert api.fits({name: 7}), name
+
     def test_models_refer_to_each_other_by_url(self, gateway):
         url = "https://apigateway.amazonaws.com/restapis/API_ID/models"
         schemas = {

@@ -402,6 +402,12 @@ impl<'a> Exchange<'a> {
         self.last_document.of(body)
     }
 
+    /// The same as mappings read it, to which nearly everything is JSON.
+    #[must_use]
+    pub fn lenient_document(&self, body: &Bytes) -> Rc<Document> {
+        self.last_document.leniently(body)
+    }
+
     /// The body for an integration that hands it on.
     #[must_use]
     pub fn take_body(&mut self) -> Body {

@@ -12,8 +12,11 @@ use stagedoor_http::{Body, Headers, ResponseHead};
 use stagedoor_shapes::apigateway::{GatewayResponse, GatewayResponseType as Kind};
 
 use crate::exchange::Exchange;
+use crate::phase::Phase;
+use crate::plan::integration::Integration;
 use crate::plan::substitution::Substitution;
 use crate::plan::{PlanError, final_status};
+use crate::record::Decision;
 
 /// A line of a log stays readable up to this many bytes of a reason.
 const LOGGED_REASON_BYTES_MAX: usize = 1000;
@@ -274,6 +277,24 @@ impl Fault {
         Self::new(Kind::IntegrationTimeout, reason)
     }
 
+    /// Lambda takes no more calls of the function (429). Clients are told 500, which `INTEGRATION_FAILURE` can change.
+    #[must_use]
+    pub fn throttled_function(reason: impl Into<String>) -> Self {
+        Self {
+            status: Some(StatusCode::INTERNAL_SERVER_ERROR),
+            message: Cow::Borrowed(defaults(Kind::Default5xx).message),
+            ..Self::new(Kind::IntegrationFailure, reason)
+        }
+        .logged_as_configuration_error("Rate Exceeded.")
+    }
+
+    /// Lambda refuses the event with 400. Clients are told why.
+    #[must_use]
+    pub fn refused_event(message: String) -> Self {
+        let fault = Self::new(Kind::Default4xx, message.clone()).logged_as_configuration_error(&message);
+        Self { message: Cow::Owned(message), ..fault }
+    }
+
     /// No mapping template for the request's media type, and it may not pass unmapped.
     #[must_use]
     pub fn unsupported_media_type() -> Self {
@@ -490,6 +511,9 @@ impl GatewayResponses {
         let error_type = exchange.fault.as_ref().and_then(|fault| fault.error_type);
         headers.append("x-amzn-ErrorType", error_type.unwrap_or(defaults.error_type));
         headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
+        if tells_trace(exchange) {
+            headers.append("X-Amzn-Trace-Id", exchange.trace_id().clone());
+        }
         let template = answer.and_then(|answer| answer.template(&exchange.accepted_type()));
         let body = match template {
             Some((media_type, text)) => {
@@ -498,10 +522,7 @@ impl GatewayResponses {
             }
             None => {
                 headers.append("Content-Type", "application/json");
-                let message = exchange.fault.as_ref().map(Fault::message_json);
-                // AWS writes this one differently from all others.
-                let name = if kind == Kind::AccessDenied { "Message" } else { "message" };
-                format!(r#"{{"{name}":{}}}"#, message.as_deref().unwrap_or("null"))
+                own_text(exchange, answer.is_some())
             }
         };
         for (name, value) in answer.map(|answer| answer.headers.as_slice()).unwrap_or_default() {
@@ -512,6 +533,37 @@ impl GatewayResponses {
         }
         (ResponseHead { status, headers }, body.into())
     }
+}
+
+/// What AWS writes where the API has no text of its own.
+fn own_text(exchange: &Exchange<'_>, is_changed: bool) -> String {
+    let Some(fault) = &exchange.fault else { return r#"{"message":null}"#.to_owned() };
+    let executed = exchange.record.steps.last().is_some_and(|step| step.phase.is_execution());
+    match fault.kind {
+        // AWS writes this one differently from all others.
+        Kind::AccessDenied => format!(r#"{{"Message":{}}}"#, fault.message_json()),
+        // What executes a method writes its answers with a space, and escapes single quotes and slashes too.
+        // A body that is too large is refused while it is read.
+        kind if executed && !is_changed && exchange.socket.is_none() && kind != Kind::RequestTooLarge => {
+            format!(r#"{{"message": "{}"}}"#, stagedoor_velocity::escape_javascript(&fault.message))
+        }
+        _ => format!(r#"{{"message":{}}}"#, fault.message_json()),
+    }
+}
+
+/// Whether the client is told the trace's id: where validation refuses the request, and where an integration that tells it
+/// was called and failed.
+fn tells_trace(exchange: &Exchange<'_>) -> bool {
+    let Some(step) = exchange.record.steps.last().filter(|step| step.decision == Decision::Refused) else {
+        return false;
+    };
+    let too_large = exchange.fault.as_ref().is_some_and(|fault| fault.kind == Kind::RequestTooLarge);
+    if exchange.is_test || exchange.socket.is_some() || too_large {
+        return false;
+    }
+    let integration = exchange.method().map(|method| &method.integration);
+    let tells = !matches!(integration, Some(Integration::Mock(_) | Integration::HttpProxy(_)) | None);
+    step.phase == Phase::Validation || tells && exchange.record.integration.latency.is_some()
 }
 
 impl Answer {

@@ -57,6 +57,9 @@ pub enum LambdaError {
     /// The event is larger than functions take (6 MB, or 1 MB for asynchronous calls).
     #[error("the event is too large: {0} bytes")]
     PayloadTooLarge(usize),
+    /// The event is not one that Lambda takes: it is no JSON. The text says what is wrong with it.
+    #[error("{0}")]
+    InvalidRequest(String),
     /// Anything else on the way to the function.
     #[error("{0}")]
     Failed(String),
@@ -71,6 +74,7 @@ impl LambdaError {
             Self::NotPermitted(_) => Some(403),
             Self::TooManyRequests => Some(429),
             Self::PayloadTooLarge(_) => Some(413),
+            Self::InvalidRequest(_) => Some(400),
             Self::Failed(_) => Some(500),
         }
     }

@@ -178,7 +178,7 @@ fn what_aws_deploys_and_cannot_call_answers_500() {
     let check = |integration: Value| {
         let api = Api::serve(&one_method(integration));
         let response = api.get("/x");
-        assert_eq!((response.status, response.text()), (500, r#"{"message":"Internal server error"}"#));
+        assert_eq!((response.status, response.text()), (500, r#"{"message": "Internal server error"}"#));
         assert_eq!(response.header("x-amzn-errortype"), Some("InternalServerErrorException"));
     };
     let function = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:1:function:f/invocations";
@@ -414,7 +414,7 @@ fn functions_that_fail_are_bad_gateways() {
     let check = |answer: fn(&[u8]) -> Result<bytes::Bytes, bytes::Bytes>| {
         let api = Api::serve_stage(&echo_proxy(), &json!({}), answer);
         let response = api.get("/x");
-        assert_eq!((response.status, response.text()), (502, r#"{"message":"Internal server error"}"#));
+        assert_eq!((response.status, response.text()), (502, r#"{"message": "Internal server error"}"#));
     };
     check(|_| Ok("null".into()));
     check(|_| Ok(r#"{"statusCode":200,"wrongValue":1}"#.into()));
@@ -445,7 +445,7 @@ fn no_answer_has_an_interim_status() {
     let response = Api::serve(&one_method(proxy)).get("/x");
     assert_eq!(
         (response.status, response.text()),
-        (504, r#"{"message":"Network error communicating with endpoint"}"#)
+        (504, r#"{"message": "Network error communicating with endpoint"}"#)
     );
 }
 

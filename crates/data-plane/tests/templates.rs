@@ -133,10 +133,10 @@ fn a_function_gets_what_the_template_makes() {
     assert_eq!(params["header"].get("Max-Forwards"), None);
     assert_eq!(params["header"]["X-Forwarded-For"], "127.0.0.1");
 
-    let response = api.send("POST /a", b"not json");
+    let response = api.send("POST /a", b"{not json");
     assert_eq!(response.status, 400, "{}", response.text());
     assert!(
-        response.text().starts_with(r#"{"message":"Could not parse request body into json:"#),
+        response.text().starts_with(r#"{"message": "Could not parse request body into json:"#),
         "{}",
         response.text()
     );

@@ -145,6 +145,7 @@ impl Endpoint {
             StatusCode::FORBIDDEN => Err(LambdaError::NotPermitted(arn)),
             StatusCode::PAYLOAD_TOO_LARGE => Err(LambdaError::PayloadTooLarge(size)),
             StatusCode::TOO_MANY_REQUESTS => Err(LambdaError::TooManyRequests),
+            StatusCode::BAD_REQUEST => Err(LambdaError::InvalidRequest(refusal(&body))),
             other => {
                 let start = body.get(..body.len().min(500)).unwrap_or_default();
                 Err(failed(format!("the endpoint answered {other}: {}", String::from_utf8_lossy(start))))
@@ -276,6 +277,19 @@ async fn handshake(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static)
         }
     });
     Ok(sender)
+}
+
+/// Why an endpoint refuses a request, out of its answer: `{"Type":"User","message":"…"}`.
+fn refusal(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        #[serde(alias = "Message")]
+        message: String,
+    }
+    match serde_json::from_slice::<Refusal>(body) {
+        Ok(refusal) => refusal.message,
+        Err(_) => "Bad Request".to_owned(),
+    }
 }
 
 /// `*` stands for any text, `?` for one character.

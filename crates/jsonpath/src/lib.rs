@@ -27,6 +27,7 @@ mod ast;
 mod error;
 mod filter;
 mod function;
+pub mod json;
 mod parse;
 mod pattern;
 mod read;

@@ -34,7 +34,8 @@ impl Object for Util {
 
 /// Escapes a text for a JavaScript string, single quotes and slashes included, as Apache Commons Lang's
 /// `escapeJavaScript` does; a single quote therefore makes invalid JSON, which AWS documents.
-fn escape_javascript(text: &str) -> String {
+#[must_use]
+pub fn escape_javascript(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     for character in text.chars() {
         match character {

@@ -10,7 +10,7 @@ use crate::text::double;
 use crate::value::{Key, List, Map, Value};
 
 /// Deeper values than this become `null` in JSON: only a container that holds itself is so deep.
-const DEPTH_MAX: usize = 256;
+const DEPTH_MAX: usize = 450;
 
 impl Value {
     /// The value Java's JSON parsers make: `LinkedHashMap`s, JSON lists, the narrowest number type that fits.
@@ -28,7 +28,7 @@ impl Value {
         }
     }
 
-    /// The value as JSON. A block, an object and what is nested more than 256 deep become their text or `null`;
+    /// The value as JSON. A block, an object and what is nested more than 450 deep become their text or `null`;
     /// doubles JSON cannot write become `null`.
     #[must_use]
     pub fn to_json(&self) -> Json {

@@ -50,7 +50,7 @@ mod text;
 mod value;
 
 pub use ast::Definition;
-pub use aws::Util;
+pub use aws::{Util, escape_javascript};
 pub use context::{Context, Limits};
 pub use error::{ParseError, Position, RenderError};
 pub use java_regex::JavaRegex;

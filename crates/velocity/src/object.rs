@@ -36,6 +36,11 @@ pub trait Object: Debug {
         None
     }
 
+    /// Whether the object is `null` wherever it is used as a whole, though it has properties.
+    fn is_null(&self) -> bool {
+        false
+    }
+
     /// What `#foreach` runs over. `None`: nothing.
     fn items(&self) -> Option<Vec<Value>> {
         None

@@ -19,7 +19,7 @@ pub(crate) enum Full {
 }
 
 /// The deepest value that is printed. A container that holds itself ends here, as it overflows Java's stack.
-const DEPTH_MAX: usize = 200;
+const DEPTH_MAX: usize = 450;
 
 impl Output {
     pub(crate) fn new(limit: usize) -> Self {

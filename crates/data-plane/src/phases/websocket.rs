@@ -33,7 +33,7 @@ pub fn validation(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         return Err(Fault::invalid_body(detail));
     };
     let Some(model) = model else { return Ok(()) };
-    match crate::plan::validation::mismatch(model, &exchange.document(&exchange.read_body())) {
+    match crate::plan::validation::mismatch_of(model, &exchange.document(&exchange.read_body())) {
         Some(detail) => {
             let text = format!("Request body does not match model schema: {detail}");
             Err(Fault::invalid_body(detail).logged(text))

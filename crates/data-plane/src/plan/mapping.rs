@@ -154,7 +154,7 @@ impl Source {
                 exchange.head.headers.iter().filter(|header| header.is(name)).map(Header::value_str).collect()
             }
             Self::Body => one(text(&exchange.read_body())),
-            Self::BodyPath(path) => json_value(path, &exchange.document(&exchange.read_body())),
+            Self::BodyPath(path) => json_value(path, &exchange.lenient_document(&exchange.read_body())),
             Self::ResponseHeader(name) => answer
                 .and_then(|answer| answer.headers.iter().rfind(|header| header.is(name)))
                 .map(Header::value_str)
@@ -166,9 +166,9 @@ impl Source {
                 .map(Header::value_str)
                 .collect(),
             Self::ResponseBody => answer.map(|answer| text(&answer.body)).into_iter().collect(),
-            Self::ResponseBodyPath(path) => {
-                answer.map(|answer| json_value(path, &exchange.document(&answer.body))).unwrap_or_default()
-            }
+            Self::ResponseBodyPath(path) => answer
+                .map(|answer| json_value(path, &exchange.lenient_document(&answer.body)))
+                .unwrap_or_default(),
             Self::Absent => Values::new(),
             Self::Static(_)
             | Self::Path(_)

@@ -16,6 +16,8 @@ pub struct Substitution(Vec<Piece>);
 enum Piece {
     Literal(Box<str>),
     Value(Source),
+    /// A value that is escaped for a JSON text.
+    Escaped(Source),
 }
 
 impl Substitution {
@@ -35,7 +37,9 @@ impl Substitution {
                     if !literal.is_empty() {
                         pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
                     }
-                    pieces.push(Piece::Value(source));
+                    // Users put it into quotes, although it has quotes in it, and get JSON from AWS.
+                    let is_detail = name == "context.error.validationErrorString";
+                    pieces.push(if is_detail { Piece::Escaped(source) } else { Piece::Value(source) });
                     rest = after;
                 }
                 None => {
@@ -74,6 +78,12 @@ impl Substitution {
                 Piece::Literal(literal) => text.push_str(literal),
                 Piece::Value(source) => {
                     text.push_str(&source.value(exchange).unwrap_or(Cow::Borrowed("")));
+                }
+                Piece::Escaped(source) => {
+                    let value = source.value(exchange).unwrap_or(Cow::Borrowed(""));
+                    let quoted = serde_json::Value::from(&*value).to_string();
+                    let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+                    text.push_str(inside.unwrap_or_default());
                 }
             }
         }
@@ -117,7 +127,7 @@ mod tests {
             .map(|piece| match piece {
                 Piece::Literal(text) => text.to_string(),
                 Piece::Value(Source::Static(text)) => format!("<{text}>"),
-                Piece::Value(_) => "<value>".to_owned(),
+                Piece::Value(_) | Piece::Escaped(_) => "<value>".to_owned(),
             })
             .collect();
         assert_eq!(shown, expected, "{text}");

@@ -6,20 +6,17 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use jsonschema::{Draft, PatternOptions, Retrieve, Uri, Validator};
+use jsonschema::{Draft, PatternOptions, Retrieve, Uri, ValidationOptions, Validator};
 use serde_json::Value;
 use stagedoor_shapes::apigateway::Method;
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
-use super::PlanError;
+use super::{PlanError, formats, mismatch};
 use crate::document::Document;
 use crate::phases::headers::Added;
 
 /// How often a pattern in a schema may step back before the body counts as not fitting.
 const BACKTRACK_LIMIT: usize = 20_000;
-
-/// How much of what is wrong with a body is told.
-const MAX_ERRORS_SHOWN: usize = 10;
 
 /// A method's checks.
 #[derive(Debug)]
@@ -82,27 +79,19 @@ impl Validation {
         let of = |wanted: &str| self.models.iter().find(|(candidate, _)| **candidate == *wanted);
         // One model for all media types that have none of their own.
         let (_, schema) = of(media_type).or_else(|| of("$default"))?;
-        mismatch(schema, &body())
+        mismatch_of(schema, &body())
     }
 }
 
 /// What is wrong with a body that has to fit a schema, or nothing.
 #[must_use]
-pub fn mismatch(schema: &Validator, body: &Document) -> Option<String> {
-    let Ok(document) = body else {
-        return Some("Invalid JSON".to_owned());
-    };
+pub fn mismatch_of(schema: &Validator, body: &Document) -> Option<String> {
+    let Ok(document) = body else { return Some(mismatch::NO_JSON.to_owned()) };
     // Most bodies fit, and finding that out takes less than finding out where one does not.
     if schema.is_valid(document) {
         return None;
     }
-    let mut found = schema.iter_errors(document).take(MAX_ERRORS_SHOWN).map(|error| {
-        let at = error.instance_path().to_string();
-        if at.is_empty() { error.to_string() } else { format!("{at}: {error}") }
-    });
-    let first = found.next()?;
-    let all: Vec<_> = std::iter::once(first).chain(found).collect();
-    Some(format!("[{}]", all.join(", ")))
+    mismatch::describe(schema, document)
 }
 
 impl Parameter {
@@ -140,15 +129,27 @@ pub(super) fn schema(snapshot: &RestApiSnapshot, name: &str) -> Result<Option<Va
     let document: Value =
         serde_json::from_str(text).map_err(|error| format!("the schema is no JSON: {error}"))?;
     let api = snapshot.rest_api.id.as_deref().unwrap_or_default();
-    jsonschema::options()
-        .with_draft(Draft::Draft4)
+    options()
         .with_base_uri(format!("https://apigateway.amazonaws.com/restapis/{api}/models/{name}"))
-        .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_LIMIT))
-        .should_validate_formats(false)
         .with_retriever(Models::of(snapshot))
         .build(&document)
         .map(Some)
         .map_err(|error| format!("the schema cannot be used: {error}"))
+}
+
+/// How all schemas are read.
+fn options<'o>() -> ValidationOptions<'o> {
+    let options = jsonschema::options()
+        .with_draft(Draft::Draft4)
+        .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_LIMIT))
+        .should_validate_formats(true);
+    formats::known(options)
+}
+
+/// A schema without references to models.
+#[cfg(test)]
+pub(super) fn compiled(schema: &Value) -> Option<Validator> {
+    options().build(schema).ok()
 }
 
 /// The API's models, for references between them.

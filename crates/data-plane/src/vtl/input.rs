@@ -60,7 +60,7 @@ impl Input {
             if self.body.is_empty() {
                 return Rc::new(Ok(Json::Object(serde_json::Map::new())));
             }
-            self.known.clone().unwrap_or_else(|| Rc::new(document::parse(&self.body)))
+            self.known.clone().unwrap_or_else(|| Rc::new(document::parse_leniently(&self.body)))
         });
         parsed.as_ref().as_ref().map_err(|error| RenderError::host(format!("the body is no JSON: {error}")))
     }
@@ -185,6 +185,10 @@ mod tests {
         check("$input.json('$')", "{ \"a\": [1, \"x\"] }", r#"{"a":[1,"x"]}"#);
         check("$input.json('$.a')", "{ \"a\": [1, \"x\"] }", r#"[1,"x"]"#);
         check("$input.json('$.b')", "{}", "\"\"");
+        // A form is a text.
+        check("$input.json('$') $input.path('$.a')", "a=1&b=%22", "\"a=1&b=%22\" ");
+        check("$input.json('$')", "{a: 'it', b: 2015-03-31,}", r#"{"a":"it","b":"2015-03-31"}"#);
+        check("$input.json('$') $input.path('$')", r#""\ud800""#, "\"?\" ?");
         check("$input.json('$.a') $input.path('$.a')", r#"{"a":1e30}"#, "1.0E30 1.0E30");
         check("$input.path('$.a.b').c", r#"{"a":{"b":{"c":7}}}"#, "7");
         check("$input.path('$')", r#"{"foo":"bar"}"#, "{foo=bar}");

@@ -10,7 +10,7 @@ mod json_path;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use stagedoor_velocity::{Context, Map, RenderError, Util, Value};
+use stagedoor_velocity::{Context, Map, Object, RenderError, Util, Value};
 
 use crate::context;
 use crate::exchange::Exchange;
@@ -37,6 +37,36 @@ pub struct Velocity {
     sees_context: bool,
     /// Whether `$input.params()` may be asked.
     sees_parameters: bool,
+}
+
+/// `$util`, which reads JSON as Jackson does.
+#[derive(Debug)]
+struct Utilities;
+
+impl Object for Utilities {
+    fn call(&self, method: &str, arguments: &[Value]) -> Option<Result<Value, RenderError>> {
+        match (method, arguments) {
+            ("parseJson", [text]) => {
+                let read = stagedoor_jsonpath::json::read(text.to_text().as_bytes());
+                Some(read.map(|json| Value::from_json(&json)).map_err(RenderError::host))
+            }
+            _ => Util.call(method, arguments),
+        }
+    }
+}
+
+/// The claims of a token. They have no value as a whole (developer guide).
+#[derive(Debug)]
+struct Claims(Map);
+
+impl Object for Claims {
+    fn property(&self, name: &str) -> Option<Value> {
+        self.0.get(name)
+    }
+
+    fn is_null(&self) -> bool {
+        true
+    }
 }
 
 /// Which message a template transforms.
@@ -122,14 +152,14 @@ impl Template {
         }
         let parameters = if *sees_parameters { parameters_of(exchange) } else { Rc::default() };
         // To a template no body is an empty object.
-        let known = exchange.last_document.known(&body).filter(|_| !body.is_empty());
+        let known = exchange.last_document.known_leniently(&body).filter(|_| !body.is_empty());
         let input = Rc::new(Input::new(parameters, body, known));
         context.set("input", Value::shared(&input));
         context.set("stageVariables", Value::Map(variables(exchange)));
-        context.set("util", Value::object(Util));
+        context.set("util", Value::object(Utilities));
         let text = template.render(&mut context).map_err(|error| fault(side, &input, &error))?;
         if let Some((body, document)) = input.known_document().filter(|(body, _)| !body.is_empty()) {
-            exchange.last_document.learn(body, document);
+            exchange.last_document.learn_leniently(body, document);
         }
         let scope = exchange.templates.as_ref().filter(|_| *sees_context);
         match scope.and_then(TemplateScope::overridden_twice) {
@@ -198,12 +228,10 @@ impl TemplateScope {
                 }
             }
             if let Some(claims) = &authorizer.claims {
-                let holder = child(&holder, "claims");
-                for (name, value) in claims {
-                    if let Some(text) = context::stringified(value) {
-                        holder.insert(name.as_str(), Value::from(&*text));
-                    }
-                }
+                let texts = claims.iter().filter_map(|(name, value)| {
+                    Some((name.as_str(), Value::from(&*context::stringified(value)?)))
+                });
+                holder.insert("claims", Value::object(Claims(texts.collect())));
             }
         }
         let (request, response) = (Map::new(), Map::watched());

@@ -8,17 +8,19 @@ import net.minidev.json.JSONStyle;
 import net.minidev.json.JSONValue;
 
 /**
- * Reads a JSON document in base64, then paths, one a line in base64. Answers each with a line: `ok`, a space and the
- * result as JSON in base64, or `error` and the exception in base64.
+ * Reads a JSON document in base64, then paths, one a line in base64; with the argument `documents` nothing but documents.
+ * Answers each path or document with a line: `ok`, a space and the result as JSON in base64, or `error` and the exception
+ * in base64.
  */
 public class Runner {
     public static void main(String[] arguments) throws Exception {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
         PrintStream out = new PrintStream(System.out, true, "US-ASCII");
-        String document = decode(in.readLine());
+        boolean documents = arguments.length > 0;
+        String document = documents ? null : decode(in.readLine());
         String line;
         while ((line = in.readLine()) != null) {
-            out.println(answer(document, decode(line)));
+            out.println(documents ? answer(decode(line), "$") : answer(document, decode(line)));
         }
     }
 

@@ -70,7 +70,10 @@ impl Renderer<'_> {
             }
             value = self.advance(&value, step).map_err(|error| placed(error, reference.position))?;
         }
-        Ok(value)
+        match &value {
+            Value::Object(object) if object.is_null() => Ok(Value::Null),
+            _ => Ok(value),
+        }
     }
 
     fn advance(&mut self, value: &Value, step: &Step) -> Outcome<Value> {

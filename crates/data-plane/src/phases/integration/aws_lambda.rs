@@ -1,9 +1,8 @@
 //! `AWS` with a Lambda function: templates make the event, and templates make the response of its result.
 
 use bytes::Bytes;
-use stagedoor_http::Headers;
 
-use super::call_function;
+use super::{call_function, log, refuse_event};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::transformation::{IntegrationAnswer, Selector};
@@ -12,15 +11,18 @@ use crate::plan::integration::LambdaIntegration;
 /// Calls the function.
 ///
 /// # Errors
-/// 504 if it does not answer in time, 500 if it cannot be called.
+/// 504 if it does not answer in time, 500 if it cannot be called, 400 if its event is no JSON.
 pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &LambdaIntegration) -> Result<(), Fault> {
     let mut payload = std::mem::take(&mut exchange.integration_request.body);
     if payload.is_empty() {
         payload = Bytes::from_static(b"{}");
     }
-    if serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_err() {
-        // Lambda refuses an event that is no JSON with 400 before the function sees it.
-        return Err(Fault::configuration("the event for the function is no JSON"));
+    if serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_err()
+        && let Err(error) = stagedoor_jsonpath::json::read(&payload)
+    {
+        let message =
+            format!("Could not parse request body into json: Could not parse payload into json: {error}");
+        return Err(refuse_event(exchange, &integration.function, payload, message).await);
     }
     let invocation_type = exchange.integration_request.headers.get_str("x-amz-invocation-type");
     let asynchronous = invocation_type.is_some_and(|value| value.eq_ignore_ascii_case("Event"));
@@ -30,8 +32,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &LambdaIntegra
         .as_ref()
         .and_then(|_| error_message(&answer.payload))
         .map(Selector::ErrorMessage);
-    let mut headers = Headers::new();
-    headers.append("Content-Type", "application/json");
+    let headers = log::lambda_headers(exchange, &answer);
     exchange.integration_answer = Some(IntegrationAnswer { selector, headers, body: answer.payload });
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! What the execution log says about the call of an integration.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use stagedoor_http::{Body, Headers, RequestHead, ResponseHead};
 
 use super::{body_fault, upstream_fault};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
-use crate::lambda::LambdaAnswer;
+use crate::lambda::{LambdaAnswer, LambdaError};
 use crate::logs::execution::{headers as shown, lambda_uri, text_of};
 use crate::plan::MAX_PAYLOAD_BYTES;
 use crate::plan::integration::LambdaFunction;
@@ -105,21 +107,56 @@ pub(super) fn lambda_request(exchange: &mut Exchange<'_>, function: &LambdaFunct
 /// Says what a function answered.
 pub(super) fn lambda_response(exchange: &mut Exchange<'_>, answer: &LambdaAnswer) {
     received(exchange);
+    if exchange.logs_data() {
+        response(exchange, &lambda_headers(exchange, answer), &answer.payload);
+    }
+}
+
+/// Says how Lambda refused an event.
+pub(super) fn refused_event(exchange: &mut Exchange<'_>, error: &LambdaError) {
+    received(exchange);
     if !exchange.logs_data() {
         return;
     }
-    let mut headers = Headers::with_capacity(8);
-    headers.append("Content-Type", "application/json");
-    headers.append("Content-Length", answer.payload.len().to_string());
+    let body = serde_json::json!({"Type": "User", "message": error.to_string()}).to_string();
+    let mut headers = lambda_headers_of(exchange, body.len());
+    headers.append("x-amzn-ErrorType", "InvalidRequestContentException");
+    response(exchange, &headers, &body.into());
+}
+
+/// The headers of Lambda's answer to a call, which is not made in its protocol here.
+pub(super) fn lambda_headers(exchange: &Exchange<'_>, answer: &LambdaAnswer) -> Headers {
+    let mut headers = lambda_headers_of(exchange, answer.payload.len());
+    if let Some(error) = &answer.function_error {
+        headers.append("X-Amz-Function-Error", error.clone());
+    }
+    if !answer.executed_version.is_empty() {
+        headers.append("X-Amz-Executed-Version", answer.executed_version.clone());
+    }
+    headers.append("X-Amzn-Trace-Id", exchange.trace_id().clone());
+    headers
+}
+
+fn lambda_headers_of(exchange: &Exchange<'_>, length: usize) -> Headers {
+    let mut headers = Headers::with_capacity(10);
+    headers.append("Date", http_date(SystemTime::now()));
+    // Of a call that nobody waits for there is nothing.
+    if length > 0 {
+        headers.append("Content-Type", "application/json");
+    }
+    headers.append("Content-Length", length.to_string());
     headers.append("Connection", "keep-alive");
     if let Some(id) = &exchange.record.integration.request_id {
         headers.append("x-amzn-RequestId", id.to_string());
     }
     headers.append("x-amzn-Remapped-Content-Length", "0");
-    if let Some(error) = &answer.function_error {
-        headers.append("X-Amz-Function-Error", error.clone());
-    }
-    headers.append("X-Amz-Executed-Version", answer.executed_version.clone());
-    headers.append("X-Amzn-Trace-Id", exchange.trace_id().clone());
-    response(exchange, &headers, &answer.payload);
+    headers
+}
+
+/// `Thu, 20 Oct 2022 10:36:41 GMT`.
+fn http_date(time: SystemTime) -> String {
+    let format = time::macros::format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    time::OffsetDateTime::from(time).format(format).unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! `MOCK`: the request's template says which status to pretend, and the response's templates do the rest.
 
+use bytes::Bytes;
 use http::StatusCode;
 
 use crate::exchange::Exchange;
@@ -14,12 +15,11 @@ use crate::plan::integration::MockIntegration;
 pub(super) fn run(exchange: &mut Exchange<'_>, _mock: &MockIntegration) -> Result<(), Fault> {
     let body = std::mem::take(&mut exchange.integration_request.body);
     let status = status_code(&body).ok_or_else(|| Fault::configuration("Unable to parse statusCode"))?;
-    // Templates of the response see the request's body as it came.
-    exchange.integration_answer = Some(IntegrationAnswer {
-        selector: Some(Selector::Status(status)),
-        body: exchange.read_body(),
-        ..IntegrationAnswer::default()
-    });
+    // Templates of the response see an answer without a body: what they need of the request's, the request's template has
+    // to leave in `$context.requestOverride`. In WebSocket APIs they see the message.
+    let body = if exchange.socket.is_some() { exchange.read_body() } else { Bytes::new() };
+    let selector = Some(Selector::Status(status));
+    exchange.integration_answer = Some(IntegrationAnswer { selector, body, ..IntegrationAnswer::default() });
     Ok(())
 }
 

@@ -169,19 +169,55 @@ async fn call_function(
         Ok(Err(error)) => {
             record.service_status = error.status();
             record.status = record.service_status;
-            let fault = lambda_fault(&error);
-            Err(match (&error, error.status()) {
-                (LambdaError::NotFound(_) | LambdaError::NotPermitted(_), _) => {
-                    fault.logged_as_configuration_error(INVALID_PERMISSIONS)
-                }
-                (_, Some(status)) => fault.logged(format!(
-                    "Lambda invocation failed with status: {status}. Lambda request id: {request_id}"
-                )),
-                (_, None) => fault,
-            })
+            Err(refused_call(exchange, &error, &request_id))
         }
         Err(_) => Err(timed_out(function.timeout)),
     }
+}
+
+/// What it means for the client, and the execution log, that Lambda refuses a call.
+fn refused_call(exchange: &mut Exchange<'_>, error: &LambdaError, request_id: &str) -> Fault {
+    let fault = match error {
+        // HTTP APIs know no such failures.
+        LambdaError::TooManyRequests | LambdaError::InvalidRequest(_) if exchange.plan.http_api.is_some() => {
+            Fault::internal(error.to_string())
+        }
+        _ => lambda_fault(error),
+    };
+    let status = match error {
+        LambdaError::NotFound(_) | LambdaError::NotPermitted(_) => {
+            return fault.logged_as_configuration_error(INVALID_PERMISSIONS);
+        }
+        _ => error.status().unwrap_or_default(),
+    };
+    let text = format!("Lambda invocation failed with status: {status}. Lambda request id: {request_id}");
+    match error {
+        LambdaError::TooManyRequests | LambdaError::InvalidRequest(_) => {
+            exchange.log_error(|_| text);
+            fault
+        }
+        _ => fault.logged(text),
+    }
+}
+
+/// What becomes of an event that Lambda refuses before a function sees it.
+async fn refuse_event(
+    exchange: &mut Exchange<'_>,
+    function: &LambdaFunction,
+    payload: Bytes,
+    message: String,
+) -> Fault {
+    let call = match lambda_call(exchange, function, payload, false).await {
+        Ok(call) => call,
+        Err(fault) => return fault,
+    };
+    let error = LambdaError::InvalidRequest(message);
+    let record = &mut exchange.record.integration;
+    record.ended(Instant::now());
+    record.service_status = error.status();
+    record.status = record.service_status;
+    log::refused_event(exchange, &error);
+    refused_call(exchange, &error, &call.request_id)
 }
 
 /// Sends a request to an HTTP backend, and notes what came of it. `body_wait_max` limits each wait for more of the
@@ -304,6 +340,8 @@ fn lambda_fault(error: &LambdaError) -> Fault {
         // AWS finds neither the function nor the permission to call it, and tells the client the same for both.
         LambdaError::NotFound(_) | LambdaError::NotPermitted(_) => Fault::configuration(error.to_string()),
         LambdaError::PayloadTooLarge(_) => Fault::request_too_large(),
-        LambdaError::TooManyRequests | LambdaError::Failed(_) => Fault::internal(error.to_string()),
+        LambdaError::TooManyRequests => Fault::throttled_function(error.to_string()),
+        LambdaError::InvalidRequest(message) => Fault::refused_event(message.clone()),
+        LambdaError::Failed(_) => Fault::internal(error.to_string()),
     }
 }
