@@ -107,8 +107,8 @@ def pet_store():
     category = api.schema("Category", id={"type": "integer", "format": "int64"}, name={"type": "string"})
     tag = api.schema("Tag", id={"type": "integer", "format": "int64"}, name={"type": "string"})
     pet = api.schema(
-        "Pet", ("name", "photoUrls"), id={"type": "integer", "format": "int64", "example": 10}, category=category,
-        name={"type": "string", "example": "doggie"}, photoUrls={"type": "array", "items": {"type": "string"}},
+        "Pet", ("name", "photoUrls"), id={"type": "integer", "format": "int64"}, category=category,
+        name={"type": "string"}, photoUrls={"type": "array", "items": {"type": "string"}},
         tags={"type": "array", "items": tag}, status={"type": "string", "enum": ["available", "pending", "sold"]},
     )  # fmt: skip
     order = api.schema(
@@ -185,7 +185,7 @@ def payments():
             noun, ("id", "object"), id={"type": "string", "maxLength": 5000}, object={"type": "string", "enum": [name]},
             amount=money, currency={"type": "string"}, source=api.ref("Source"), livemode={"type": "boolean"},
             metadata={"type": "object", "additionalProperties": {"type": "string"}},
-            customer={"anyOf": [{"type": "string"}, api.ref("Customers")], "nullable": True},
+            customer={"anyOf": [{"type": "string"}, api.ref("Customers"), {"type": "null"}]},
         )  # fmt: skip
         form = ("application/x-www-form-urlencoded",)
         one = api.collection(f"/v1/{name}", noun, schema, "list read delete", page=[expand])
@@ -301,11 +301,11 @@ def weather():
 def shop():
     """Composed schemas, path-level parameters, references of references, and API Gateway's own settings."""
     api = Api("Shop", "3.0.1", description="Multi\nline: \"text\" with 'quotes' and é")
-    api.schemas["Base"] = {"type": "object", "properties": {"id": {"type": "string", "format": "uuid"}}, "discriminator": {"propertyName": "kind"}}
+    api.schemas["Base"] = {"type": "object", "properties": {"id": {"type": "string", "format": "uuid"}}, "x-kinds": ["a", "b"]}
     api.schemas["Money"] = {"type": "object", "properties": {"amount": {"type": "number", "multipleOf": 0.01}}, "additionalProperties": False}
     api.schemas["Price"] = api.ref("Money")
     for name in "products orders carts customers addresses shipments returns vouchers".split():
-        own = {"type": "object", "properties": {"price": api.ref("Price"), "note": {"type": "string", "nullable": True}}}
+        own = {"type": "object", "properties": {"price": api.ref("Price"), "note": {"type": ["string", "null"]}}}
         api.schemas[words(name)] = {"allOf": [api.ref("Base"), own]}
         one = api.collection(f"/{name}", words(name), api.ref(words(name)), "list create read change delete", "itemId")
         api.document["paths"][one]["parameters"] = [{**api.parameter("X-Tenant", "header"), "required": False}]

@@ -252,7 +252,7 @@ def test_what_a_service_is_sent(new_gateway, echo):
     options = {"requestParameters": {"method.request.header.Authorization": False}}
     mapped = {HEADER + "X-Mine": "method.request.header.Authorization", HEADER + "X-Amz-Date": "'never'"}
     service(api, "POST", "/action", "states:action/StartExecution", template="{}", mapped=mapped, options=options)
-    service(api, "POST", "/form", "sns:action/Publish&Version=2010-03-31", template="{}", credentials="arn:aws:iam::*:user/*")
+    service(api, "POST", "/form", "sns:action/Publish&Version=2010-03-31", template="{}")
     service(api, "POST", "/path", "api.ecr:path/a%2Fb", template="{}", integrationHttpMethod="GET")
     api.deploy()
     sent = body_json(api.call("POST", "/action", headers={"Authorization": "me"}))

@@ -182,3 +182,48 @@ def test_links_in_use_stay(new_gateway, tmp_path, echo):
     client.delete_stage(restApiId=api.id, stageName="test")
     client.delete_vpc_link(vpcLinkId=link)
     assert client.get_vpc_links()["items"] == []
+
+
+def test_links_that_routes_lead_to_stay(gateway):
+    """Links of the first kind are WebSocket APIs' as well, those of the second are HTTP APIs'."""
+    v1, v2 = gateway.client(), gateway.client("apigatewayv2")
+    older = v1.create_vpc_link(name="l", targetArns=[BALANCER])["id"]
+    newer = v2.create_vpc_link(Name="l", SubnetIds=["subnet-1"])["VpcLinkId"]
+    private = {"IntegrationType": "HTTP_PROXY", "IntegrationMethod": "GET", "ConnectionType": "VPC_LINK"}
+    listener = BALANCER.replace("loadbalancer", "listener")
+    for protocol, key, link, uri, delete in (
+        ("WEBSOCKET", "$connect", older, "http://example.com", lambda: v1.delete_vpc_link(vpcLinkId=older)),
+        ("HTTP", "ANY /a", newer, listener, lambda: v2.delete_vpc_link(VpcLinkId=newer)),
+    ):
+        expression = {"RouteSelectionExpression": "$request.body.action"} if protocol == "WEBSOCKET" else {}
+        api = v2.create_api(Name="a", ProtocolType=protocol, **expression)["ApiId"]
+        integration = v2.create_integration(ApiId=api, ConnectionId=link, IntegrationUri=uri, **private)["IntegrationId"]
+        route = v2.create_route(ApiId=api, RouteKey=key, Target=f"integrations/{integration}")["RouteId"]
+        error = error_of(delete)["Error"]
+        place = f"{key.split()[0]}:{route}"
+        message = f"Cannot delete vpc link. Vpc link '{link}', is referenced in [{place}] in format of [Method:Resource]."
+        assert (error["Code"], error["Message"]) == ("BadRequestException", message)
+        v2.delete_route(ApiId=api, RouteId=route)
+        delete()
+
+
+def test_certificates_are_where_their_domains_are(new_gateway, tmp_path):
+    (tmp_path / "config.toml").write_text('region = "eu-west-1"\n')
+    client = new_gateway("--config", str(tmp_path / "config.toml")).start().client()
+    there, edge = CERTIFICATE.replace(REGION, "eu-west-1"), CERTIFICATE.replace(REGION, "us-east-1")
+    regional, private = {"types": ["REGIONAL"]}, {"types": ["PRIVATE"]}
+    for arn, region, member, endpoint in (
+        (there, "us-east-1", "certificateArn", {"types": ["EDGE"]}),
+        (edge, "eu-west-1", "regionalCertificateArn", regional),
+        (edge, "eu-west-1", "certificateArn", private),
+    ):
+        options = {"domainName": "b.example.com", "endpointConfiguration": endpoint}
+        error = error_of(client.create_domain_name, **options, **{member: arn})["Error"]
+        message = f"Invalid certificate ARN: {arn}. Certificate must be in '{region}'."
+        assert (error["Code"], error["Message"]) == ("BadRequestException", message)
+        client.create_domain_name(**options, **{member: edge if arn == there else there})
+        if endpoint == regional:
+            change = [{"op": "replace", "path": "/regionalCertificateArn", "value": edge}]
+            assert error_of(client.update_domain_name, domainName="b.example.com", patchOperations=change)["Error"]["Message"] == message
+        if endpoint != private:
+            client.delete_domain_name(domainName="b.example.com")

@@ -10,6 +10,7 @@ import time
 from urllib.parse import parse_qs
 
 import pytest
+from botocore.exceptions import ClientError
 from harness import ACCOUNT, REGION, body_json, eventually, free_port, lambda_uri
 from origin import Echo, EchoServer
 from sockets import SocketApi
@@ -295,15 +296,27 @@ class TestCallers:
             **where, type="AWS", uri=f"arn:aws:apigateway:{REGION}:sns:path//", integrationHttpMethod="POST", credentials=CALLER
         )
         api.api.client.put_integration_response(**where, statusCode="200")
-        method(api.api, "/open", credentials=CALLER)
+        # Nobody signs what is open, so there is nobody to pass on.
+        words = "AWS_IAM Auth type is required for AWS integrations with identity forwarding specified"
+        with pytest.raises(ClientError, match=words):
+            method(api.api, "/open", credentials=CALLER)
+        open_again = [{"op": "replace", "path": "/authorizationType", "value": "NONE"}]
+        with pytest.raises(ClientError, match=words):
+            api.api.client.update_method(**where, patchOperations=open_again)
+        api.api.client.delete_method(**{**where, "resourceId": api.api.resource("/open"), "httpMethod": "POST"})
         api.api.deploy_without_waiting()
         key = api.key("ann", policy())
         assert signed_by(api.call(key)) == (key["AccessKeyId"], None)
         session = api.key("admin", policy(), arguments=["--session", "me"])
         assert signed_by(api.call(session)) == (session["AccessKeyId"], session["SessionToken"])
         assert not sts.questions
-        # Nobody signed, so there is nobody to pass on.
-        refuses(api.api, "/open")
+        # AWS deploys no caller's credentials beside a resource policy.
+        allow = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"}]}  # fmt: skip
+        guard = [{"op": "replace", "path": "/policy", "value": json.dumps(allow)}]
+        api.api.client.update_rest_api(restApiId=api.api.id, patchOperations=guard)
+        with pytest.raises(ClientError, match="Caller provided credentials not allowed when resource policy is set"):
+            api.api.client.create_deployment(restApiId=api.api.id)
 
     def test_a_function_asks_the_callers_policies(self, new_gateway, tmp_path, sts):
         gateway = configured(new_gateway, tmp_path, AWS_ENDPOINT_URL_STS=sts.url)
@@ -323,13 +336,12 @@ class TestCallers:
 
 
 def test_without_sts_the_gateways_own_keys_sign(new_gateway, tmp_path, echo):
-    """And `credentials` are not looked at, also where they name the caller."""
+    """And `credentials` are not looked at."""
     gateway = configured(new_gateway, tmp_path, AWS_ENDPOINT_URL=echo.url)
     api = gateway.rest_api()
     method(api)
-    method(api, "/caller", credentials=CALLER)
     api.deploy()
-    assert call(api) == call(api, "/caller") == ("OWN", None)
+    assert call(api) == ("OWN", None)
     assert {path for _, path, _, _ in echo.seen} == {"/"}
 
 

@@ -35,6 +35,12 @@ pub trait DeploymentCheck: Send + Sync {
         stage: Option<&apigatewayv2::Stage>,
     ) -> Result<(), Vec<String>>;
 
+    /// What is wrong with a mapping template, with the line, the column and the text where it is.
+    fn template_error(&self, template: &str) -> Option<String> {
+        let _ = template;
+        None
+    }
+
     /// Whether a selection pattern of an integration response can be used.
     fn is_pattern(&self, pattern: &str) -> bool {
         let _ = pattern;

@@ -307,7 +307,8 @@ fn answer(mut version: DocumentationVersion) -> DocumentationVersion {
     version
 }
 
-fn properties(given: Option<String>) -> Result<String, ApiError> {
+/// The properties of a part: a JSON object that says something.
+pub(crate) fn properties(given: Option<String>) -> Result<String, ApiError> {
     let given = given.unwrap_or_default();
     match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&given) {
         Ok(members) if !members.is_empty() => Ok(given),
@@ -362,7 +363,9 @@ fn check_members(kind: DocumentationPartType, location: &DocumentationPartLocati
 }
 
 /// A place with what AWS supplies: parts below a resource have a path, parts below a method a method.
-fn location(given: Option<DocumentationPartLocation>) -> Result<DocumentationPartLocation, ApiError> {
+pub(crate) fn location(
+    given: Option<DocumentationPartLocation>,
+) -> Result<DocumentationPartLocation, ApiError> {
     use DocumentationPartType as Type;
     let mut location = given.unwrap_or_default();
     let Some(kind) = location.type_ else {

@@ -36,8 +36,23 @@ fn no_certificate(kind: EndpointType) -> Result<(), ApiError> {
     bad_request(format!("A certificate was not provided for the endpoint type {kind}."))
 }
 
-/// Refuses settings that AWS does not take together.
-pub(crate) fn check(domain: &DomainName) -> Result<(), ApiError> {
+/// Where CloudFront finds its certificates, and so where those of edge-optimized domains have to be.
+const EDGE_REGION: &str = "us-east-1";
+
+/// Refuses a certificate of another region. Those of IAM are of none.
+fn check_region(arn: Option<&String>, region: &str) -> Result<(), ApiError> {
+    let Some(arn) = arn else { return Ok(()) };
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts.as_slice() {
+        [_, _, "acm", found, ..] if *found != region => {
+            bad_request(format!("Invalid certificate ARN: {arn}. Certificate must be in '{region}'."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses settings that AWS does not take together. `region` is the gateway's.
+pub(crate) fn check(domain: &DomainName, region: &str) -> Result<(), ApiError> {
     check_name(required(&domain.domain_name))?;
     let types = domain.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.types.as_deref());
     let types = types.unwrap_or_default();
@@ -72,6 +87,9 @@ pub(crate) fn check(domain: &DomainName) -> Result<(), ApiError> {
             return bad_request("Invalid ARN specified in the request");
         }
     }
+    let edge_region = if private { region } else { EDGE_REGION };
+    check_region(domain.certificate_arn.as_ref(), edge_region)?;
+    check_region(domain.regional_certificate_arn.as_ref(), region)?;
     check_policy(domain, private)?;
     if let Some(mutual_tls) = &domain.mutual_tls_authentication {
         let uri = required(&mutual_tls.truststore_uri);
@@ -170,7 +188,8 @@ mod tests {
     fn check_that(change: impl Fn(&mut DomainName), expected: &str) {
         let mut domain = domain();
         change(&mut domain);
-        let found = check(&domain).map_or_else(|error| error.to_string(), |()| "fine".to_owned());
+        let found =
+            check(&domain, "us-east-1").map_or_else(|error| error.to_string(), |()| "fine".to_owned());
         assert!(found.contains(expected), "{found}");
     }
 
@@ -187,12 +206,22 @@ mod tests {
             "A certificate was not provided for the endpoint type REGIONAL.",
         );
         check_that(|d| d.regional_certificate_arn = Some("x".into()), "Invalid ARN");
+        let elsewhere = "arn:aws:acm:eu-west-1:000000000000:certificate/1";
+        let message = format!("Invalid certificate ARN: {elsewhere}. Certificate must be in 'us-east-1'.");
+        check_that(|d| d.regional_certificate_arn = Some(elsewhere.into()), &message);
         let types = |d: &mut DomainName, types: &[EndpointType]| {
             d.endpoint_configuration.as_mut().unwrap().types = Some(types.to_vec());
         };
         check_that(
             |d| types(d, &[EndpointType::Edge]),
             "A certificate was not provided for the endpoint type EDGE.",
+        );
+        check_that(
+            |d| {
+                types(d, &[EndpointType::Edge]);
+                d.certificate_arn = Some(elsewhere.into());
+            },
+            &message,
         );
         check_that(|d| types(d, &[]), "cannot be both DISABLED");
         check_that(

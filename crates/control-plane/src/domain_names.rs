@@ -180,7 +180,7 @@ impl ControlPlane {
 
     /// Checks a domain's settings together, and gives it what follows from them: addresses and dates.
     pub(crate) fn settle(&self, domain: &mut DomainName) -> Result<(), ApiError> {
-        domain_name_rules::check(domain)?;
+        domain_name_rules::check(domain, &self.settings.region)?;
         if let Some(mutual_tls) = &mut domain.mutual_tls_authentication {
             let (uri, version) =
                 (required(&mutual_tls.truststore_uri), mutual_tls.truststore_version.as_deref());

@@ -185,6 +185,8 @@ fn extensions(parameters: Option<&BTreeMap<String, String>>) -> Result<Extension
 }
 
 #[cfg(test)]
+mod round_trip;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 pub(crate) use tests::any_value;

@@ -212,6 +212,9 @@ fn default_templates() -> BTreeMap<String, String> {
 pub(crate) fn complete(mut response: GatewayResponse) -> Result<GatewayResponse, ApiError> {
     let kind = kind(response.response_type)?;
     response.status_code = response.status_code.or_else(|| default_status(kind).map(str::to_owned));
+    if !response.status_code.as_deref().is_none_or(is_status) {
+        return bad_request("Invalid status code specified");
+    }
     response.default_response = Some(false);
     let parameters = response.response_parameters.get_or_insert_default();
     for (name, expression) in &*parameters {
@@ -226,14 +229,15 @@ pub(crate) fn complete(mut response: GatewayResponse) -> Result<GatewayResponse,
     Ok(response)
 }
 
+/// Whether this is a status as AWS's models have them: `[1-5]\d\d`.
+pub(crate) fn is_status(code: &str) -> bool {
+    matches!(code.as_bytes(), [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'])
+}
+
 fn apply(response: &mut GatewayResponse, patch: &Patch<Field>) -> Result<(), ApiError> {
     let (map, member) = match patch.field {
         Field::StatusCode => {
-            let status = patch.text().filter(|status| {
-                status.len() == 3
-                    && status.bytes().all(|b| b.is_ascii_digit())
-                    && matches!(status.as_bytes(), [b'1'..=b'5', ..])
-            });
+            let status = patch.text().filter(|status| is_status(status));
             if status.is_none() {
                 return bad_request("Invalid status code specified");
             }

@@ -14,7 +14,7 @@ mod tree;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use stagedoor_openapi::{Document, Finding};
+use stagedoor_openapi::{Document, Finding, Kind, Severity};
 use stagedoor_shapes::Blob;
 use stagedoor_shapes::apigateway::{ImportRestApiRequest, PutMode, PutRestApiRequest, RestApi};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
@@ -58,8 +58,8 @@ pub enum BasePath {
 /// Why a document was not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The document cannot be read.
-    #[error("Invalid OpenAPI input.{}", lines(.0, true))]
+    /// The document cannot be read. Clients of AWS are told no more than that; where it cannot be is in the findings.
+    #[error("{}", unreadable(.0))]
     Unreadable(Vec<Finding>),
     /// The document can be read, and something in it cannot be made.
     #[error("Errors found during import:{}{}", lines(.errors, false), also(.warnings))]
@@ -159,6 +159,7 @@ impl ControlPlane {
             region: &self.settings.region,
             execute_api_arn: &self.execute_api_arn(id),
             new_id: &new_id,
+            check: self.settings.deployment_check.as_ref(),
         });
         match failed.take() {
             Some(error) => Err(error.into()),
@@ -177,8 +178,9 @@ impl ControlPlane {
     ) -> Result<Applied, ImportError> {
         let applied =
             self.in_surroundings(id, |surroundings| apply(before, document, options, surroundings))?;
-        if options.fail_on_warnings && !applied.warnings.is_empty() {
-            return Err(ImportError::Warned(applied.warnings));
+        if options.fail_on_warnings && applied.warnings.iter().any(is_warned_of) {
+            let warnings = applied.warnings.into_iter().filter(is_warned_of).collect();
+            return Err(ImportError::Warned(warnings));
         }
         let quotas = &self.settings.quotas;
         quotas.check_resources(applied.api.resources.len())?;
@@ -215,6 +217,25 @@ impl From<ImportError> for ApiError {
     }
 }
 
+/// What AWS says of a document that cannot be read.
+fn unreadable(findings: &[Finding]) -> String {
+    let mut errors = findings.iter().filter(|finding| finding.severity() == Severity::Error);
+    let malformed = errors.clone().find(|finding| finding.kind == Kind::MalformedIntegration);
+    let path = malformed.and_then(|finding| finding.path.parts().get(1));
+    match path.filter(|_| errors.all(|finding| finding.kind == Kind::MalformedIntegration)) {
+        Some(path) => {
+            format!("Unable to parse API definition because of a malformed integration at path {path}.")
+        }
+        None => "Invalid OpenAPI input.".to_owned(),
+    }
+}
+
+/// Whether AWS would warn of it as well. Names that nothing knows it drops in silence: they are named here, and refuse
+/// no import.
+fn is_warned_of(finding: &Finding) -> bool {
+    finding.in_aws_words || finding.kind != Kind::UnknownName
+}
+
 /// Findings as AWS lists them, one a line. Only what AWS has no message for says where it is.
 fn lines(findings: &[Finding], positions: bool) -> String {
     let line = |finding: &Finding| if positions { warning(finding) } else { finding.message.clone() };
@@ -222,20 +243,16 @@ fn lines(findings: &[Finding], positions: bool) -> String {
 }
 
 fn also(warnings: &[Finding]) -> String {
+    let warnings: Vec<Finding> = warnings.iter().filter(|finding| is_warned_of(finding)).cloned().collect();
     if warnings.is_empty() {
         return String::new();
     }
-    format!("\nAdditionally, these warnings were found:{}", lines(warnings, true))
+    format!("\nAdditionally, these warnings were found:{}", lines(&warnings, true))
 }
 
 /// A finding as a member of `warnings`. Messages of AWS's own name the place in AWS's way already.
 fn warning(finding: &Finding) -> String {
-    let own = ["Invalid format for ", "Parse issue: ", "Reference to model '"];
-    if own.iter().any(|start| finding.message.starts_with(start)) {
-        finding.message.clone()
-    } else {
-        finding.to_string()
-    }
+    if finding.in_aws_words { finding.message.clone() } else { finding.to_string() }
 }
 
 /// The options in an operation's `parameters`.
@@ -276,8 +293,8 @@ fn options(
 /// Reads the document that an operation carries.
 fn document(body: Option<&Blob>) -> Result<Document, ImportError> {
     let bytes = body.map(|body| body.0.as_slice()).unwrap_or_default();
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| ApiError::BadRequest("Invalid OpenAPI input. The document is not UTF-8.".to_owned()))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| ApiError::BadRequest("Invalid OpenAPI input.".to_owned()))?;
     Document::read(text).map_err(ImportError::Unreadable)
 }
 

@@ -6,7 +6,7 @@ use stagedoor_shapes::apigateway::{
 };
 
 use crate::ApiError;
-use crate::control_plane::{ControlPlane, bad_request, not_found, required};
+use crate::control_plane::{ControlPlane, DeploymentCheck, bad_request, not_found, required};
 use crate::integrations::{self, check_templates};
 use crate::mapping;
 use crate::methods;
@@ -55,21 +55,11 @@ impl ControlPlane {
                 content_handling: input.content_handling,
             };
             check(&response, method)?;
-            self.check_pattern(&response)?;
+            check_pattern(&response, self.settings.deployment_check.as_ref())?;
             let responses = integrations::find(method)?.integration_responses.get_or_insert_default();
             responses.insert(status.to_owned(), response.clone());
             Ok(response)
         })
-    }
-
-    /// Refuses a selection pattern that is none.
-    fn check_pattern(&self, response: &IntegrationResponse) -> Result<(), ApiError> {
-        match response.selection_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
-            Some(pattern) if !self.settings.deployment_check.is_pattern(pattern) => {
-                bad_request("Invalid regex pattern specified")
-            }
-            _ => Ok(()),
-        }
     }
 
     /// `GetIntegrationResponse`.
@@ -104,7 +94,7 @@ impl ControlPlane {
                 apply(&mut response, &patch)?;
             }
             check(&response, method)?;
-            self.check_pattern(&response)?;
+            check_pattern(&response, self.settings.deployment_check.as_ref())?;
             *find(integrations::find(method)?, required(&input.status_code))? = response.clone();
             Ok(response)
         })
@@ -137,6 +127,20 @@ fn find<'a>(integration: &'a mut Integration, status: &str) -> Result<&'a mut In
     match integration.integration_responses.as_mut().and_then(|responses| responses.get_mut(status)) {
         Some(response) => Ok(response),
         None => not_found(NO_RESPONSE),
+    }
+}
+
+/// Refuses a selection pattern that is none.
+///
+/// # Errors
+/// [`ApiError::BadRequest`] with AWS's message.
+pub(crate) fn check_pattern(
+    response: &IntegrationResponse,
+    check: &dyn DeploymentCheck,
+) -> Result<(), ApiError> {
+    match response.selection_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
+        Some(pattern) if !check.is_pattern(pattern) => bad_request("Invalid regex pattern specified"),
+        _ => Ok(()),
     }
 }
 

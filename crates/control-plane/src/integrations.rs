@@ -189,6 +189,7 @@ pub(crate) fn complete(
     }
     check_templates(integration.request_templates.as_ref())?;
     check_credentials(integration.credentials.as_deref())?;
+    check_caller(&integration, method)?;
     check_cache_keys(&integration, method)?;
     integration.passthrough_behavior.get_or_insert_with(|| "WHEN_NO_MATCH".to_owned());
     integration.timeout_in_millis.get_or_insert(TIMEOUT_MILLIS_DEFAULT);
@@ -210,6 +211,23 @@ pub(crate) fn check_credentials(credentials: Option<&str>) -> Result<(), ApiErro
         }
         _ => Ok(()),
     }
+}
+
+/// What stands for the caller's own credentials: `arn:aws:iam::*:user/*`.
+pub(crate) fn is_caller(credentials: Option<&str>) -> bool {
+    credentials.is_some_and(|arn| arn.starts_with("arn:") && arn.ends_with(":iam::*:user/*"))
+}
+
+/// Only a caller who has signed the request has credentials to pass on.
+pub(crate) fn check_caller(integration: &Integration, method: &Method) -> Result<(), ApiError> {
+    let of_aws = matches!(integration.type_, Some(IntegrationType::Aws | IntegrationType::AwsProxy));
+    let passes_on = of_aws && is_caller(integration.credentials.as_deref());
+    if passes_on && method.authorization_type.as_deref() != Some("AWS_IAM") {
+        return bad_request(
+            "AWS_IAM Auth type is required for AWS integrations with identity forwarding specified",
+        );
+    }
+    Ok(())
 }
 
 /// What tells a cache's entries apart has to be a parameter of the method or of the integration.

@@ -12,8 +12,8 @@ use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, requi
 use crate::keys::{self, Kind};
 use crate::mapping::undeclared;
 use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, Style, Table};
-use crate::resources;
 use crate::tx::Tx;
+use crate::{integrations, resources};
 
 /// The methods that a resource can have.
 pub(crate) const HTTP_METHODS: [&str; 8] =
@@ -223,6 +223,9 @@ impl References for InStore<'_> {
 /// [`ApiError::BadRequest`] with AWS's message for the first thing that is wrong.
 pub(crate) fn check(method: &mut Method, references: &impl References) -> Result<(), ApiError> {
     check_authorizer(method, references)?;
+    if let Some(integration) = &method.method_integration {
+        integrations::check_caller(integration, method)?;
+    }
     if method.authorization_type.as_deref() != Some("COGNITO_USER_POOLS")
         && method.authorization_scopes.as_ref().is_some_and(|scopes| !scopes.is_empty())
     {
@@ -235,7 +238,7 @@ pub(crate) fn check(method: &mut Method, references: &impl References) -> Result
     }
     check_models(method.request_models.as_ref(), references)?;
     check_parameters(method.request_parameters.as_ref(), "method.request.")?;
-    let names = method.request_parameters.iter().flatten().map(|(name, _)| name.rsplit('.').next());
+    let names = method.request_parameters.iter().flatten().map(|(name, _)| name.splitn(4, '.').nth(3));
     let mut seen = BTreeSet::new();
     if names.into_iter().any(|name| !seen.insert(name)) {
         return bad_request("Parameter names must be unique across querystring, header and path");
@@ -304,6 +307,13 @@ pub(crate) fn check_parameters(
         };
         if !valid {
             return if name.starts_with(prefix) { undeclared(name) } else { invalid_mapping(name) };
+        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":._$-".contains(&byte);
+        if !place.is_some_and(|(_, name)| name.bytes().all(plain)) {
+            return bad_request(
+                "Invalid mapping expression specified: Validation Result: warnings : [], errors : [Parameter name should \
+                 match the following regular expression: ^[a-zA-Z0-9:._$-]+$]",
+            );
         }
     }
     Ok(())

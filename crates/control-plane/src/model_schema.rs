@@ -72,15 +72,39 @@ pub(crate) fn errors(schema: &Value, is_model: impl Fn(&str) -> bool) -> Vec<Str
         errors.push("Model reference must be in canonical form".to_owned());
     }
     let missing = found.models.iter().filter(|name| !is_model(name));
-    errors.extend(missing.map(|name| format!("Invalid model name specified: {name}")));
+    errors.extend(missing.map(|name| format!("Invalid model specified: {name}")));
     errors
 }
 
-/// Whether a schema refers to something that is neither in it nor a model.
-pub(crate) fn leaves_its_api(schema: &Value) -> bool {
-    let mut found = Found::default();
-    found.schema(schema);
-    found.not_canonical
+/// The way to the first keyword in a schema that is none, and `None` if there is no such keyword.
+pub(crate) fn unsupported(schema: &Value) -> Option<Vec<String>> {
+    let under = |name: &str, below: Option<Vec<String>>| {
+        below.map(|way| std::iter::once(name.to_owned()).chain(way).collect())
+    };
+    for (name, value) in schema.as_object()? {
+        let found = match (name.as_str(), value) {
+            ("properties" | "patternProperties" | "definitions" | "dependencies", Value::Object(schemas)) => {
+                let mut below = schemas.iter().map(|(key, one)| under(key, unsupported(one)));
+                under(name, below.find_map(|found| found))
+            }
+            ("allOf" | "anyOf" | "oneOf" | "items", Value::Array(schemas)) => {
+                let mut below = schemas
+                    .iter()
+                    .enumerate()
+                    .map(|(index, one)| under(&index.to_string(), unsupported(one)));
+                under(name, below.find_map(|found| found))
+            }
+            ("items" | "not" | "additionalProperties" | "additionalItems", _) => {
+                under(name, unsupported(value))
+            }
+            (known, _) if KEYWORDS.contains(&known) => None,
+            (other, _) => Some(vec![other.to_owned()]),
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
 }
 
 impl Found {
@@ -223,7 +247,7 @@ mod tests {
     fn references_are_to_models() {
         let to = |name: &str| json!({"items": {"$ref": format!("{CANONICAL}a1b2c3/models/{name}")}});
         check(to("There"), &[]);
-        check(to("Gone"), &["Invalid model name specified: Gone"]);
+        check(to("Gone"), &["Invalid model specified: Gone"]);
         check(json!({"definitions": {"a": {}}, "items": {"$ref": "#/definitions/a"}}), &[]);
         let canonical = "Model reference must be in canonical form";
         check(json!({"$ref": "https://example.com/a.json"}), &[canonical]);

@@ -203,16 +203,23 @@ fn find(tx: &Tx, api: &str, name: &str) -> Result<Model, ApiError> {
     }
 }
 
-/// Holds the schema of a model against AWS's rules. Imports leave out what is no keyword instead.
+/// Holds the schema of a model against AWS's rules, with the models that are in the store.
 fn check_schema(tx: &Tx, api: &str, model: &Model) -> Result<(), ApiError> {
+    let names: Vec<String> = tx.keys(&keys::all(api, Kind::Model))?;
+    check_references(model, |name| names.contains(&keys::one(api, Kind::Model, name)))
+}
+
+/// Holds the schema of a model against AWS's rules. `is_model` tells whether there is another model of a name.
+///
+/// # Errors
+/// [`ApiError::BadRequest`] with all that AWS says of it.
+pub(crate) fn check_references(model: &Model, is_model: impl Fn(&str) -> bool) -> Result<(), ApiError> {
     if !required(&model.content_type).contains("json") {
         return Ok(());
     }
     let Ok(schema) = serde_json::from_str::<Value>(required(&model.schema)) else { return Ok(()) };
-    let names: Vec<String> = tx.keys(&keys::all(api, Kind::Model))?;
     let own = model.name.as_deref();
-    let is_model = |name: &str| own == Some(name) || names.contains(&keys::one(api, Kind::Model, name));
-    let errors = model_schema::errors(&schema, is_model);
+    let errors = model_schema::errors(&schema, |name| own == Some(name) || is_model(name));
     if errors.is_empty() { Ok(()) } else { bad_request(invalid(&errors.join(", "))) }
 }
 
@@ -232,6 +239,11 @@ pub(crate) fn invalid(errors: &str) -> String {
     format!("Invalid model specified: Validation Result: warnings : [], errors : [{errors}]")
 }
 
+/// Whether a model can have this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 /// Holds a model against AWS's rules.
 ///
 /// # Errors
@@ -241,7 +253,7 @@ pub(crate) fn check(model: &Model) -> Result<(), ApiError> {
     if name.is_empty() {
         return bad_request("Model name must be non-empty");
     }
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    if !is_name(name) {
         return bad_request(format!("Model name must be alphanumeric: {name}"));
     }
     let content_type = required(&model.content_type);

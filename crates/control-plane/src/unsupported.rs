@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request};
 use crate::tx::Tx;
-use crate::{v2, vpc_links};
+use crate::{integrations, v2, vpc_links};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 type Rule<T> = (fn(&T) -> bool, &'static str);
@@ -24,6 +24,8 @@ const API: &[Rule<RestApi>] = &[
     ),
 ];
 
+const CALLER_AND_POLICY: &str = "Caller provided credentials not allowed when resource policy is set";
+
 fn is_private(api: &RestApi) -> bool {
     let types = api.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.types.as_deref());
     types.is_some_and(|types| types.contains(&EndpointType::Private))
@@ -32,6 +34,14 @@ fn is_private(api: &RestApi) -> bool {
 /// What of an API nothing acts on yet.
 fn unsupported(api: &RestApi) -> Vec<String> {
     API.iter().filter(|(is_set, _)| is_set(api)).map(|(_, message)| (*message).to_owned()).collect()
+}
+
+/// Whether a method passes its caller's credentials on in an API with a resource policy, which AWS deploys neither.
+fn passes_callers_on(snapshot: &RestApiSnapshot) -> bool {
+    let methods = snapshot.resources.iter().flat_map(|resource| resource.resource_methods.iter().flatten());
+    let mut integrations = methods.filter_map(|(_, method)| method.method_integration.as_ref());
+    snapshot.rest_api.policy.as_deref().is_some_and(|policy| !policy.is_empty())
+        && integrations.any(|integration| integrations::is_caller(integration.credentials.as_deref()))
 }
 
 impl ControlPlane {
@@ -51,15 +61,19 @@ impl ControlPlane {
             whole.to_mut().vpc_link_names = self.read(links)?;
         }
         let found = self.undeployable(&whole, stage);
-        match found.is_empty() {
-            true => Ok(()),
-            false => bad_request(format!("This cannot be deployed: {}", found.join("; "))),
+        match found.as_slice() {
+            [] => Ok(()),
+            [only] if only == CALLER_AND_POLICY => bad_request(only),
+            _ => bad_request(format!("This cannot be deployed: {}", found.join("; "))),
         }
     }
 
     /// What keeps an API from being served as it is defined, one sentence each.
     pub(crate) fn undeployable(&self, snapshot: &RestApiSnapshot, stage: Option<&Stage>) -> Vec<String> {
         let mut found = unsupported(&snapshot.rest_api);
+        if passes_callers_on(snapshot) {
+            found.push(CALLER_AND_POLICY.to_owned());
+        }
         if let Err(errors) = self.settings.deployment_check.check(snapshot, stage) {
             found.extend(errors);
         }

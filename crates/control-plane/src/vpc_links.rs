@@ -16,7 +16,7 @@ use crate::patch::{REPLACE, Style, Table};
 use crate::quotas::check_one_more;
 use crate::store::Snapshot;
 use crate::tx::Tx;
-use crate::{ApiError, ids, tags};
+use crate::{ApiError, ids, tags, v2};
 
 const ALL: &str = "vpclinks/";
 
@@ -145,23 +145,24 @@ impl ControlPlane {
         })
     }
 
-    /// `DeleteVpcLink`. Stages that lead to it have to be gone, or to serve something else, before.
+    /// `DeleteVpcLink`. Stages and routes that lead to it have to be gone, or to lead elsewhere, before.
     ///
     /// # Errors
-    /// [`ApiError::NotFound`] if there is no such link, [`ApiError::BadRequest`] while a stage leads to it.
+    /// [`ApiError::NotFound`] if there is no such link, [`ApiError::BadRequest`] while a stage or a route leads to it.
     pub fn delete_vpc_link(&self, input: DeleteVpcLinkRequest) -> Result<(), ApiError> {
         let id = required(&input.vpc_link_id);
         self.transact(|tx| {
             find(tx, id)?;
             check_unused(tx, id)?;
+            v2::vpc_links::check_unused(tx, id)?;
             tx.delete(&key(id));
             Ok(())
         })
     }
 }
 
-/// Refuses the deletion of a link that stages lead to, and names every place.
-fn check_unused(tx: &Tx, id: &str) -> Result<(), ApiError> {
+/// Refuses the deletion of a link that stages of REST APIs lead to, and names every place.
+pub(crate) fn check_unused(tx: &Tx, id: &str) -> Result<(), ApiError> {
     let mut places = Vec::new();
     for api in tx.top_level::<RestApi>(keys::APIS)? {
         let api = required(&api.id);

@@ -3,6 +3,7 @@
 use stagedoor_control_plane::DeploymentCheck;
 use stagedoor_data_plane::plan::selection::SelectionPattern;
 use stagedoor_data_plane::plan::{self, CompileSettings};
+use stagedoor_data_plane::vtl::Template;
 use stagedoor_shapes::apigateway::Stage;
 use stagedoor_shapes::apigatewayv2;
 use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
@@ -11,6 +12,10 @@ use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 pub(crate) struct CompileCheck(pub(crate) CompileSettings);
 
 impl DeploymentCheck for CompileCheck {
+    fn template_error(&self, template: &str) -> Option<String> {
+        Template::parse(template).err()
+    }
+
     fn is_pattern(&self, pattern: &str) -> bool {
         SelectionPattern::parse(pattern).is_ok()
     }

@@ -166,7 +166,7 @@ pub enum SchemaUse {
 pub struct Response {
     /// Where it stands.
     pub at: DocPath,
-    /// Three digits.
+    /// The status code as it is spelt.
     pub status_code: String,
     /// The names of its headers.
     pub headers: Vec<String>,
@@ -200,6 +200,15 @@ pub struct SecurityScheme {
     pub auth_type: Option<String>,
     /// `x-amazon-apigateway-authorizer`.
     pub authorizer: Option<AuthorizerExtension>,
+}
+
+impl SecurityScheme {
+    /// Whether it says that it is an authorizer, and does not say which.
+    #[must_use]
+    pub fn promises_authorizer(&self) -> bool {
+        let is_sigv4 = |kind: &String| kind.eq_ignore_ascii_case("awsSigv4");
+        self.authorizer.is_none() && self.auth_type.as_ref().is_some_and(|kind| !is_sigv4(kind))
+    }
 }
 
 /// `x-amazon-apigateway-authorizer`. Members for HTTP APIs alone are not kept; a finding names them.

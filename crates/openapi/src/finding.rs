@@ -18,6 +18,8 @@ pub enum Severity {
 pub enum Kind {
     /// The document cannot be read or makes no sense: an error.
     Broken,
+    /// An integration cannot be read, which AWS tells apart from other mistakes: an error.
+    MalformedIntegration,
     /// A name that nothing knows, very likely misspelt: a warning, as AWS takes such documents.
     UnknownName,
     /// Something that is right and that an import leaves out: a warning.
@@ -33,28 +35,37 @@ pub struct Finding {
     pub path: DocPath,
     /// Where it stands in the text.
     pub position: Position,
-    /// What is wrong and what to do, in one sentence without a full stop.
+    /// What is wrong and what to do, in one sentence without a full stop; or AWS's own words.
     pub message: String,
+    /// Whether the message is AWS's own. It says itself what it is about, so clients of AWS get it without its place.
+    pub in_aws_words: bool,
 }
 
 impl Finding {
     /// Something that makes the document unusable.
     #[must_use]
     pub fn error(path: &DocPath, position: Position, message: impl Into<String>) -> Self {
-        Self { kind: Kind::Broken, path: path.clone(), position, message: message.into() }
+        let (kind, path) = (Kind::Broken, path.clone());
+        Self { kind, path, position, message: message.into(), in_aws_words: false }
     }
 
     /// Something that does not.
     #[must_use]
     pub fn warning(kind: Kind, path: &DocPath, position: Position, message: impl Into<String>) -> Self {
-        Self { kind, path: path.clone(), position, message: message.into() }
+        Self { kind, path: path.clone(), position, message: message.into(), in_aws_words: false }
+    }
+
+    /// The same, in AWS's words.
+    #[must_use]
+    pub fn in_aws_words(self) -> Self {
+        Self { in_aws_words: true, ..self }
     }
 
     /// Whether the document can be used in spite of it.
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self.kind {
-            Kind::Broken => Severity::Error,
+            Kind::Broken | Kind::MalformedIntegration => Severity::Error,
             Kind::UnknownName | Kind::NotApplied => Severity::Warning,
         }
     }

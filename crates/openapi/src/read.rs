@@ -18,8 +18,14 @@ use crate::{Finding, Kind};
 /// Reads a whole document.
 pub(crate) fn read(node: &Node) -> (ApiDefinition, Vec<Finding>) {
     let root = Place::root(node);
-    let mut reader =
-        Reader { root: root.clone(), dialect: Dialect::Swagger2, findings: Vec::new(), values: 0 };
+    let mut reader = Reader {
+        root: root.clone(),
+        dialect: Dialect::Swagger2,
+        findings: Vec::new(),
+        path: String::new(),
+        method: String::new(),
+        values: 0,
+    };
     let definition = reader.document(&root).unwrap_or_default();
     // By position, so that the list reads like the text.
     reader.findings.sort_by_key(|finding| finding.position);
@@ -32,6 +38,9 @@ pub(crate) struct Reader<'a> {
     pub(crate) root: Place<'a>,
     dialect: Dialect,
     findings: Vec<Finding>,
+    /// The path that is being read, and the method of it, as messages of AWS's name them: `/pets` and `GET /pets`.
+    pub(crate) path: String,
+    pub(crate) method: String,
     /// Values of schemas made so far, references put in place.
     pub(crate) values: usize,
 }
@@ -152,11 +161,17 @@ impl<'a> Reader<'a> {
             Dialect::OpenApi3 => {
                 let servers: Vec<_> =
                     root.get("servers").map(|list| list.items().collect()).unwrap_or_default();
+                if let [_, second, ..] = servers.as_slice() {
+                    let message = "More than one server provided. Ignoring all but the first for defining endpoint \
+                                   configuration";
+                    self.warn_as_aws(Kind::NotApplied, second, message.to_owned());
+                }
                 for server in &servers {
                     self.check_spot(server, Spot::Server);
-                    if let Some(place) = server.get(&format!("{PREFIX}endpoint-configuration")) {
-                        definition.endpoint_configuration = self.endpoint_configuration(&place);
-                    }
+                }
+                let extension = format!("{PREFIX}endpoint-configuration");
+                if let Some(place) = servers.first().and_then(|server| server.get(&extension)) {
+                    definition.endpoint_configuration = self.endpoint_configuration(&place);
                 }
                 servers.first().and_then(server_path)
             }
@@ -237,8 +252,31 @@ impl<'a> Reader<'a> {
         self.findings.push(Finding::error(&place.path, place.at(), message));
     }
 
+    /// Notes what AWS warns of, in its words.
+    pub(crate) fn warn_as_aws(&mut self, kind: Kind, place: &Place<'a>, message: String) {
+        self.findings.push(Finding::warning(kind, &place.path, place.at(), message).in_aws_words());
+    }
+
     pub(crate) fn warn(&mut self, kind: Kind, place: &Place<'a>, message: String) {
         self.findings.push(Finding::warning(kind, &place.path, place.at(), message));
+    }
+
+    /// Makes the errors that were noted since those of an integration that cannot be read. One that stands elsewhere is
+    /// named by the method that refers to it, so that the path of every finding starts with that of its API.
+    pub(crate) fn blame_integration(&mut self, since: usize, place: &Place<'a>) {
+        for finding in self.findings.iter_mut().skip(since) {
+            if finding.kind == Kind::Broken {
+                finding.kind = Kind::MalformedIntegration;
+                if !finding.path.parts().starts_with(place.path.parts()) {
+                    finding.path = place.path.clone();
+                }
+            }
+        }
+    }
+
+    /// How many findings there are, for [`Self::blame_integration`].
+    pub(crate) const fn noted(&self) -> usize {
+        self.findings.len()
     }
 
     /// Notes once that the document is too large when its references are put in place.

@@ -1,8 +1,8 @@
 //! Schemas as JSON Schema draft 4, the form that API Gateway's models have.
 //!
 //! References to models stay references, spelt the same for both dialects. Other references into the document are
-//! replaced by what they point to. Keywords that only describe (`example`, `xml` and the like) are left out as AWS
-//! does; those that change what is valid are named in a warning.
+//! replaced by what they point to. Keywords that are none of draft 4's (`example`, `nullable`) stay: whoever makes models
+//! of the schemas refuses them, as AWS does. Vendors' own members (`x-`) are left out.
 
 use serde_json::{Map, Value as Json};
 
@@ -15,18 +15,12 @@ use crate::{Kind, SchemaUse, references};
 /// How a reference to a model is spelt in a definition's schemas: this, and the model's name.
 pub const MODEL_REFERENCE: &str = "#/models/";
 
-/// Keywords that describe and check nothing.
-const DESCRIBING: &[&str] =
-    &["example", "examples", "externalDocs", "xml", "readOnly", "writeOnly", "deprecated"];
-
-/// Keywords that would change what is valid, and that JSON Schema draft 4 does not have.
-const UNSUPPORTED: &[&str] = &["discriminator", "nullable"];
-
-/// Keywords whose value is data, not schemas.
-const DATA: &[&str] = &["enum", "default", "required", "type"];
+/// Keywords whose value is a schema, or a list of them. The value of a keyword that is in neither list is data.
+const SCHEMAS: &[&str] =
+    &["additionalItems", "additionalProperties", "allOf", "anyOf", "items", "not", "oneOf"];
 
 /// Keywords whose value maps names to schemas.
-const NAMED: &[&str] = &["properties", "patternProperties", "definitions"];
+const NAMED: &[&str] = &["properties", "patternProperties", "definitions", "dependencies"];
 
 impl<'a> Reader<'a> {
     /// The schema at a place where one is used.
@@ -73,17 +67,10 @@ impl<'a> Reader<'a> {
     fn members(&mut self, place: &Place<'a>, trail: &mut Vec<String>, depth: usize) -> Map<String, Json> {
         let mut schema = Map::new();
         for (name, member) in place.members() {
-            if DESCRIBING.contains(&name) || name.starts_with("x-") {
+            if name.starts_with("x-") {
                 continue;
             }
-            if UNSUPPORTED.contains(&name) {
-                let message = format!("'{name}' is no keyword of API Gateway's models and is left out");
-                self.warn(Kind::NotApplied, &member, message);
-                continue;
-            }
-            let value = if DATA.contains(&name) {
-                member.node.to_json()
-            } else if NAMED.contains(&name) {
+            let value = if NAMED.contains(&name) && member.map().is_some() {
                 let named: Vec<_> = member.members().collect();
                 Json::Object(
                     named
@@ -91,8 +78,10 @@ impl<'a> Reader<'a> {
                         .map(|(key, one)| ((*key).to_owned(), self.convert(one, trail, depth + 2)))
                         .collect(),
                 )
-            } else {
+            } else if SCHEMAS.contains(&name) {
                 self.convert(&member, trail, depth + 1)
+            } else {
+                member.node.to_json()
             };
             schema.insert(name.to_owned(), value);
         }
@@ -114,14 +103,15 @@ impl<'a> Reader<'a> {
         }
         if let Some(name) = target.strip_prefix(self.models_prefix()) {
             // AWS goes on without it, and so with a schema that takes anything.
-            self.warn(Kind::UnknownName, place, format!("Reference to model '{name}' not found. Ignoring."));
+            let message = format!("Reference to model '{name}' not found. Ignoring.");
+            self.warn_as_aws(Kind::UnknownName, place, message);
             return Json::Object(Map::new());
         }
         if !target.starts_with('#') {
             // AWS says so and keeps the reference, and then the model that has it cannot be made.
             let kind = if target.contains("://") { "URL" } else { "RELATIVE" };
             let message = format!("Parse issue: Unable to load {kind} ref: {target} path: .");
-            self.warn(Kind::NotApplied, place, message);
+            self.warn_as_aws(Kind::NotApplied, place, message);
             return serde_json::json!({ "$ref": target });
         }
         self.fail(place, references::missing(&target));

@@ -48,9 +48,9 @@ fn what_cannot_be_applied_is_said() {
     check(
         "paths:\n  /a:\n    trace: {}\n    get:\n      parameters: [{in: cookie, name: c}]\n      responses: {default: {}}\n",
         "paths./a.trace (line 5, column 5): API Gateway has no TRACE method; it is left out\n\
-         paths./a.get.parameters.0 (line 7, column 20): API Gateway has no parameters in 'cookie'; this one is left out\n\
-         paths./a.get.responses.default (line 8, column 19): a method response has a status code, which 'default' is \
-         not; it is left out",
+         paths./a.get.parameters.0 (line 7, column 20): Parameter type cookie for parameter c not supported. Ignoring.\n\
+         paths./a.get.responses.default (line 8, column 19): API Gateway does not support Swagger's 'default' method \
+         response (found on 'GET /a')",
     );
 }
 
@@ -120,7 +120,7 @@ fn both_dialects_define_the_same() {
                               "headers": {"H": {"type": "string"}}}},
         "security": [{"key": []}]}}},
         "securityDefinitions": {"key": {"type": "apiKey", "name": "x-api-key", "in": "header"}},
-        "definitions": {"M": {"type": "object", "example": 1, "properties": {"m": {"$ref": "#/definitions/M"}}}}}"##;
+        "definitions": {"M": {"type": "object", "x-example": 1, "properties": {"m": {"$ref": "#/definitions/M"}}}}}"##;
     let openapi = "openapi: 3.0.0\ninfo: {title: t, version: 1.10}\nservers: [{url: /v1}]\npaths:\n  /a/{id}:\n    put:\n      \
         parameters: [{in: path, name: id, required: true, schema: {type: string}}]\n      requestBody: {content: \
         {application/json: {schema: {$ref: '#/components/schemas/M'}}}}\n      responses:\n        200:\n          \

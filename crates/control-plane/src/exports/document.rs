@@ -68,27 +68,26 @@ impl Export<'_> {
         let api = &self.snapshot.rest_api;
         let mut info = Map::new();
         let title = required(&api.name).to_owned();
-        let description = api.description.clone().filter(|text| !text.is_empty());
+        let documented = self.documented(Part::Api, None, None, None, None);
+        let documented = documented.and_then(|properties| properties.get("info")).and_then(Value::as_object);
+        let own = api.description.clone().filter(|text| !text.is_empty()).map(Value::String);
+        let description = documented.and_then(|info| info.get("description")).cloned().or(own);
         // The two dialects' own libraries write these in different orders.
         if self.dialect == Dialect::OpenApi3 {
             info.insert("title".to_owned(), title.clone().into());
         }
         if let Some(description) = description {
-            info.insert("description".to_owned(), description.into());
+            info.insert("description".to_owned(), description);
         }
         info.insert("version".to_owned(), self.version.into());
         if self.dialect == Dialect::Swagger2 {
             info.insert("title".to_owned(), title.into());
         }
         // The version is the API's own, whatever its documentation says.
-        let documented = self.documented(Part::Api, None, None, None, None);
-        if let Some(Value::Object(members)) = documented.and_then(|properties| properties.get("info")) {
-            for (name, value) in members {
-                let standard =
-                    matches!(name.as_str(), "description" | "termsOfService" | "contact" | "license");
-                if standard || name.starts_with("x-") {
-                    info.insert(name.clone(), value.clone());
-                }
+        for (name, value) in documented.into_iter().flatten() {
+            let standard = matches!(name.as_str(), "termsOfService" | "contact" | "license");
+            if standard || name.starts_with("x-") {
+                info.insert(name.clone(), value.clone());
             }
         }
         Value::Object(info)
@@ -121,12 +120,14 @@ impl Export<'_> {
             if !required(&model.content_type).contains("json") {
                 return Err(ApiError::BadRequest(format!("Only found non-JSON body models for {name}")));
             }
-            let parsed = serde_json::from_str(required(&model.schema)).unwrap_or(Value::Object(Map::new()));
-            let mut references = BTreeSet::new();
-            let mut schema = schema::exported(&parsed, self.dialect, prefix, &mut references);
-            if let Value::Object(members) = &mut schema {
+            let mut parsed =
+                serde_json::from_str(required(&model.schema)).unwrap_or(Value::Object(Map::new()));
+            // Before the members are put in order: what documentation adds stands where a schema's own would.
+            if let Value::Object(members) = &mut parsed {
                 self.describe(members, Part::Model, None, None, None, Some(&name), &["title", "description"]);
             }
+            let mut references = BTreeSet::new();
+            let schema = schema::exported(&parsed, self.dialect, prefix, &mut references);
             for reference in references {
                 if seen.insert(reference.clone()) {
                     wanted.push(reference);

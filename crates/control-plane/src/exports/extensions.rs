@@ -51,7 +51,9 @@ impl Export<'_> {
             put_one("endpoint-access-mode", mode.as_str().into());
         }
         put(root, "x-amazon-apigateway-gateway-responses", self.gateway_responses());
-        let validators = self.snapshot.request_validators.iter().map(|validator| {
+        let mut validators: Vec<_> = self.snapshot.request_validators.iter().collect();
+        validators.sort_by_key(|validator| &validator.name);
+        let validators = validators.into_iter().map(|validator| {
             let value = json!({
                 "validateRequestParameters": validator.validate_request_parameters.unwrap_or_default(),
                 "validateRequestBody": validator.validate_request_body.unwrap_or_default(),

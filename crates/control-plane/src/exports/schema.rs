@@ -89,7 +89,7 @@ pub(super) fn exported(
             for (name, value) in sorted {
                 let value = match name.as_str() {
                     "required" => sorted_names(value),
-                    data if DATA.contains(&data) => value.clone(),
+                    data if DATA.contains(&data) || data.starts_with("x-") => value.clone(),
                     named if NAMED.contains(&named) => {
                         let schemas = value.as_object().into_iter().flatten();
                         let schemas = schemas

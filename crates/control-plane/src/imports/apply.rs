@@ -3,7 +3,7 @@
 //! This is a function from an API, a definition and a mode to an API. It reads and writes no store, so that an import
 //! is one transaction, and so that what a definition becomes can be tested without one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stagedoor_openapi::{ApiDefinition, ApiKeySource, DocPath, Document, Finding, Kind};
 use stagedoor_shapes::apigateway::{
@@ -12,6 +12,7 @@ use stagedoor_shapes::apigateway::{
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::{BasePath, Options};
+use crate::control_plane::DeploymentCheck;
 use crate::policy;
 
 /// What the account an import runs in is called, and how new things get their ids.
@@ -24,6 +25,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) execute_api_arn: &'a str,
     /// A new id.
     pub(crate) new_id: &'a dyn Fn() -> String,
+    /// Knows which templates and patterns can be used.
+    pub(crate) check: &'a dyn DeploymentCheck,
 }
 
 /// What an import makes of an API.
@@ -43,6 +46,8 @@ pub(crate) struct Import<'a> {
     pub(super) options: &'a Options,
     pub(super) surroundings: &'a Surroundings<'a>,
     pub(super) api: RestApiSnapshot,
+    /// Models of the document that cannot be made. What refers to them finds nothing.
+    pub(super) unmade: BTreeSet<String>,
     pub(super) warnings: Vec<Finding>,
     pub(super) errors: Vec<Finding>,
 }
@@ -87,6 +92,7 @@ impl<'a> Import<'a> {
             options,
             surroundings,
             api,
+            unmade: BTreeSet::new(),
             warnings: document.findings.clone(),
             errors: Vec::new(),
         }
@@ -95,6 +101,12 @@ impl<'a> Import<'a> {
     /// Notes what cannot be applied.
     pub(super) fn warn(&mut self, at: &DocPath, message: impl Into<String>) {
         self.warnings.push(Finding::warning(Kind::NotApplied, at, self.document.locate(at), message));
+    }
+
+    /// Notes what AWS warns of, in its words.
+    pub(super) fn warn_as_aws(&mut self, at: &DocPath, message: impl Into<String>) {
+        let warning = Finding::warning(Kind::NotApplied, at, self.document.locate(at), message);
+        self.warnings.push(warning.in_aws_words());
     }
 
     /// Notes what makes the definition unusable.
@@ -259,6 +271,20 @@ impl<'a> Import<'a> {
         }
     }
 
+    /// Notes templates that cannot be read.
+    pub(super) fn check_templates(
+        &mut self,
+        templates: Option<&BTreeMap<String, String>>,
+        at: &DocPath,
+        what: &str,
+    ) {
+        for (media_type, template) in templates.into_iter().flatten() {
+            if let Some(error) = self.surroundings.check.template_error(template) {
+                self.fail(&at.child(media_type), format!("{what}: template for {media_type}: {error}"));
+            }
+        }
+    }
+
     /// A map of strings; whatever is no string is left out with AWS's warning. `None` if nothing is left.
     pub(super) fn strings(
         &mut self,
@@ -273,7 +299,7 @@ impl<'a> Import<'a> {
                 Some(text) => {
                     texts.insert(name.clone(), text.to_owned());
                 }
-                None => self.warn(
+                None => self.warn_as_aws(
                     &at.child(name),
                     format!(
                         "Invalid format for '{member}'. Expected type string for property '{name}' {where_} but got \

@@ -7,10 +7,10 @@ use stagedoor_shapes::apigateway::{
 };
 
 use super::apply::{Import, Surroundings, blank};
-use super::{ImportError, Options, lines};
+use super::{ImportError, Options};
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, required};
-use crate::documentation::StoredPart;
+use crate::documentation::{StoredPart, location, properties};
 use crate::keys::{self, Kind};
 use crate::tx::Tx;
 
@@ -27,10 +27,9 @@ impl ControlPlane {
         self.read(|tx| self.api(tx, id))?;
         let options = Options { overwrite: input.mode == Some(PutMode::Overwrite), ..Options::default() };
         let document = super::document(input.body.as_ref()).map_err(|error| match error {
-            ImportError::Unreadable(findings) => ApiError::BadRequest(format!(
-                "Unable to build importer with provided input.{}",
-                reasons(&findings)
-            )),
+            ImportError::Unreadable(_) => {
+                ApiError::BadRequest("Unable to build importer with provided input.".to_owned())
+            }
             other => other.into(),
         })?;
         let ids = self.attempt(|tx| {
@@ -74,12 +73,6 @@ impl ControlPlane {
     }
 }
 
-/// AWS says only that it cannot; where it cannot is said after that if it is known. AWS's own two messages have none.
-fn reasons(findings: &[Finding]) -> String {
-    let is_document = findings.iter().any(|finding| !finding.path.parts().is_empty());
-    if is_document { lines(findings, true) } else { String::new() }
-}
-
 /// The parts in a document.
 fn read(
     document: &Document,
@@ -105,19 +98,23 @@ impl Import<'_> {
             else {
                 continue;
             };
-            // AWS fills in the root, which documents leave out.
-            let everywhere = matches!(kind.as_deref(), Some("API" | "AUTHORIZER" | "MODEL"));
-            parts.push(DocumentationPart {
-                id: Some((self.surroundings.new_id)()),
-                location: Some(DocumentationPartLocation {
-                    type_: Some(type_),
-                    path: text("path").or_else(|| (!everywhere).then(|| "/".to_owned())),
-                    method: text("method"),
-                    status_code: text("statusCode"),
-                    name: text("name"),
+            let given = DocumentationPartLocation {
+                type_: Some(type_),
+                path: text("path"),
+                method: text("method"),
+                status_code: text("statusCode"),
+                name: text("name"),
+            };
+            let made = location(Some(given))
+                .and_then(|location| Ok((location, properties(Some(part.properties.to_string()))?)));
+            match made {
+                Ok((location, properties)) => parts.push(DocumentationPart {
+                    id: Some((self.surroundings.new_id)()),
+                    location: Some(location),
+                    properties: Some(properties),
                 }),
-                properties: Some(part.properties.to_string()),
-            });
+                Err(error) => self.fail(&part.at, format!("Unable to create documentation part: {error}")),
+            }
         }
         parts
     }

@@ -1,9 +1,10 @@
 //! Integrations and their responses.
 
 use stagedoor_openapi::{Integration as Definition, IntegrationResponse as ResponseDefinition};
-use stagedoor_shapes::apigateway::{Integration, IntegrationResponse, Method, TlsConfig};
+use stagedoor_shapes::apigateway::{Integration, IntegrationResponse, IntegrationType, Method, TlsConfig};
 
 use super::apply::Import;
+use super::tree::check_status;
 use crate::control_plane::required;
 use crate::{integration_responses, integrations};
 
@@ -21,6 +22,13 @@ impl Import<'_> {
     ) -> Option<Integration> {
         let at = &definition.at;
         let http_method = required(&method.http_method);
+        let kind = definition.kind.as_deref().unwrap_or("null");
+        if kind.to_ascii_uppercase().parse::<IntegrationType>().is_err() {
+            let place = if definition.kind.is_some() { at.child("type") } else { at.clone() };
+            let message = format!("Unknown integration type '{kind}' for '{http_method} {path}'. Ignoring.");
+            self.warn_as_aws(&place, message);
+            return None;
+        }
         let what = format!("Unable to put integration on '{http_method}' for resource at path '{path}'");
         let where_ = format!("of resource '{path}' and method '{http_method}'");
         let errors = self.errors.len();
@@ -83,6 +91,8 @@ impl Import<'_> {
                 return None;
             }
         };
+        let templates = integration.request_templates.clone();
+        self.check_templates(templates.as_ref(), &at.child("requestTemplates"), &what);
         for (pattern, response) in &definition.responses {
             let response_at = &response.at;
             let answer = self.integration_response(path, method, pattern, response);
@@ -113,10 +123,8 @@ impl Import<'_> {
         let what =
             format!("Unable to put integration response on '{http_method}' for resource at path '{path}'");
         let where_ = format!("of resource '{path}' and method '{http_method}'");
-        if let Some(code) = &definition.status_code
-            && !matches!(code.as_bytes(), [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'])
-        {
-            self.fail(&at.child("statusCode"), format!("{what}: '{code}' is no status code"));
+        if let Err(error) = check_status(definition.status_code.as_deref().unwrap_or("null")) {
+            self.fail(&at.child("statusCode"), format!("{what}: {error}"));
         }
         let response = IntegrationResponse {
             status_code: definition.status_code.clone(),
@@ -139,9 +147,12 @@ impl Import<'_> {
                 &what,
             ),
         };
-        if let Err(error) = integration_responses::check(&response, method) {
+        let checked = integration_responses::check(&response, method)
+            .and_then(|()| integration_responses::check_pattern(&response, self.surroundings.check));
+        if let Err(error) = checked {
             self.fail(at, format!("{what}: {error}"));
         }
+        self.check_templates(response.response_templates.as_ref(), &at.child("responseTemplates"), &what);
         response
     }
 }

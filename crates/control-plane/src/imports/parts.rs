@@ -44,11 +44,16 @@ impl Import<'_> {
             schema: Some(format!("{schema:#}")),
             content_type: Some("application/json".to_owned()),
         };
-        if let Err(error) = models::check(&model) {
-            self.fail(at, format!("Unable to create model for '{name}': {error}"));
-        } else if model_schema::leaves_its_api(&schema) {
-            let error = models::invalid("Model reference must be in canonical form");
-            self.fail(at, format!("Unable to create model for '{name}': {error}"));
+        let definition = self.definition;
+        let kept = &self.api.models;
+        let there = |other: &str| {
+            (models::is_name(other) && definition.models.contains_key(other))
+                || kept.iter().any(|model| model.name.as_deref() == Some(other))
+        };
+        if let Err(error) = models::check(&model).and_then(|()| models::check_references(&model, there)) {
+            let at = unsupported(&schema, at);
+            self.fail(&at, format!("Unable to create model for '{name}': {error}"));
+            self.unmade.insert(name.to_owned());
         }
         match found.and_then(|index| self.api.models.get_mut(index)) {
             Some(slot) => *slot = model,
@@ -65,6 +70,11 @@ impl Import<'_> {
             self.api.request_validators.retain(kept);
         }
         for (name, validator) in &definition.request_validators {
+            if name.is_empty() {
+                let message = "Unable to create request validator: Request Validator name cannot be blank";
+                self.fail(&validator.at, message);
+                continue;
+            }
             let found = self.api.request_validators.iter_mut().find(|one| one.name.as_deref() == Some(name));
             if let Some(own) = found {
                 own.validate_request_body = Some(validator.body);
@@ -183,6 +193,12 @@ impl Import<'_> {
             }
         }
     }
+}
+
+/// Where in the document a schema has its first keyword that models do not have; the schema itself if it has none.
+fn unsupported(schema: &serde_json::Value, at: &DocPath) -> DocPath {
+    let found = model_schema::unsupported(schema).unwrap_or_default();
+    found.iter().fold(at.clone(), |at, part| at.child(part))
 }
 
 /// Turns references between models into the addresses that AWS gives them.

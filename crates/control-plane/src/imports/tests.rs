@@ -21,6 +21,7 @@ fn import(before: Option<RestApiSnapshot>, text: &str, options: &Options) -> Res
         region: "us-east-1",
         execute_api_arn: "arn:x",
         new_id: &new_id,
+        check: &crate::NoCheck,
     };
     let root = Some("root000000".to_owned());
     let new = RestApi { id: Some("abcdefghij".to_owned()), root_resource_id: root, ..RestApi::default() };
@@ -94,11 +95,6 @@ fn what_cannot_be_made_refuses_the_import() {
         assert_eq!(error, format!("Errors found during import:{expected}"), "{paths}");
     };
     check(
-        "/a: {get: {x-amazon-apigateway-integration: {type: mokc}}}",
-        "\n\tUnable to put integration on 'GET' for resource at path '/a': \"MOKC\" is none of [HTTP, AWS, MOCK, \
-         HTTP_PROXY, AWS_PROXY]",
-    );
-    check(
         "/a: {get: {x-amazon-apigateway-integration: {type: mock, timeoutInMillis: 1}}}",
         "\n\tUnable to put integration on 'GET' for resource at path '/a': Timeout should be between 50 ms and 29000 ms",
     );
@@ -133,19 +129,21 @@ fn parameters_of_the_operation() {
 fn the_operations() {
     let control_plane = ControlPlane::new(Arc::new(MemoryStore::new()), Settings::default());
     let body = |text: &str| Some(Blob(text.as_bytes().to_vec()));
-    let misspelt = small("/a: {get: {x-amazon-apigateway-integration: {type: mock, tiemout: 1}}}");
+    let mistyped = small("/a: {get: {x-amazon-apigateway-integration: {type: mokc, tiemout: 1}}}");
 
     let refused =
-        ImportRestApiRequest { body: body(&misspelt), fail_on_warnings: Some(true), ..Default::default() };
+        ImportRestApiRequest { body: body(&mistyped), fail_on_warnings: Some(true), ..Default::default() };
     let error = control_plane.import_rest_api(refused).unwrap_err();
+    // The misspelt name, which AWS says nothing of, is no reason.
     assert_eq!(
         error.to_string(),
-        "Warnings found during import:\n\tpaths./a.get.x-amazon-apigateway-integration.tiemout (line 3, column 66): an \
-         integration has no member 'tiemout'"
+        "Warnings found during import:\n\tUnknown integration type 'mokc' for 'GET /a'. Ignoring."
     );
     assert_eq!(control_plane.api_ids().unwrap().len(), 0);
 
-    let taken = ImportRestApiRequest { body: body(&misspelt), ..Default::default() };
+    let misspelt = small("/a: {get: {x-amazon-apigateway-integration: {type: mock, tiemout: 1}}}");
+    let taken =
+        ImportRestApiRequest { body: body(&misspelt), fail_on_warnings: Some(true), ..Default::default() };
     let api = control_plane.import_rest_api(taken).unwrap();
     assert_eq!(api.warnings.map(|warnings| warnings.len()), Some(1));
     // Warnings belong to an answer, and are not kept.
@@ -155,7 +153,7 @@ fn the_operations() {
     let unreadable =
         PutRestApiRequest { rest_api_id: api.id, body: body("openapi: 3.0.1\na: [\n"), ..Default::default() };
     let error = control_plane.put_rest_api(unreadable).unwrap_err().to_string();
-    assert!(error.starts_with("Invalid OpenAPI input.\n\tline 3, column 1: this is no YAML"), "{error}");
+    assert_eq!(error, "Invalid OpenAPI input.");
 
     let nowhere = PutRestApiRequest { rest_api_id: Some("nowhere".to_owned()), ..Default::default() };
     assert!(matches!(control_plane.put_rest_api(nowhere), Err(ApiError::NotFound(_))));

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use stagedoor_openapi::{BodyUse, DocPath, Operation, ParameterLocation, Requirement, Response, SchemaUse};
+use stagedoor_openapi::{
+    BodyUse, DocPath, Operation, ParameterLocation, Requirement, Response, SchemaUse, SecurityScheme,
+};
 use stagedoor_shapes::apigateway::{Authorizer, AuthorizerType, Method, MethodResponse, Resource};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::apply::Import;
+use crate::control_plane::bad_request;
 use crate::methods::{self, References};
-use crate::{ApiError, resources};
+use crate::{ApiError, gateway_responses, method_responses, resources};
 
 /// What a method asks of its callers.
 #[derive(Default)]
@@ -100,6 +103,9 @@ impl Import<'_> {
     }
 
     fn method(&mut self, path: &str, operation: &Operation, resource: &str) -> Option<Method> {
+        if self.lacks_authorizer(operation) {
+            return None;
+        }
         let access = self.access(operation);
         let what = format!("Unable to put method '{}' on resource at path '{path}'", operation.method);
         let request_validator_id = self.validator(operation, &what);
@@ -111,18 +117,27 @@ impl Import<'_> {
             request_validator_id,
             operation_name: operation.operation_id.clone(),
             request_parameters: request_parameters(path, operation),
-            request_models: self.body_models(&operation.request_bodies),
+            request_models: self.request_models(operation, &what),
             method_responses: None,
             method_integration: None,
             authorization_scopes: (!access.scopes.is_empty()).then_some(access.scopes),
         };
-        for response in &operation.responses {
-            let response = self.method_response(response);
-            let code = response.status_code.clone().unwrap_or_default();
-            method.method_responses.get_or_insert_default().insert(code, response);
-        }
         if let Err(error) = methods::check(&mut method, &Whole(&self.api)) {
             self.fail(&operation.at, format!("{what}: {error}"));
+        }
+        for response in &operation.responses {
+            let (code, at) = (&response.status_code, &response.at);
+            let response = self.method_response(&operation.method, response);
+            let checked =
+                check_status(code).and_then(|()| method_responses::check(&response, &Whole(&self.api)));
+            if let Err(error) = checked {
+                let message = format!(
+                    "Unable to put method response on '{code}' for method '{}' for resource at path '{path}': {error}",
+                    operation.method
+                );
+                self.fail(at, message);
+            }
+            method.method_responses.get_or_insert_default().insert(code.clone(), response);
         }
         if let Some(integration) = &operation.integration {
             method.method_integration = self.integration(path, &method, integration, resource);
@@ -138,18 +153,41 @@ impl Import<'_> {
             let own = operation.request_validator.is_some();
             let place = if own { operation.at.clone() } else { DocPath::root() };
             let at = place.child("x-amazon-apigateway-request-validator");
-            self.fail(&at, format!("{what}: there is no request validator '{name}'"));
+            self.fail(&at, format!("{what}: Invalid Request Validator identifier specified"));
         }
         found.and_then(|one| one.id)
     }
 
-    fn method_response(&mut self, response: &Response) -> MethodResponse {
+    /// The models of a request. One that could not be made leaves the method without any, which AWS says twice.
+    fn request_models(&mut self, operation: &Operation, what: &str) -> Option<BTreeMap<String, String>> {
+        let models = self.body_models(&operation.request_bodies);
+        for body in &operation.request_bodies {
+            let name = models.as_ref().and_then(|models| models.get(&body.content_type)).cloned();
+            let Some(name) = name.filter(|name| self.unmade.contains(name)) else { continue };
+            self.warn_as_aws(&body.at, format!("Reference to model '{name}' not found. Ignoring."));
+            self.fail(&body.at, format!("{what}: Invalid model identifier specified: null"));
+        }
+        models
+    }
+
+    fn method_response(&mut self, method: &str, response: &Response) -> MethodResponse {
+        let models = self.body_models(&response.bodies);
+        for body in &response.bodies {
+            let name = models.as_ref().and_then(|models| models.get(&body.content_type)).cloned();
+            let Some(name) = name.filter(|name| self.unmade.contains(name)) else { continue };
+            // As AWS has it: looked for twice, and then said of the method.
+            for _ in 0..2 {
+                self.warn_as_aws(&body.at, format!("Reference to model '{name}' not found. Ignoring."));
+            }
+            let message = format!("Invalid format for model {} for method {method}", body.content_type);
+            self.warn_as_aws(&body.at, message);
+        }
         let headers = response.headers.iter().map(|name| (format!("method.response.header.{name}"), false));
         let headers: BTreeMap<_, _> = headers.collect();
         MethodResponse {
             status_code: Some(response.status_code.clone()),
             response_parameters: (!headers.is_empty()).then_some(headers),
-            response_models: self.body_models(&response.bodies),
+            response_models: models,
         }
     }
 
@@ -221,13 +259,23 @@ impl Import<'_> {
             && is(&scheme.name, "x-api-key")
         {
             access.api_key = true;
-        } else {
+        } else if is(&scheme.kind, "apiKey") {
             let message = format!(
                 "the security scheme '{name}' is neither an authorizer, nor IAM, nor an API key in the header x-api-key, \
                  and asks nothing of a caller"
             );
             self.warn(&requirement.at, message);
         }
+    }
+
+    /// Whether a method asks for an authorizer that the document promises and does not define. AWS makes no such method.
+    fn lacks_authorizer(&self, operation: &Operation) -> bool {
+        let security = operation.security.as_ref().or(self.definition.security.as_ref());
+        let mut schemes = security.into_iter().flatten().flatten().map(|requirement| &requirement.scheme);
+        operation.auth.is_none()
+            && schemes.any(|name| {
+                self.definition.security_schemes.get(name).is_some_and(SecurityScheme::promises_authorizer)
+            })
     }
 
     fn authorize(&mut self, requirement: &Requirement, authorizer: &Authorizer, access: &mut Access) {
@@ -243,6 +291,14 @@ impl Import<'_> {
         } else {
             access.authorization_type = Some("CUSTOM");
         }
+    }
+}
+
+/// Whether a response can have this status.
+pub(super) fn check_status(code: &str) -> Result<(), ApiError> {
+    match gateway_responses::is_status(code) {
+        true => Ok(()),
+        false => bad_request(format!("Invalid HTTP status code specified: {code}")),
     }
 }
 

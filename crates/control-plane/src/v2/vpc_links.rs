@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigatewayv2::{
-    CreateVpcLinkRequest, DeleteVpcLinkRequest, DeleteVpcLinkResponse, GetVpcLinkRequest, GetVpcLinksRequest,
-    GetVpcLinksResponse, UpdateVpcLinkRequest, VpcLink, VpcLinkStatus, VpcLinkVersion,
+    Api, CreateVpcLinkRequest, DeleteVpcLinkRequest, DeleteVpcLinkResponse, GetVpcLinkRequest,
+    GetVpcLinksRequest, GetVpcLinksResponse, Integration, Route, UpdateVpcLinkRequest, VpcLink,
+    VpcLinkStatus, VpcLinkVersion,
 };
 
+use super::keys::{self, Kind};
 use super::{V2, page_of, recast, updated};
 use crate::control_plane::{bad_request, required, whole_seconds};
 use crate::tx::Tx;
@@ -104,14 +106,44 @@ impl V2<'_> {
     /// `DeleteVpcLink`.
     ///
     /// # Errors
-    /// [`ApiError::NotFound`] if there is no such link.
+    /// [`ApiError::NotFound`] if there is no such link, [`ApiError::BadRequest`] while a route or a stage leads to it.
     pub fn delete_vpc_link(&self, input: DeleteVpcLinkRequest) -> Result<DeleteVpcLinkResponse, ApiError> {
         let id = required(&input.vpc_link_id);
         self.0.transact(|tx| {
             find(tx, id)?;
+            crate::vpc_links::check_unused(tx, id)?;
+            check_unused(tx, id)?;
             tx.delete(&key(id));
             Ok(DeleteVpcLinkResponse {})
         })
+    }
+}
+
+/// Refuses the deletion of a link that routes of HTTP and WebSocket APIs lead to, and names every one of them.
+pub(crate) fn check_unused(tx: &Tx, id: &str) -> Result<(), ApiError> {
+    let mut places = Vec::new();
+    for api in tx.top_level::<Api>(keys::APIS)? {
+        let api = required(&api.api_id);
+        let integrations: Vec<Integration> =
+            tx.scan(&keys::all(api, Kind::Integration))?.into_values().collect();
+        let leads_there = |target: &str| {
+            let name = target.strip_prefix("integrations/");
+            let mut named = integrations.iter().filter(|one| one.integration_id.as_deref() == name);
+            named.any(|one| one.connection_id.as_deref() == Some(id))
+        };
+        for route in tx.scan::<Route>(&keys::all(api, Kind::Route))?.into_values() {
+            if leads_there(required(&route.target)) {
+                let method = required(&route.route_key).split(' ').next().unwrap_or_default();
+                places.push(format!("{method}:{}", required(&route.route_id)));
+            }
+        }
+    }
+    match places.is_empty() {
+        true => Ok(()),
+        false => bad_request(format!(
+            "Cannot delete vpc link. Vpc link '{id}', is referenced in [{}] in format of [Method:Resource].",
+            places.join(", ")
+        )),
     }
 }
 

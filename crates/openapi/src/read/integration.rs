@@ -12,7 +12,15 @@ use crate::read::Reader;
 const HTTP_API_ONLY: &[&str] = &["description", "integrationSubtype", "responseParameters"];
 
 impl<'a> Reader<'a> {
-    pub(super) fn integration(&mut self, place: &Place<'a>) -> Option<Integration> {
+    /// An integration; what is wrong with how it is written is told apart from other mistakes.
+    pub(super) fn read_integration(&mut self, place: &Place<'a>) -> Option<Integration> {
+        let noted = self.noted();
+        let integration = self.integration(place);
+        self.blame_integration(noted, place);
+        integration
+    }
+
+    fn integration(&mut self, place: &Place<'a>) -> Option<Integration> {
         let place = &self.follow(place)?;
         if place.map().is_none() {
             self.fail(
@@ -67,9 +75,6 @@ impl<'a> Reader<'a> {
         for (pattern, place) in self.object(place, "responses") {
             self.check_members(&place, "an integration response", names::INTEGRATION_RESPONSE, None);
             let status_code = self.text(&place, "statusCode");
-            if status_code.is_none() {
-                self.fail(&place, "an integration response needs a 'statusCode'".to_owned());
-            }
             let response = IntegrationResponse {
                 at: place.path.clone(),
                 status_code,

@@ -27,6 +27,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let Some(target) = self.follow(&place) else { continue };
+            path.clone_into(&mut self.path);
             let operations = self.operations(&target);
             definition.paths.push(PathItem { at: place.path, path: path.to_owned(), operations });
         }
@@ -73,6 +74,7 @@ impl<'a> Reader<'a> {
     }
 
     fn operation(&mut self, place: &Place<'a>, method: String, shared: &Parameters) -> Operation {
+        self.method = format!("{method} {}", self.path);
         self.check_members(place, "a method", names::OPERATION, Some(Spot::Operation));
         if let Some(member) = place.get("isDefaultRoute") {
             let message = "'isDefaultRoute' is for HTTP APIs; a REST API does not have it";
@@ -89,7 +91,7 @@ impl<'a> Reader<'a> {
         let mut request_bodies: Vec<BodyUse> = Vec::new();
         if self.dialect == Dialect::OpenApi3 {
             if let Some(body) = place.get("requestBody").and_then(|body| self.follow(&body)) {
-                request_bodies = self.content(&body);
+                request_bodies = self.content(&body, None);
             }
         } else if let Some((at, schema)) = own.body.or_else(|| shared.body.clone()) {
             let body = |content_type| BodyUse { at: at.clone(), content_type, schema: schema.clone() };
@@ -107,7 +109,7 @@ impl<'a> Reader<'a> {
             request_validator: self.text(place, &format!("{PREFIX}request-validator")),
             integration: place
                 .get(&format!("{PREFIX}integration"))
-                .and_then(|place| self.integration(&place)),
+                .and_then(|place| self.read_integration(&place)),
         }
     }
 
@@ -129,9 +131,10 @@ impl<'a> Reader<'a> {
                     continue;
                 }
                 "cookie" | "formData" => {
+                    let name = self.text(&parameter, "name").unwrap_or_default();
                     let message =
-                        format!("API Gateway has no parameters in '{location}'; this one is left out");
-                    self.warn(Kind::NotApplied, &item, message);
+                        format!("Parameter type {location} for parameter {name} not supported. Ignoring.");
+                    self.warn_as_aws(Kind::NotApplied, &item, message);
                     continue;
                 }
                 _ => {
@@ -159,17 +162,19 @@ impl<'a> Reader<'a> {
             if code.starts_with("x-") {
                 continue;
             }
-            if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
-                let message =
-                    format!("a method response has a status code, which '{code}' is not; it is left out");
-                self.warn(Kind::NotApplied, &place, message);
+            if code == "default" {
+                let message = format!(
+                    "API Gateway does not support Swagger's 'default' method response (found on '{}')",
+                    self.method
+                );
+                self.warn_as_aws(Kind::NotApplied, &place, message);
                 continue;
             }
             let Some(response) = self.follow(&place) else { continue };
             let headers =
                 self.object(&response, "headers").into_iter().map(|(name, _)| name.to_owned()).collect();
             let bodies = if self.dialect == Dialect::OpenApi3 {
-                self.content(&response)
+                self.content(&response, Some(code))
             } else {
                 self.swagger_bodies(operation, &response)
             };
@@ -178,11 +183,19 @@ impl<'a> Reader<'a> {
         responses
     }
 
-    /// The schemas in `content`, by media type.
-    fn content(&mut self, place: &Place<'a>) -> Vec<BodyUse> {
+    /// The schemas in `content`, by media type. Models of responses are objects or lists, not single values.
+    fn content(&mut self, place: &Place<'a>, response: Option<&str>) -> Vec<BodyUse> {
         let mut bodies = Vec::new();
         for (content_type, media) in self.object(place, "content") {
             if let Some(schema) = media.get("schema") {
+                if let (Some(code), Some(kind)) = (response, single_value(&schema)) {
+                    let message = format!(
+                        "Unsupported model type '{kind}' in {code} response to method '{}'. Ignoring.",
+                        self.method
+                    );
+                    self.warn_as_aws(Kind::NotApplied, &schema, message);
+                    continue;
+                }
                 let at = schema.path.clone();
                 bodies.push(BodyUse {
                     at,
@@ -207,6 +220,27 @@ impl<'a> Reader<'a> {
         let own = self.strings(operation, name);
         let found = own.or_else(|| self.strings(&root, name)).unwrap_or_default();
         if found.is_empty() { vec![JSON.to_owned()] } else { found }
+    }
+}
+
+/// What AWS's reader calls the schema of a single value, in its warnings.
+fn single_value(schema: &Place<'_>) -> Option<&'static str> {
+    let word = |name: &str| schema.get(name).and_then(|member| member.text()).unwrap_or_default();
+    let composed = ["allOf", "anyOf", "oneOf", "$ref"].iter().any(|name| schema.get(name).is_some());
+    match (word("type").as_str(), word("format").as_str()) {
+        _ if composed => None,
+        ("string", "binary") => Some("BinarySchema"),
+        ("string", "byte") => Some("ByteArraySchema"),
+        ("string", "date") => Some("DateSchema"),
+        ("string", "date-time") => Some("DateTimeSchema"),
+        ("string", "email") => Some("EmailSchema"),
+        ("string", "password") => Some("PasswordSchema"),
+        ("string", "uuid") => Some("UUIDSchema"),
+        ("string", _) => Some("StringSchema"),
+        ("integer", _) => Some("IntegerSchema"),
+        ("number", _) => Some("NumberSchema"),
+        ("boolean", _) => Some("BooleanSchema"),
+        _ => None,
     }
 }
 

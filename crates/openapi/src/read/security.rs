@@ -30,9 +30,26 @@ impl<'a> Reader<'a> {
                 auth_type: self.text(&place, &format!("{PREFIX}authtype")),
                 authorizer: place.get(&format!("{PREFIX}authorizer")).map(|place| self.authorizer(&place)),
             };
+            self.check_scheme(name, &scheme, &place);
             definition.security_schemes.insert(name.to_owned(), scheme);
         }
         definition.security = root.get("security").map(|security| self.requirements(&security));
+    }
+
+    /// Notes schemes that ask nothing of a caller, in AWS's words.
+    fn check_scheme(&mut self, name: &str, scheme: &SecurityScheme, place: &Place<'a>) {
+        let kind = scheme.kind.as_deref().unwrap_or("null");
+        if scheme.promises_authorizer() {
+            let message = format!(
+                "Unable to create authorizer from security definition: '{name}'. Extension x-amazon-apigateway-authorizer \
+                 is required. Any methods with security: '{name}' will not be created. If this security definition is \
+                 not a custom authorizer, remove the x-amazon-apigateway-authtype extension and it will be ignored."
+            );
+            self.warn_as_aws(Kind::NotApplied, place, message);
+        } else if scheme.authorizer.is_none() && scheme.auth_type.is_none() && kind != "apiKey" {
+            let message = format!("Unsupported security definition type '{kind}' for '{name}'. Ignoring.");
+            self.warn_as_aws(Kind::NotApplied, place, message);
+        }
     }
 
     fn authorizer(&mut self, place: &Place<'a>) -> AuthorizerExtension {
