@@ -133,6 +133,27 @@ def test_a_function_sees_the_claims(new_gateway, tmp_path, pool):
     assert all(isinstance(value, str) for value in seen.values())
 
 
+def test_a_resource_policy_is_asked_after_the_pool(new_gateway, tmp_path, pool):
+    """Who has no token is not known, whatever the policy says; who has one needs a policy that allows."""
+    api = Api(new_gateway, tmp_path, pool)
+    identity, _ = pool.tokens()
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"}
+    elsewhere = {"Condition": {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}}
+    for statements, expected in [
+        ([statement], None),
+        ([statement | elsewhere], "because no resource-based policy allows the execute-api:Invoke action"),
+        ([statement, statement | {"Effect": "Deny"}], "with an explicit deny in a resource-based policy"),
+    ]:
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        patch = [{"op": "replace", "path": "/policy", "value": document}]
+        api.api.client.update_rest_api(restApiId=api.api.id, patchOperations=patch)
+        api.api.deploy_without_waiting()
+        assert api.answer("/id") == UNAUTHORIZED
+        status, body = api.answer("/id", identity)
+        assert status == (403 if expected else 200), body
+        assert not expected or body["Message"].endswith(expected)
+
+
 def test_forged_tokens(new_gateway, tmp_path, pool):
     api = Api(new_gateway, tmp_path, pool)
     identity, _ = pool.tokens()

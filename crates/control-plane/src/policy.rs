@@ -41,9 +41,22 @@ pub fn stored(policy: &str, api_arn: &str) -> Result<String, ApiError> {
                 _ => {}
             }
         }
+        for name in ["Principal", "NotPrincipal"] {
+            statement.get_mut(name).and_then(Value::as_object_mut).into_iter().flatten().for_each(alone);
+        }
     }
     Policy::from_value(&policy, Kind::Resource).map_err(|_| invalid())?;
     Ok(policy.to_string())
+}
+
+/// A list of one principal is kept as the principal itself (measured at AWS by others).
+fn alone((_, principals): (&String, &mut Value)) {
+    if let Value::Array(list) = principals
+        && list.len() == 1
+        && let Some(one) = list.pop()
+    {
+        *principals = one;
+    }
 }
 
 fn expanded(resource: &str, api_arn: &str) -> String {
@@ -80,6 +93,10 @@ mod tests {
         check(
             r#"{"Statement": {"Effect": "Deny", "Resource": ["execute-api:/dev/GET/a"], "Action": "*", "Principal": "*"}}"#,
             "r:a:api/dev/GET/a",
+        );
+        check(
+            r#"{"Statement": {"Effect": "Deny", "Resource": "*", "Action": "*", "Principal": {"AWS": ["111111111111"]}}}"#,
+            r#""Principal":{"AWS":"111111111111"}"#,
         );
         let nobody =
             r#"{"Statement": [{"Effect": "Allow", "Resource": "*", "Action": "*", "Principal": "x"}]}"#;

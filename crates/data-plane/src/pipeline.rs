@@ -23,7 +23,8 @@ use crate::worker::{ConnectionInfo, Worker};
 
 /// The phases of a REST API's request, after its method was found:
 ///
-/// 1. the resource policy, whose explicit denials come before an authorizer is asked;
+/// 1. the resource policy, whose explicit denials come before an authorizer function is asked; a user pool is asked before
+///    it, and a signature together with it;
 /// 2. the signature, and what its signer's policies and the resource policy together allow;
 /// 3. the authorizer, so that nobody learns from validation what an API expects who may not call it;
 /// 4. the API key, which an authorizer may have named;

@@ -259,6 +259,10 @@ fn slice_value(bytes: &Bytes, value: &[u8]) -> Bytes {
 
 /// The target in origin form, and the authority where it was in absolute form (RFC 9112 §3.2).
 fn origin_form(method: &Method, target: &str, bytes: &Bytes) -> Result<(Bytes, Option<Bytes>), HeadError> {
+    // A fragment is never sent. One server would take it for a part of the path, and another one cut it off.
+    if memchr::memchr(b'#', target.as_bytes()).is_some() {
+        return Err(HeadError::Malformed("the request target"));
+    }
     if target.starts_with('/') {
         return Ok((bytes.slice_ref(target.as_bytes()), None));
     }
@@ -456,6 +460,8 @@ mod tests {
         check("GET / HTTP/1.1\nHost: a\n\n", "malformed message head: a line does not end in CR LF");
         check("GET x HTTP/1.1\r\nHost: a\r\n\r\n", "malformed message head: the request target");
         check("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "malformed message head: the request target");
+        check("GET /admin#x HTTP/1.1\r\nHost: a\r\n\r\n", "malformed message head: the request target");
+        check("GET /a?b#c HTTP/1.1\r\nHost: a\r\n\r\n", "malformed message head: the request target");
         check(
             "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
             "the transfer coding is not supported",

@@ -69,8 +69,7 @@ pub struct Client {
 }
 
 /// The counters of a key, for each of its plans.
-#[derive(Debug)]
-struct Members(Box<[OnceLock<Member>]>);
+type Members = [OnceLock<Member>];
 
 /// The counters of a key in one of its plans.
 pub struct Member {
@@ -157,9 +156,9 @@ impl Client {
     pub fn member(&self, counters: &dyn Counters) -> Option<&Member> {
         let members = self.shard.members(self.at)?.get_or_init(|| {
             let plans = self.key().into_iter().flat_map(|key| key.plans());
-            Arc::new(Members(plans.map(|_| OnceLock::new()).collect()))
+            plans.map(|_| OnceLock::new()).collect()
         });
-        let member = members.0.get(self.index)?;
+        let member = members.get(self.index)?;
         Some(member.get_or_init(|| Member::new(&self.plan.id, self.id(), counters)))
     }
 }

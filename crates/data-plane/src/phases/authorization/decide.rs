@@ -87,21 +87,22 @@ fn plain_spelling(arn: &str) -> Option<String> {
 }
 
 /// A method's ARN as it would be for whoever resolves the dot segments of its path (RFC 3986, section 5.2.4); nothing if
-/// there are none.
+/// there are none. Some servers look at no parameters of segments (`..;x`), and take `\` for `/`.
 fn without_dots(arn: &str) -> Option<String> {
-    if !arn.contains("/.") {
+    if !arn.contains("/.") && !arn.contains('\\') {
         return None;
     }
     let path = arn.splitn(6, ':').nth(5)?.splitn(4, '/').nth(3)?;
-    if !path.split('/').any(|segment| matches!(segment, "." | "..")) {
+    let segments = || path.split(['/', '\\']).map(|segment| (segment, segment.split(';').next()));
+    if !segments().any(|(_, name)| matches!(name, Some("." | ".."))) {
         return None;
     }
     let mut kept = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "." => {}
-            ".." => drop(kept.pop()),
-            segment => kept.push(segment),
+    for (segment, name) in segments() {
+        match name {
+            Some(".") => {}
+            Some("..") => drop(kept.pop()),
+            _ => kept.push(segment),
         }
     }
     Some(format!("{}{}", arn.strip_suffix(path)?, kept.join("/")))
@@ -146,6 +147,9 @@ mod tests {
         check("a/./b/../../c", Some("c"));
         check("../../admin", Some("admin"));
         check("a/..", Some(""));
+        check("open/..;a=b/admin", Some("admin"));
+        check("open\\..\\admin", Some("admin"));
+        check("a;b/..c;d", None);
     }
 
     #[test]
@@ -175,6 +179,9 @@ mod tests {
         check(&open, "open//b/", Decision::Allow);
         check(&open, "open/../admin", Decision::ImplicitDeny);
         check(&open, "open/%2e%2E/admin", Decision::ImplicitDeny);
+        check(&open, "open/..%3Bx/admin", Decision::ImplicitDeny);
+        check(&open, "open%5C..%5cadmin", Decision::ImplicitDeny);
+        check(&open, "open/x%5C..%5c..%5cadmin", Decision::ImplicitDeny);
         check(&open, "admin/../open/a", Decision::ImplicitDeny);
         let closed = policy(serde_json::json!([statement("Allow", "*"), statement("Deny", "admin")]));
         check(&closed, "open/../admin", Decision::ExplicitDeny);

@@ -39,22 +39,25 @@ const METHOD_ARN_BYTES_MAX: usize = 1600;
 /// # Errors
 /// 403 if the policy denies the request, or had to allow it and does not.
 pub fn resource_policy(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
-    let (Some(policy), Some(method)) = (&exchange.plan.resource_policy, exchange.method()) else {
-        return Ok(());
-    };
-    if matches!(method.authorization, Authorization::Iam) {
-        // Asked together with the identity's policies, once it is known who that is.
-        return Ok(());
+    match exchange.method().map(|method| &method.authorization) {
+        Some(Authorization::Lambda(_)) => ask_resource_policy(exchange, decide::before_a_function),
+        // Asked once it is known who calls: together with an identity's policies, or after a user pool.
+        None | Some(Authorization::Iam | Authorization::Cognito(_)) => Ok(()),
+        Some(_) => ask_resource_policy(exchange, decide::alone),
     }
+}
+
+/// Asks the resource policy about somebody unknown.
+fn ask_resource_policy(
+    exchange: &mut Exchange<'_>,
+    decide: fn(Option<Verdict>) -> Result<(), Denial>,
+) -> Result<(), Fault> {
+    let Some(policy) = &exchange.plan.resource_policy else { return Ok(()) };
     let arn = method_arn(exchange)?;
     let verdict = evaluate(policy, exchange, Caller::Anonymous, &arn);
     exchange.resource_verdict = Some(verdict);
     explain(exchange, "resource policy", policy, Caller::Anonymous, &arn);
-    let decided = match &method.authorization {
-        Authorization::Lambda(_) => decide::before_a_function(Some(verdict)),
-        _ => decide::alone(Some(verdict)),
-    };
-    decided.map_err(|denial| denied(denial, "anonymous", &arn))
+    decide(Some(verdict)).map_err(|denial| denied(denial, "anonymous", &arn))
 }
 
 /// Asks the method's authorizer.
@@ -66,7 +69,10 @@ pub async fn authorizer(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     match &method.authorization {
         Authorization::None | Authorization::Iam => Ok(()),
         Authorization::Lambda(authorizer) => rest::run(exchange, authorizer).await,
-        Authorization::Cognito(authorization) => cognito::run(exchange, authorization).await,
+        Authorization::Cognito(authorization) => {
+            cognito::run(exchange, authorization).await?;
+            ask_resource_policy(exchange, decide::alone)
+        }
         Authorization::Jwt(authorization) => http_jwt::run(exchange, authorization).await,
         Authorization::HttpLambda(authorizer) => http_lambda::run(exchange, authorizer).await,
     }
