@@ -149,6 +149,32 @@ def test_documentation_of_a_place_that_has_some(served):
         assert (error["Code"], error["Message"]) == ("ConflictException", message)
 
 
+@pytest.mark.parametrize(
+    "path, value, expected",
+    [
+        ("/identitySource", "method.request.querystring.a", "Invalid token source expression: method.request.querystring.a. The"),
+        ("/identitySource", "", "IdentitySource cannot be empty"),
+        ("/identityValidationExpression", "[", "Invalid regex pattern specified"),
+        ("/authorizerUri", "arn:aws:lambda:us-east-1:000000000000:function:f", "Invalid Authorizer URI: arn:aws:lambda:us-east-1:"),
+        ("/authorizerResultTtlInSeconds", "3601", "Authorizer result TTL outside allowable range."),
+        ("/authorizerCredentials", "role", "Invalid ARN specified in the request"),
+        ("/type", "REQUEST", None),
+    ],
+)
+def test_updates_of_authorizers_are_held_to_the_same_rules(gateway, path, value, expected):
+    client, api = gateway.client(), gateway.rest_api()
+    where = {"restApiId": api.id, "authorizerId": client.create_authorizer(restApiId=api.id, **AUTHORIZER)["id"]}
+    patch = [{"op": "replace", "path": path, "value": value}]
+    if expected is None:
+        assert client.update_authorizer(**where, patchOperations=patch)["type"] == value
+        return
+    before = client.get_authorizer(**where)
+    error = error_of(client.update_authorizer, **where, patchOperations=patch)["Error"]
+    assert error["Code"] == "BadRequestException" and error["Message"].startswith(expected), error
+    after = client.get_authorizer(**where)
+    assert {**before, "ResponseMetadata": 0} == {**after, "ResponseMetadata": 0}
+
+
 def test_names_of_authorizers_differ(gateway):
     client, api = gateway.client(), gateway.rest_api()
     first = client.create_authorizer(restApiId=api.id, **AUTHORIZER)
