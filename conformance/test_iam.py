@@ -200,6 +200,18 @@ class TestRefusals:
         assert api.call(key, **signed).status_code == 200
         assert told(api.call(key, change=change, **signed))[:2] == (403, "InvalidSignatureException")
 
+    @pytest.mark.parametrize("presign", [False, True])
+    def test_a_signed_request_calls_no_other_method(self, api, presign):
+        """X-HTTP-Method-Override counts where it was signed: a presigned address is good for one method."""
+        key, override = api.key("ann", policy()), {"X-HTTP-Method-Override": "POST"}
+        poster = api.key("poster", policy(Resource=f"arn:aws:execute-api:*:*:{api.api.id}/*/POST/*"))
+        assert api.call(poster).status_code == 403
+        assert api.call(poster, **override).status_code == 200
+        changed = api.call(key, presign=presign, change=lambda sent: sent["headers"].update(override))
+        assert told(changed) == (
+            403, "IncompleteSignatureException", "'X-HTTP-Method-Override' must be a 'SignedHeader' in the AWS Authorization.",
+        )  # fmt: skip
+
     def test_deleted_keys(self, api):
         key = api.key("ann", policy())
         assert [entry["Arn"] for entry in api.credentials("list")] == [f"arn:aws:iam::{ACCOUNT}:user/ann"]

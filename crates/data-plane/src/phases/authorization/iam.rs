@@ -218,6 +218,14 @@ async fn verify(exchange: &mut Exchange<'_>) -> Result<Arc<Identity>, Fault> {
     let Some(key) = principals.get(&presented.access_key_id).map(Arc::clone) else {
         return Err(Fault::unrecognized_client());
     };
+    // Else whoever has a presigned address could call another method with it.
+    let covers_override =
+        presented.signed_headers.iter().any(|name| name.eq_ignore_ascii_case("x-http-method-override"));
+    if exchange.overridden_method.is_some() && !covers_override {
+        return Err(Fault::incomplete_signature(
+            "'X-HTTP-Method-Override' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
+        ));
+    }
     let body = if covers_body { exchange.whole_body().await? } else { Bytes::new() };
     let region = exchange.plan.region.clone();
     let now = OffsetDateTime::from(exchange.received_at);
