@@ -1,6 +1,7 @@
 """Backends that fail in every way: the client gets AWS's answer in time, memory stays bounded, and nobody else notices."""
 
 import random
+import re
 import socket
 import struct
 import threading
@@ -150,6 +151,65 @@ def test_more_than_declared(backend, more):
     for _ in range(3):
         assert made.api.call("GET", "/").text == "12345"
     assert len(connections) == 3  # what said too much is not believed again
+
+
+@pytest.fixture(params=["HTTP_PROXY", "HTTP_API"])
+def proxied(request, new_gateway, raw_origin):
+    """An API that hands every method on to a backend."""
+
+    def make(play):
+        gateway, url = new_gateway("--workers", "1").start(), raw_origin(play).url
+        if request.param == "HTTP_API":
+            api = HttpApi(gateway)
+            api.backend("ANY /", url)
+            return api
+        api = gateway.rest_api()
+        api.proxy("ANY", "/", url, kind="HTTP_PROXY")
+        api.deploy()
+        return api
+
+    return make
+
+
+def test_an_answer_that_nobody_asked_for(proxied):
+    """It comes while the connection is kept, and must not be taken for that to the next request."""
+    forged = threading.Semaphore(0)
+
+    def play(link):
+        while read_head(link)[0]:
+            link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            time.sleep(0.02)  # until the connection is kept again
+            link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+            forged.release()
+
+    api = proxied(play)
+    for method in "GET", "POST", "GET", "PUT", "GET":
+        assert api.call(method, "/").text == "ok"
+        assert forged.acquire(timeout=10)
+
+
+def test_a_short_body_is_sent_again(proxied):
+    """To a server that closes a kept connection just when a request comes. Nothing is, that may not be repeated."""
+    seen = []
+
+    def play(link):
+        answered = False
+        while True:
+            head, body = read_head(link)
+            if not head or answered:
+                return  # closed under the request
+            length = int(re.search(rb"(?i)content-length: (\d+)", head)[1]) if b"ength:" in head else 0
+            while len(body) < length:
+                body += link.recv(65536)
+            seen.append((head.split()[0], body))
+            link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            answered = True
+
+    api = proxied(play)
+    for number in range(6):
+        assert api.call("PUT", "/", data=b"%d" % number * 1000).text == "ok"
+    assert seen == [(b"PUT", b"%d" % number * 1000) for number in range(6)]
+    assert api.call("POST", "/", data=b"x").status_code in (503, 504)
 
 
 @pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n12345"])

@@ -1,6 +1,7 @@
 """The Lambda API through boto3: functions, who may call them, invocations of every kind, and streamed results."""
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import botocore.exceptions
 import pytest
+import requests
 from harness import ACCOUNT, REGION, Gateway, body_json, eventually, lambda_uri
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
@@ -484,6 +486,90 @@ class TestLayers:
         client.update_function_configuration(FunctionName="f", Layers=[local, zipped])
         assert invoke(gateway, "f")[1] == "zipped"
 
+    def layer(self, gateway, name, files):
+        content = {"ZipFile": archive(files)}
+        return gateway.client("lambda").publish_layer_version(LayerName=name, Content=content)["LayerVersionArn"]
+
+    def test_es_modules_import_packages_of_layers(self, gateway):
+        package = lambda name, text: {  # noqa: E731
+            f"nodejs/{name}/package.json": '{"exports": {"import": "./a.mjs", "require": "./a.cjs"}}',
+            f"nodejs/{name}/a.mjs": f"export default 'imported {text}';",
+            f"nodejs/{name}/a.cjs": f"module.exports = 'required {text}';",
+        }
+        layers = [
+            self.layer(gateway, "first", package("node_modules/@scope/a", "a") | package("node_modules/b", "b")),
+            self.layer(gateway, "second", package("node20/node_modules/b", "b of 20")),
+        ]
+        source = """import {createRequire} from 'node:module';
+        import a from '@scope/a';
+        import b from 'b';
+        const missing = await import('missing').catch((error) => error.code);
+        export const handler = async () => [a, b, createRequire(import.meta.url)('b'), missing];"""
+        create(gateway, "f", source, file="index.mjs", Layers=layers)
+        assert invoke(gateway, "f")[1] == ["imported a", "imported b of 20", "required b of 20", "ERR_MODULE_NOT_FOUND"]
+
+    def test_layers_are_at_opt(self, gateway):
+        if os.getuid() != 0:
+            pytest.skip("needs a mount namespace, which root can have")
+        files = {"data/a.txt": "first", "data/b.txt": "first"}
+        layers = [self.layer(gateway, "first", files), self.layer(gateway, "second", {"data/b.txt": "second"})]
+        source = """const fs = require('fs');
+        exports.handler = async () => ({
+          texts: ['a', 'b'].map((name) => fs.readFileSync(`/opt/data/${name}.txt`, 'utf8')),
+          path: process.env.PATH.split(':').at(-1), libraries: process.env.LD_LIBRARY_PATH.split(':').at(-1),
+        });"""
+        create(gateway, "f", source, Layers=layers)
+        assert invoke(gateway, "f")[1] == {"texts": ["first", "second"], "path": "/opt/bin", "libraries": "/opt/lib"}
+        # Nobody else sees them.
+        create(gateway, "other", "exports.handler = async () => require('fs').existsSync('/opt/data');")
+        assert invoke(gateway, "other")[1] is False
+
+    def test_a_runtime_in_a_layer(self, gateway):
+        """A function of a `provided` runtime whose executable is in a layer; its own wins."""
+        layer = self.layer(gateway, "runtime", {"bootstrap": BOOTSTRAP.replace("WHOSE", "layer")})
+        create(gateway, "f", "no program", runtime="provided.al2023", file="index.txt", Layers=[layer])
+        assert invoke(gateway, "f")[1] == "layer"
+        own = BOOTSTRAP.replace("WHOSE", "own")
+        create(gateway, "g", own, runtime="provided.al2023", file="bootstrap", Layers=[layer])
+        assert invoke(gateway, "g")[1] == "own"
+        create(gateway, "none", "no program", runtime="provided.al2023", file="index.txt")
+        answer, told = invoke(gateway, "none")
+        assert answer["FunctionError"] == "Unhandled" and told["errorType"] == "Runtime.InvalidEntrypoint"
+        assert told["errorMessage"].endswith("Error: Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
+
+    @pytest.mark.parametrize("at", ["/opt", "/var/task"])
+    def test_a_wrapper_starts_the_runtime(self, gateway, at):
+        wrapper = "#!/bin/sh\nprogram=$1; shift\nexport WRAPPED=yes\nexec \"$program\" --no-deprecation \"$@\"\n"
+        packed = archive({"index.js": "exports.handler = async () => [process.env.WRAPPED, process.execArgv];", "bootstrap": wrapper})
+        layer = self.layer(gateway, "wrapper", {"bootstrap": wrapper})
+        client = gateway.client("lambda")
+        client.create_function(
+            FunctionName="f", Runtime="nodejs20.x", Handler="index.handler", Role=ROLE, Code={"ZipFile": packed},
+            Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": f"{at}/bootstrap"}}, Layers=[layer],
+        )  # fmt: skip
+        wrapped, arguments = invoke(gateway, "f")[1]
+        assert wrapped == "yes" and arguments[0] == "--no-deprecation"
+        client.update_function_configuration(
+            FunctionName="f", Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/nothing"}}
+        )
+        assert invoke(gateway, "f")[1]["errorMessage"].endswith("Runtime exited with error: exit status 127")
+
+    def test_pages_and_what_layers_are_for(self, gateway):
+        client = gateway.client("lambda")
+        for runtime in ("python3.12", "nodejs20.x", "python3.12"):
+            client.publish_layer_version(LayerName="a", Content={"ZipFile": archive({"x": runtime})}, CompatibleRuntimes=[runtime])
+        for name in "b", "c":
+            self.layer(gateway, name, {"x": "y"})
+        listed = client.get_paginator("list_layers").paginate(PaginationConfig={"PageSize": 1}).build_full_result()
+        assert [each["LayerName"] for each in listed["Layers"]] == ["a", "b", "c"]
+        pages = list(client.get_paginator("list_layer_versions").paginate(LayerName="a", PaginationConfig={"PageSize": 2}))
+        assert [[each["Version"] for each in page["LayerVersions"]] for page in pages] == [[3, 2], [1]]
+        fitting = client.list_layers(CompatibleRuntime="nodejs20.x")["Layers"]
+        assert [(each["LayerName"], each["LatestMatchingVersion"]["Version"]) for each in fitting] == [("a", 2)]
+        fitting = client.list_layer_versions(LayerName="a", CompatibleRuntime="python3.12")["LayerVersions"]
+        assert [each["Version"] for each in fitting] == [3, 1]
+        refused(lambda: client.list_layers(MaxItems=51), "ValidationException", "less than or equal to 50")
+
     def test_what_is_refused(self, gateway):
         arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:nobody:1"
         refused(lambda: create(gateway, "f", Layers=[arn]), "InvalidParameterValueException", "does not exist")
@@ -523,11 +609,74 @@ class TestSecrets:
             gateway.close()
             shutil.rmtree(work)
 
+    @pytest.mark.parametrize("kind", [Gateway, Unprivileged])
+    def test_a_function_sees_nothing_that_the_gateway_keeps(self, kind):
+        """Whoever the gateway is: root, who may read everything, or somebody whose functions are as much himself."""
+        source = """const fs = require('fs');
+        const tried = (look) => { try { return look(); } catch (error) { return error.code; } };
+        exports.handler = async ({data, config}) => {
+          const gateway = `/proc/${process.ppid}`;
+          return {
+            read: ['environ', 'mem', 'root/etc/passwd', 'cwd/secret', 'fd/3'].map((name) => tried(() => fs.readFileSync(`${gateway}/${name}`).length)),
+            data: tried(() => fs.readdirSync(data)),
+            config: tried(() => fs.readFileSync(config, 'utf8')),
+            key: tried(() => fs.readFileSync(`${config}.key`, 'utf8')),
+            unmount: require('child_process').spawnSync('umount', [data]).status,
+            rights: /CapEff:\\s+(\\w+)/.exec(fs.readFileSync('/proc/self/status'))[1],
+          };
+        };"""
+        work = Path(tempfile.mkdtemp())
+        work.chmod(0o777)
+        config = work / "stagedoor.toml"
+        (work / "secret").write_text("a secret")
+        config.with_suffix(".toml.key").write_text("a key")
+        config.write_text(
+            '[[certificates]]\narn = "arn:aws:acm:us-east-1:000000000000:certificate/1"\n'
+            'certificate = "stagedoor.toml"\nkey = "stagedoor.toml.key"\n'
+        )
+        gateway = kind(work, "--config", str(config), env={"AWS_SECRET_ACCESS_KEY": "the gateway's own"}).start()
+        try:
+            assert gateway.data.stat().st_mode & 0o777 == 0o700
+            create(gateway, "curious", source)
+            _, told = invoke(gateway, "curious", {"data": str(gateway.data), "config": str(config)})
+            assert told["read"] == ["EACCES"] * 5, told
+            # Its own code is there still.
+            assert told["data"] == ["functions"] and told["unmount"] != 0
+            assert (told["config"], told["key"]) == ("", "")
+            assert int(told["rights"], 16) == 0
+            # It outlives a reload of the process, and the gateway's own view is whole.
+            assert (gateway.data / "stagedoor.redb").exists()
+        finally:
+            gateway.close()
+            shutil.rmtree(work)
+
+    @pytest.mark.skipif(os.getuid() != 0, reason="only root can run functions as another user")
+    def test_functions_may_run_as_another_user(self, tmp_path):
+        source = """const fs = require('fs');
+        exports.handler = async () => {
+          fs.writeFileSync(`${process.env.HOME}/cache`, 'x');
+          try { process.kill(process.ppid, 0); } catch (error) { return [process.getuid(), process.getgid(), process.getgroups(), error.code]; }
+        };"""
+        work = Path(tempfile.mkdtemp())
+        work.chmod(0o755)
+        (work / "stagedoor.toml").write_text('[functions]\nuser = "nobody"\n')
+        gateway = Gateway(work, "--config", str(work / "stagedoor.toml")).start()
+        try:
+            create(gateway, "f", source)
+            assert invoke(gateway, "f")[1] == [65534, 65534, [65534], "EPERM"]
+        finally:
+            gateway.close()
+            shutil.rmtree(work)
+        for user, part in ("no such one", "there is no such user"), ("root", "is root"):
+            (tmp_path / "stagedoor.toml").write_text(f'[functions]\nuser = "{user}"\n')
+            status, _, told = Gateway(tmp_path, "--config", str(tmp_path / "stagedoor.toml")).run_to_end()
+            assert status == 2 and part in told
+
     def test_a_function_has_an_environment_of_its_own(self, new_gateway):
         gateway = new_gateway(env={"AWS_SECRET_ACCESS_KEY": "the gateway's own", "MINE": "too"}).start()
-        create(gateway, "f", "exports.handler = async () => process.env;", Environment={"Variables": {"A": "b"}})
+        create(gateway, "f", "exports.handler = async () => process.env;", Environment={"Variables": {"AB": "b"}})
         _, environment = invoke(gateway, "f")
-        assert environment["A"] == "b" and environment["AWS_LAMBDA_FUNCTION_NAME"] == "f"
+        assert environment["AB"] == "b" and environment["AWS_LAMBDA_FUNCTION_NAME"] == "f"
         assert "MINE" not in environment and "the gateway's own" not in environment.values()
 
 
@@ -559,6 +708,117 @@ class TestBounds:
             ("FileSystemConfigs", [{"Arn": "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef0", "LocalMountPath": "/mnt/a"}]),
         ):  # fmt: skip
             refused(lambda given={member: value}: create(gateway, "f", **given), "NotImplementedException", member)
+
+
+    def test_names_of_variables_runtimes_and_archives(self, gateway):
+        for name in "1A", "A", "A-B", "A B":
+            variables = {"Variables": {name: "a secret"}}
+            told = refused(lambda: create(gateway, "f", Environment=variables), "ValidationException", "[a-zA-Z]([a-zA-Z0-9_])+]")
+            assert "a secret" not in told["Error"]["Message"]
+        for name in "AWS_REGION", "_HANDLER", "AWS_ACCESS_KEY":
+            variables = {"Variables": {name: "x"}}
+            refused(lambda: create(gateway, "f", Environment=variables), "InvalidParameterValueException", f"Reserved keys used in this request: {name}")
+        unknown = "Value cobol at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: ["
+        refused(lambda: create(gateway, "f", runtime="cobol"), "InvalidParameterValueException", unknown)
+        refused(lambda: create(gateway, "f", runtime="java21"), "NotImplementedException", "the runtime java21")
+        for packed in b"", archive({}):
+            make = lambda packed=packed: gateway.client("lambda").create_function(  # noqa: E731
+                FunctionName="f", Runtime="nodejs20.x", Handler="index.handler", Role=ROLE, Code={"ZipFile": packed}
+            )
+            refused(make, "InvalidParameterValueException", "Uploaded file must be a non-empty zip")
+        assert gateway.client("lambda").list_functions()["Functions"] == []
+
+
+class TestLists:
+    def test_pages_of_functions_versions_and_aliases(self, gateway):
+        client = gateway.client("lambda")
+        for name in "a", "a-b", "b":
+            create(gateway, name)
+        listed = client.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 1}).build_full_result()
+        assert [each["FunctionName"] for each in listed["Functions"]] == ["a", "a-b", "b"]
+        for number in range(1, 12):
+            client.update_function_configuration(FunctionName="a", Description=str(number))
+            assert client.publish_version(FunctionName="a")["Version"] == str(number)
+            client.create_alias(FunctionName="a", Name=f"v{number}", FunctionVersion=str(number))
+        pages = list(client.get_paginator("list_versions_by_function").paginate(FunctionName="a", PaginationConfig={"PageSize": 5}))
+        assert [len(page["Versions"]) for page in pages] == [5, 5, 2]
+        found = [each["Version"] for page in pages for each in page["Versions"]]
+        assert found == ["$LATEST", *map(str, range(1, 12))]
+        pages = list(client.get_paginator("list_aliases").paginate(FunctionName="a", PaginationConfig={"PageSize": 4}))
+        assert [len(page["Aliases"]) for page in pages] == [4, 4, 3]
+        assert {each["Name"] for page in pages for each in page["Aliases"]} == {f"v{n}" for n in range(1, 12)}
+        assert [each["Name"] for each in client.list_aliases(FunctionName="a", FunctionVersion="3")["Aliases"]] == ["v3"]
+        pages = list(client.get_paginator("list_functions").paginate(FunctionVersion="ALL", PaginationConfig={"PageSize": 9}))
+        arns = [each["FunctionArn"].split(":function:")[1] for page in pages for each in page["Functions"]]
+        assert arns == ["a:$LATEST", *(f"a:{n}" for n in range(1, 12)), "a-b:$LATEST", "b:$LATEST"]
+        refused(lambda: client.list_aliases(FunctionName="a", MaxItems=10001), "ValidationException", "less than or equal to 10000")
+
+
+class TestRevisions:
+    def test_a_revision_that_is_not_the_last(self, gateway):
+        client = gateway.client("lambda")
+        create(gateway, "f", Publish=True)
+        client.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
+        stale = {"FunctionName": "f", "RevisionId": "00000000-0000-4000-8000-000000000000"}
+        permission = {"StatementId": "s", "Action": "lambda:InvokeFunction", "Principal": "apigateway.amazonaws.com"}
+        allow(gateway, "f", "kept")
+        for call in (
+            lambda: client.update_function_configuration(**stale, Timeout=4),
+            lambda: client.update_function_code(**stale, ZipFile=archive({"index.js": ECHO})),
+            lambda: client.publish_version(**stale),
+            lambda: client.update_alias(**stale, Name="live"),
+            lambda: client.add_permission(**stale, **permission),
+            lambda: client.add_permission(**stale, **permission, Qualifier="live"),
+            lambda: client.remove_permission(**stale, StatementId="kept"),
+        ):
+            assert refused(call, "PreconditionFailedException", "The Revision Id provided does not match the latest Revision Id.")[
+                "ResponseMetadata"]["HTTPStatusCode"] == 412  # fmt: skip
+
+    def test_a_policy_has_the_revision_of_what_it_is_for(self, gateway):
+        client = gateway.client("lambda")
+        create(gateway, "f", Publish=True)
+        client.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
+        before = client.get_alias(FunctionName="f", Name="live")["RevisionId"]
+        allow(gateway, "f", Qualifier="live", RevisionId=before)
+        revision = client.get_policy(FunctionName="f", Qualifier="live")["RevisionId"]
+        assert revision == client.get_alias(FunctionName="f", Name="live")["RevisionId"] != before
+        own = client.get_function_configuration(FunctionName="f")["RevisionId"]
+        client.remove_permission(FunctionName="f", Qualifier="live", StatementId="gateway", RevisionId=revision)
+        assert client.get_function_configuration(FunctionName="f")["RevisionId"] == own
+
+    def test_nothing_new_is_no_new_version(self, gateway):
+        client = gateway.client("lambda")
+        code = archive({"index.js": ECHO})
+        create(gateway, "f", Publish=True)
+        publish = lambda **options: client.publish_version(FunctionName="f", **options)["Version"]  # noqa: E731
+        assert publish() == "1"
+        # A permission and the same code once more change nothing that a version holds.
+        allow(gateway, "f")
+        client.update_function_code(FunctionName="f", ZipFile=code)
+        assert publish(Description="of the version") == "1"
+        client.update_function_configuration(FunctionName="f", Timeout=7)
+        assert publish(Description="of the version") == "2" and publish() == "2"
+        assert client.get_function_configuration(FunctionName="f", Qualifier="2")["Description"] == "of the version"
+        client.update_function_configuration(FunctionName="f", Description="of the function")
+        assert publish() == "3"
+
+
+class TestArchives:
+    def test_code_can_be_fetched(self, gateway):
+        """From the address alone, as from AWS's, and as it was sent."""
+        client = gateway.client("lambda")
+        code = archive({"index.js": ECHO})
+        client.create_function(FunctionName="f", Runtime="nodejs20.x", Handler="index.handler", Role=ROLE, Code={"ZipFile": code})
+        found = client.get_function(FunctionName="f")
+        fetched = requests.get(found["Code"]["Location"], timeout=10)
+        assert fetched.content == code and fetched.headers["Content-Type"] == "application/zip"
+        digest = base64.b64encode(hashlib.sha256(fetched.content).digest()).decode()
+        assert digest == found["Configuration"]["CodeSha256"]
+        layer = client.publish_layer_version(LayerName="l", Content={"ZipFile": code})
+        assert requests.get(layer["Content"]["Location"], timeout=10).content == code
+        again = client.get_layer_version(LayerName="l", VersionNumber=1)["Content"]["Location"]
+        assert again != layer["Content"]["Location"] and requests.get(again, timeout=10).content == code
+        assert requests.get(again[:-1], timeout=10).status_code == 404
 
 
 class TestClients:
@@ -595,7 +855,7 @@ class TestClients:
             MemorySize=128,
             Timeout=3,
             Publish=True,
-            Environment={"Variables": {"A": "1"}},
+            Environment={"Variables": {"AB": "1"}},
             Tags={"env": "test"},
             TracingConfig={"Mode": "PassThrough"},
         )
@@ -629,7 +889,7 @@ class TestClients:
         assert policy["Statement"][0]["Resource"] == arn + ":live"
         # Changed attributes: the configuration first, then the code, then what hangs on it.
         client.update_function_configuration(
-            FunctionName="tf", Environment={"Variables": {"A": "2"}}, Timeout=5, MemorySize=256, Handler="index.handler"
+            FunctionName="tf", Environment={"Variables": {"AB": "2"}}, Timeout=5, MemorySize=256, Handler="index.handler"
         )
         client.get_waiter("function_updated_v2").wait(FunctionName="tf")
         new = archive({"index.js": ECHO + "\n// changed"})
@@ -673,6 +933,15 @@ class TestClients:
         assert [each["FunctionName"] for each in aws("list-functions")["Functions"]] == ["cli"]
         aws("delete-function", *named)
 
+
+BOOTSTRAP = """#!/bin/sh
+while true; do
+  head=$(mktemp)
+  curl -s -D "$head" "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next" > /dev/null || exit 0
+  id=$(sed -n 's/^Lambda-Runtime-Aws-Request-Id: *//Ip' "$head" | tr -d '\\r')
+  curl -s -d '"WHOSE"' "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$id/response" > /dev/null
+done
+"""
 
 DESTRUCTIVE = """const fs = require('fs');
 const LIMIT = 6291556;  // 6 MB and what AWS adds for its envelope

@@ -1,8 +1,9 @@
 //! This worker's connections to backends, and how a request is sent over one.
 //!
 //! A connection is taken from the pool, or made, for one request at a time, and comes back when the answer's body has
-//! ended. Nothing watches idle connections: whether one is still good is looked at when it is taken, which costs
-//! nothing as long as the event loop has seen no news of it.
+//! ended. Nothing watches idle connections: whether one is still good is looked at when it is taken. The system itself is
+//! asked then, since the event loop may not have heard yet that the server has closed a connection, or has sent an answer
+//! that nobody asked for: it would be taken for that to the next request, of another client.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -24,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::fast_map::FastMap;
+use crate::kept_body::keep;
 use crate::tls;
 use crate::upstream::{CertificateCheck, Scheme, Upstream, UpstreamError};
 use crate::worker::Worker;
@@ -70,14 +72,13 @@ impl Pool {
 }
 
 impl Slot {
-    /// The connection that was used last and is still good. `be_sure` asks the system too, for a request that could
-    /// not be sent again: the event loop may not have heard yet that the server has closed the connection.
-    fn take(&self, be_sure: bool) -> Option<ClientConnection<Stream>> {
+    /// The connection that was used last and is still good.
+    fn take(&self) -> Option<ClientConnection<Stream>> {
         let mut idle = self.0.borrow_mut();
         while let Some(mut last) = idle.pop() {
             let fresh =
                 last.since.elapsed() < IDLE_TIME_MAX && last.connection.is_usable(Stream::may_have_news);
-            if fresh && (!be_sure || last.connection.stream().is_silent()) {
+            if fresh && last.connection.stream().is_silent() {
                 return Some(last.connection);
             }
         }
@@ -130,15 +131,17 @@ impl Worker {
         let give_back = || Return(Rc::clone(&slot));
         // A server may close an idle connection at the moment it is used again. What is safe to repeat is then sent
         // once more, on a new connection.
-        let again = match &body {
-            Body::Empty if is_idempotent(&head.method) => Some(Body::Empty),
-            Body::Full(bytes) if is_idempotent(&head.method) => Some(Body::Full(bytes.clone())),
-            _ => None,
-        };
-        if let Some(connection) = slot.take(again.is_none()) {
-            match (connection.send(head, body, give_back()).await, again) {
-                (Err(SendError::Closed), Some(again)) => body = again,
-                (result, _) => return result.map_err(refusal),
+        if let Some(connection) = slot.take() {
+            let again = is_idempotent(&head.method).then(|| {
+                let (first, again) = keep(std::mem::take(&mut body));
+                body = first;
+                again
+            });
+            let sent = connection.send(head, body, give_back()).await;
+            let is_closed = matches!(sent, Err(SendError::Closed));
+            match again.and_then(|again| again.body()).filter(|_| is_closed) {
+                Some(again) => body = again,
+                None => return sent.map_err(refusal),
             }
         }
         // It takes much room, and is seldom needed.

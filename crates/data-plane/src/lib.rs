@@ -24,6 +24,7 @@ pub mod gateway_response;
 mod handshake;
 mod http2;
 pub mod ids;
+mod kept_body;
 pub mod lambda;
 pub mod listener;
 pub mod logs;

@@ -205,7 +205,8 @@ impl FunctionConfig {
     }
 }
 
-fn is_executable(file: &Path) -> bool {
+/// Whether anybody may run a file.
+pub(crate) fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
 }

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::config::{FunctionConfig, Runtime};
+use crate::walls::OPT;
 
 /// What differs from process to process.
 pub(crate) struct Instance<'a> {
@@ -15,6 +16,8 @@ pub(crate) struct Instance<'a> {
     pub(crate) runtime_api: &'a str,
     /// Where bootstraps and caches live.
     pub(crate) private: &'a Path,
+    /// Whether layers are at `/opt`; otherwise each is on the search paths where it is.
+    pub(crate) has_opt: bool,
 }
 
 /// All variables of a process. Later sources win: Lambda's, then `common` (the gateway's setting for all functions), then
@@ -30,8 +33,8 @@ pub(crate) fn environment(
     };
     let region = config.region();
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    let own: Vec<_> = std::env::split_paths(&path).collect();
-    set("PATH", &search_path(config, &["bin"], own));
+    let layers = Layers { dirs: &config.layers, has_opt: instance.has_opt };
+    set("PATH", &joined(std::env::split_paths(&path).collect(), layers.places(&["bin"])));
     set("HOME", &instance.private);
     set("LANG", &"en_US.UTF-8");
     set("TZ", &":UTC");
@@ -51,8 +54,8 @@ pub(crate) fn environment(
                 Runtime::Node(major) => format!("nodejs/node{major}/node_modules"),
                 _ => String::new(),
             };
-            let places = ["nodejs/node_modules", versioned.as_str()];
-            set("NODE_PATH", &search_path(config, &places, vec!["/opt/nodejs/node_modules".into()]));
+            let places = layers.places(&[&versioned, "nodejs/node_modules"]);
+            set("NODE_PATH", &joined(places, vec![config.code.clone()]));
         }
         Runtime::Python(_) => {
             set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{}", config.runtime));
@@ -60,13 +63,12 @@ pub(crate) fn environment(
                 Runtime::Python(minor) => format!("python/lib/python3.{minor}/site-packages"),
                 _ => String::new(),
             };
-            set("PYTHONPATH", &search_path(config, &["python", &versioned], vec!["/opt/python".into()]));
+            set("PYTHONPATH", &joined(layers.places(&[&versioned, "python"]), Vec::new()));
         }
         Runtime::Provided(_) => {}
     }
-    if !config.layers.is_empty() {
-        set("LD_LIBRARY_PATH", &search_path(config, &["lib"], Vec::new()));
-    }
+    let own = vec![config.code.clone(), config.code.join("lib")];
+    set("LD_LIBRARY_PATH", &joined(own, layers.places(&["lib"])));
     for (name, value) in common.iter().chain(&config.environment) {
         set(name, value);
     }
@@ -77,12 +79,25 @@ pub(crate) fn environment(
     variables
 }
 
-/// The places inside of layers, the last layer's first, and then the others.
-fn search_path(config: &FunctionConfig, places: &[&str], others: Vec<PathBuf>) -> OsString {
-    let layers = config.layers.iter().rev();
-    let mut all: Vec<PathBuf> =
-        layers.flat_map(|layer| places.iter().map(move |place| layer.join(place))).collect();
-    all.extend(others);
+/// Where layers are.
+struct Layers<'l> {
+    dirs: &'l [PathBuf],
+    has_opt: bool,
+}
+
+impl Layers<'_> {
+    /// The places inside of them, the last layer's first.
+    fn places(&self, places: &[&str]) -> Vec<PathBuf> {
+        let opt = Path::new(OPT);
+        let roots: Vec<&Path> = match self.has_opt {
+            true => vec![opt],
+            false => self.dirs.iter().rev().map(PathBuf::as_path).collect(),
+        };
+        roots.into_iter().flat_map(|root| places.iter().map(move |place| root.join(place))).collect()
+    }
+}
+
+fn joined(first: Vec<PathBuf>, then: Vec<PathBuf>) -> OsString {
     // Only a path with a colon cannot be a part of one; nothing of ours has one.
-    std::env::join_paths(all).unwrap_or_default()
+    std::env::join_paths(first.into_iter().chain(then)).unwrap_or_default()
 }

@@ -24,6 +24,7 @@ use crate::permission::Permission;
 use crate::pool::Pool;
 use crate::queue::{Event, Queue};
 use crate::reply::{Reply, StreamedOutput};
+use crate::walls::Walls;
 use crate::watch::Watcher;
 
 /// What holds for all functions.
@@ -46,6 +47,13 @@ pub struct Settings {
     /// Variables that every function gets, such as `AWS_ENDPOINT_URL` and credentials that are no secret. A function's
     /// own win over them.
     pub environment: BTreeMap<String, String>,
+    /// The program that puts up the walls around a process: it calls [`crate::launch`] when its first argument is
+    /// [`crate::LAUNCH`]. Without one, functions see and may do what the gateway's user does.
+    pub launcher: Option<PathBuf>,
+    /// Files and directories that hold secrets: no function sees them, where the machine allows that.
+    pub hidden: Vec<PathBuf>,
+    /// The user and the group that functions run as; none for the gateway's own. Needs root and a launcher.
+    pub user: Option<(u32, u32)>,
 }
 
 impl Default for Settings {
@@ -59,6 +67,9 @@ impl Default for Settings {
             dead_letters: None,
             events: None,
             environment: BTreeMap::new(),
+            launcher: None,
+            hidden: Vec::new(),
+            user: None,
         }
     }
 }
@@ -116,6 +127,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) private: PathBuf,
     pub(crate) guardian: Arc<Guardian>,
+    pub(crate) walls: Walls,
     pub(crate) handle: Handle,
     pub(crate) starts: Arc<Semaphore>,
     pub(crate) starts_max: usize,
@@ -199,6 +211,8 @@ impl Functions {
         write("node.cjs", include_str!("bootstrap/node.cjs")).map_err(failed("a file cannot be written"))?;
         write("python.py", include_str!("bootstrap/python.py"))
             .map_err(failed("a file cannot be written"))?;
+        write("node-path.mjs", include_str!("bootstrap/node-path.mjs"))
+            .map_err(failed("a file cannot be written"))?;
         let guardian = Guardian::start(private.path()).map_err(failed("/bin/sh cannot be started"))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let (handle, thread) = start_thread(stopped).map_err(failed("no thread can be started"))?;
@@ -207,12 +221,19 @@ impl Functions {
             Some(path) => Queue::open(path).map_err(failed("the queue of events cannot be opened"))?,
             None => (Queue::default(), Vec::new()),
         };
+        if let Some((user, group)) = settings.user {
+            // Bootstraps are read, and caches written, by functions.
+            std::os::unix::fs::chown(private.path(), Some(user), Some(group))
+                .map_err(failed("the functions' directory cannot be given to their user"))?;
+        }
+        let walls = Walls::find(&settings);
         let starts_max = thread::available_parallelism().map_or(2, usize::from).max(2);
         let shared = Arc::new(Shared {
             settings,
             // Functions see this path as their home; a link in it would make their stack traces unreadable.
             private: private.path().canonicalize().map_err(failed("the temporary directory is gone"))?,
             guardian,
+            walls,
             handle,
             starts: Arc::new(Semaphore::new(starts_max)),
             starts_max,

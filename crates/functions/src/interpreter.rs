@@ -12,8 +12,10 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::process::Command;
 
-use crate::config::{FunctionConfig, Runtime};
+use crate::config::{FunctionConfig, Runtime, is_executable};
 use crate::functions::Shared;
+use crate::outcome::InitFailure;
+use crate::walls::{OPT, TASK};
 
 /// The programs behind the files that were asked; none behind one that does not work, which a slow shim would otherwise
 /// be asked again with each process.
@@ -21,8 +23,14 @@ use crate::functions::Shared;
 pub(crate) struct Interpreters(Mutex<HashMap<PathBuf, Option<PathBuf>>>);
 
 /// Program and arguments of a function's process.
-pub(crate) async fn command_line(config: &FunctionConfig, shared: &Shared) -> io::Result<Vec<OsString>> {
-    match config.runtime {
+///
+/// # Errors
+/// What is missing.
+pub(crate) async fn command_line(
+    config: &FunctionConfig,
+    shared: &Shared,
+) -> Result<Vec<OsString>, InitFailure> {
+    let mut line = match config.runtime {
         Runtime::Node(major) => {
             let exact = format!("node{major}");
             let node =
@@ -30,17 +38,62 @@ pub(crate) async fn command_line(config: &FunctionConfig, shared: &Shared) -> io
             let node = node.ok_or_else(|| missing("node", config.runtime))?;
             // Node collects garbage before the memory of the function is used up.
             let heap = format!("--max-old-space-size={}", u64::from(config.memory_mb) * 9 / 10);
-            Ok(vec![node.into(), heap.into(), shared.private.join("node.cjs").into()])
+            vec![node.into(), heap.into(), shared.private.join("node.cjs").into()]
         }
         Runtime::Python(minor) => {
             let exact = format!("python3.{minor}");
             let ask = ["-c", "import sys; print(sys.executable)"];
             let python = shared.interpreters.find(&[&exact, "python3"], &ask).await;
             let python = python.ok_or_else(|| missing("python3", config.runtime))?;
-            Ok(vec![python.into(), "-X".into(), "utf8".into(), shared.private.join("python.py").into()])
+            vec![python.into(), "-X".into(), "utf8".into(), shared.private.join("python.py").into()]
         }
-        Runtime::Provided(_) => Ok(vec![config.code.join("bootstrap").into()]),
+        // As on Lambda, a wrapper is for the runtimes that bring a program of their own.
+        Runtime::Provided(_) => return Ok(vec![bootstrap(config, shared)?.into()]),
+    };
+    if let Some(wrapper) = config.environment.get(WRAPPER).filter(|wrapper| !wrapper.is_empty()) {
+        line.insert(0, here(wrapper, config, shared).into());
     }
+    Ok(line)
+}
+
+/// The variable that names a script, which is run with the command line of the runtime as its arguments.
+const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
+
+/// A path at AWS as it is here.
+fn here(path: &str, config: &FunctionConfig, shared: &Shared) -> PathBuf {
+    let below = |root: &str| path.strip_prefix(root).and_then(|rest| rest.strip_prefix('/'));
+    if let Some(rest) = below(TASK) {
+        return config.code.join(rest);
+    }
+    match below(OPT) {
+        Some(rest) if !shared.walls.has_opt() => {
+            in_layers(config, rest).unwrap_or_else(|| PathBuf::from(path))
+        }
+        _ => PathBuf::from(path),
+    }
+}
+
+/// A file in the last layer that has it.
+fn in_layers(config: &FunctionConfig, inner: &str) -> Option<PathBuf> {
+    config.layers.iter().rev().map(|layer| layer.join(inner)).find(|file| file.is_file())
+}
+
+/// The executable of a function that brings its own runtime, or has it in a layer.
+fn bootstrap(config: &FunctionConfig, shared: &Shared) -> Result<PathBuf, InitFailure> {
+    let own = config.code.join("bootstrap");
+    let (file, at_aws) = if own.is_file() {
+        (own, "/var/task/bootstrap")
+    } else if let Some(file) = in_layers(config, "bootstrap") {
+        (file, "/opt/bootstrap")
+    } else {
+        let message = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]";
+        return Err(InitFailure::NoProgram(message.to_owned()));
+    };
+    if !is_executable(&file) {
+        return Err(InitFailure::NoProgram(format!("fork/exec {at_aws}: permission denied")));
+    }
+    let is_there = at_aws == "/opt/bootstrap" && shared.walls.has_opt();
+    Ok(if is_there { PathBuf::from(at_aws) } else { file })
 }
 
 fn missing(program: &str, runtime: Runtime) -> io::Error {

@@ -9,7 +9,8 @@
 //! - `call` is one call on its way to its function, and tries again what nobody waits for; `pool` decides which process runs
 //!   what, and its `generations` when code changes hands; `turn` is one invocation, on the thread of whoever invokes, and
 //!   `ahead` which of them share a trip; `process` starts and watches one process; `link` talks to our own bootstraps and
-//!   `runtime_api` to foreign executables; `queue` keeps asynchronous events on the disk; `guardian` leaves no process behind.
+//!   `runtime_api` to foreign executables; `queue` keeps asynchronous events on the disk; `guardian` leaves no process behind, and `walls` keep
+//!   from it what it should not see.
 //!
 //! Unix only: processes are handled by group.
 
@@ -36,6 +37,7 @@ mod reply;
 mod runtime_api;
 mod seat;
 mod turn;
+mod walls;
 mod watch;
 
 pub use api::{ApiBody, ApiSettings, LambdaApi};
@@ -44,3 +46,4 @@ pub use error::{ConfigError, InvokeError, SetupError};
 pub use functions::{AsyncConfig, Functions, Invocation, InvocationType, Settings};
 pub use outcome::{ASYNC_EVENT_BYTES_MAX, EVENT_BYTES_MAX, InvocationOutput, RESULT_BYTES_MAX};
 pub use reply::{StreamEnd, StreamedInvocation, StreamedOutput};
+pub use walls::{LAUNCH, launch};

@@ -41,6 +41,14 @@ pub(crate) enum InitFailure {
     TimedOut(Duration),
     /// It could not be started.
     NotStarted(String),
+    /// The function has no program that could be started.
+    NoProgram(String),
+}
+
+impl From<std::io::Error> for InitFailure {
+    fn from(error: std::io::Error) -> Self {
+        Self::NotStarted(error.to_string())
+    }
 }
 
 impl InitFailure {
@@ -59,7 +67,7 @@ impl InitFailure {
             },
             Self::Exited(status) => exited(request_id, *status),
             Self::TimedOut(limit) => timed_out(request_id, *limit),
-            Self::NotStarted(reason) => {
+            Self::NotStarted(reason) | Self::NoProgram(reason) => {
                 error("Runtime.InvalidEntrypoint", &format!("RequestId: {request_id} Error: {reason}"))
             }
         }
@@ -85,7 +93,7 @@ impl InitFailure {
             }
             Self::Exited(status) => format!("Runtime.ExitError: {}", exit_reason(*status)),
             Self::TimedOut(limit) => format!("the initialisation took longer than {} s", limit.as_secs_f64()),
-            Self::NotStarted(reason) => reason.clone(),
+            Self::NotStarted(reason) | Self::NoProgram(reason) => reason.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! the next event). Every way out of that task ends in the same place: the group is killed, and an invocation that is
 //! still open is answered.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -128,8 +129,8 @@ pub(crate) async fn run(
         }
         Err(error) => {
             pool.gone(id);
-            let failure = InitFailure::NotStarted(error.to_string());
-            tracing::error!(target: "function", function = pool.config.name, "cannot start: {error}");
+            let failure = error;
+            tracing::error!(target: "function", function = pool.config.name, "cannot start: {}", failure.summary());
             match role {
                 Role::Serve => pool.start_failed(failure).await,
                 Role::Candidate(told) => drop(told.send(Err(failure))),
@@ -138,7 +139,7 @@ pub(crate) async fn run(
     }
 }
 
-async fn start(id: u64, pool: &Arc<Pool>, (told, orders): Orders) -> io::Result<Process> {
+async fn start(id: u64, pool: &Arc<Pool>, (told, orders): Orders) -> Result<Process, InitFailure> {
     let (config, shared) = (&pool.config, &pool.shared);
     let (logs, output, outputs) = Logs::new(&config.name)?;
     let (calls_in, calls) = mpsc::channel(4);
@@ -171,16 +172,23 @@ async fn start(id: u64, pool: &Arc<Pool>, (told, orders): Orders) -> io::Result<
         }
     };
     let log_stream = log_stream(&config.version);
-    let instance = Instance { log_stream: &log_stream, runtime_api: &runtime_api, private: &shared.private };
+    let instance = Instance {
+        log_stream: &log_stream,
+        runtime_api: &runtime_api,
+        private: &shared.private,
+        has_opt: shared.walls.has_opt(),
+    };
     let script = format!(
         "ulimit -c 0; ulimit -n {} 2>/dev/null; ulimit -d {} 2>/dev/null; exec \"$@\" {moved}",
         shared.settings.open_files_max,
         data_kib_max(config.memory_mb),
     );
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(script).arg("stagedoor-function").args(command_line(config, shared).await?);
-    command.env_clear().envs(environment(config, &shared.settings.environment, &instance));
-    command.current_dir(&config.code);
+    let mut program: Vec<OsString> =
+        ["/bin/sh", "-c", &script, "stagedoor-function"].map(OsString::from).into();
+    program.extend(command_line(config, shared).await?);
+    let variables = environment(config, &shared.settings.environment, &instance);
+    let mut command =
+        Command::from(shared.walls.command(program, variables, &config.code, &config.layers)?);
     command.stdin(inherited).stdout(stdout).stderr(outputs.stderr);
     command.process_group(0).kill_on_drop(true);
     let child = command.spawn()?;

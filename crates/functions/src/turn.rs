@@ -4,6 +4,8 @@
 //! process goes on too: only then is it free again.
 
 use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,6 +29,9 @@ pub(crate) const ATTEMPTS_MAX: u8 = 3;
 
 /// How long a result that has been said aside may lie there, at most.
 const LOOK_ASIDE: Duration = Duration::from_millis(1);
+
+/// The signal that ends a process whatever it does.
+const SIGKILL: i32 = 9;
 
 /// What became of an invocation.
 pub(crate) enum Outcome {
@@ -240,6 +245,10 @@ impl Turn {
             job.attempts += 1;
             return Outcome::Again(job);
         }
+        // One whose result came in the very moment in which its time was over may have taken this one's process with it.
+        let killed = End::Exited(ExitStatus::from_raw(SIGKILL));
+        let is_late = self.began.elapsed() >= self.pool.config.timeout;
+        let end = if matches!(end, End::TimedOut) && !is_late { &killed } else { end };
         match failure(desk, &self.pool.config, &job.request_id, end) {
             Some(payload) => {
                 let output = output(desk, &self.pool.config, &job, payload, true, self.began);

@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) account_id: String,
     /// The keys that control-plane calls have to be signed with.
     pub(crate) credentials: Vec<ConfiguredCredential>,
+    /// How functions run.
+    pub(crate) functions: ConfiguredFunctions,
     /// Where functions run that are not known here.
     pub(crate) lambda_endpoints: Vec<LambdaEndpoint>,
     /// How AWS's services are called.
@@ -67,6 +69,44 @@ pub(crate) struct Config {
     pub(crate) cache: ConfiguredCache,
     /// How long answers may stream (`responseTransferMode: STREAM`); AWS's limits where it says nothing.
     pub(crate) streams: ConfiguredStreams,
+}
+
+/// How functions run.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConfiguredFunctions {
+    /// The user that functions run as, by name or number. The gateway's own if it is absent.
+    user: Option<String>,
+}
+
+impl ConfiguredFunctions {
+    /// The numbers of the user and of its group.
+    ///
+    /// # Errors
+    /// A sentence: there is no such user, or the gateway may not become one.
+    pub(crate) fn user(&self) -> Result<Option<(u32, u32)>, String> {
+        let Some(user) = &self.user else { return Ok(None) };
+        if !rustix::process::geteuid().is_root() {
+            return Err(format!(
+                "functions.user is {user:?}, and only root can run functions as another user"
+            ));
+        }
+        let known = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let of_line = |line: &str| {
+            let mut fields = line.split(':');
+            let (name, number, group) = (fields.next()?, fields.nth(1)?, fields.next()?);
+            let ids = (number.parse().ok()?, group.parse().ok()?);
+            (name == user || number == user).then_some(ids)
+        };
+        // A number needs no name: containers have none.
+        let number = || user.parse().ok().map(|number| (number, number));
+        let ids = known.lines().find_map(of_line).or_else(number);
+        match ids {
+            None => Err(format!("functions.user is {user:?}, and there is no such user")),
+            Some((0, _)) => Err("functions.user is root, which is no other user".to_owned()),
+            ids => Ok(ids),
+        }
+    }
 }
 
 /// The memory of stages' caches.
@@ -283,6 +323,7 @@ impl Default for Config {
             region: "us-east-1".to_owned(),
             account_id: "000000000000".to_owned(),
             credentials: Vec::new(),
+            functions: ConfiguredFunctions::default(),
             lambda_endpoints: Vec::new(),
             aws: Aws::default(),
             user_pools: BTreeMap::new(),
@@ -446,6 +487,14 @@ impl Config {
         let certificates = self.certificates.iter().map(|of| [of.certificate.clone(), of.key.clone()]);
         let truststores = self.truststores.iter().map(|truststore| truststore.file.clone());
         https.chain(certificates).flatten().chain(truststores).collect()
+    }
+
+    /// The files that hold secrets.
+    pub(crate) fn secret_files(&self) -> Vec<PathBuf> {
+        let https = self.https.iter().filter_map(|https| https.key.clone());
+        let certificates = self.certificates.iter().map(|of| of.key.clone());
+        let links = self.vpc_links.iter().filter_map(|link| link.client_key.clone());
+        https.chain(certificates).chain(links).collect()
     }
 
     /// Where the X-Ray daemon listens: as the file says, or `AWS_XRAY_DAEMON_ADDRESS`, or on this machine.

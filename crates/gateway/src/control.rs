@@ -35,9 +35,34 @@ pub(crate) struct Control {
 
 type Answer = Pin<Box<dyn Future<Output = Response<FallbackBody>> + Send>>;
 
+/// The archive of a function or a layer that an address has been told of.
+fn archive_answer(archive: Option<&std::path::Path>, path: &str) -> Response<Bytes> {
+    match archive.map(std::fs::read) {
+        Some(Ok(bytes)) => {
+            let mut response = Response::new(Bytes::from(bytes));
+            let kind = header::HeaderValue::from_static("application/zip");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            response
+        }
+        _ => {
+            let message = format!("There is nothing at {path}, or no longer");
+            json(StatusCode::NOT_FOUND, &serde_json::json!({ "message": message }))
+        }
+    }
+}
+
 impl Fallback for Control {
     fn handle(&self, request: Request<Bytes>, _connection: &ConnectionInfo) -> Answer {
         let path = request.uri().path();
+        if LambdaApi::serves_archive(path) {
+            let archive = self.lambda.archive(path);
+            let path = path.to_owned();
+            let answer = self.runtime.spawn_blocking(move || archive_answer(archive.as_deref(), &path));
+            return Box::pin(async move {
+                let response = answer.await.unwrap_or_else(|error| failed(&error));
+                response.map(FallbackBody::from)
+            });
+        }
         if path.starts_with(OWN) {
             let response = self.own(&request);
             return Box::pin(async move { response.map(FallbackBody::from) });

@@ -1,7 +1,7 @@
 //! Lambda functions: the data plane calls them, a project defines them, and their own crate runs them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use stagedoor_data_plane::lambda::{
@@ -9,25 +9,27 @@ use stagedoor_data_plane::lambda::{
 };
 use stagedoor_functions::{
     FunctionConfig, Functions, Invocation, InvocationOutput, InvocationType, InvokeError, Runtime, Settings,
-    SetupError, StreamedOutput,
+    StreamedOutput,
 };
 use stagedoor_templates::{FunctionSpec, Runtime as Language};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cli::ServeOptions;
 use crate::config::Config;
 use crate::remote_lambda::Endpoint;
+use crate::serve::Failure;
 
 /// Starts with no function. `control` is where functions find the services that the gateway itself offers; other
 /// services they find where their own environment says.
 ///
 /// With `keep_one`, a process of each function stays however long it is idle, so that there always is a last good one to
 /// go on with when an edit breaks its code.
-pub(crate) fn start(
-    control: std::net::SocketAddr,
-    config: &Config,
-    keep_one: bool,
-    data: &Path,
-) -> Result<Functions, SetupError> {
+///
+/// # Errors
+/// The user that functions run as is none, or a file cannot be made.
+pub(crate) fn start(options: &ServeOptions, config: &Config, keep_one: bool) -> Result<Functions, Failure> {
+    let (control, data) = (options.control, &options.data);
+    let user = config.functions.user().map_err(Failure::Config)?;
     let mut environment: BTreeMap<_, _> = ["API_GATEWAY", "APIGATEWAYV2", "LAMBDA"]
         .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), format!("http://{control}")))
         .into();
@@ -39,13 +41,20 @@ pub(crate) fn start(
             environment.insert(name.to_owned(), "test".to_owned());
         }
     }
-    Functions::new(Settings {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".aws"));
+    let mut hidden = config.secret_files();
+    hidden.extend([Some(data.clone()), options.config.clone(), home].into_iter().flatten());
+    let functions = Functions::new(Settings {
         environment,
+        launcher: cfg!(target_os = "linux").then(|| PathBuf::from("/proc/self/exe")),
+        hidden,
+        user,
         processes_min: usize::from(keep_one),
         dead_letters: Some(data.join("dead-letters.jsonl")),
         events: Some(data.join("events.jsonl")),
         ..Settings::default()
-    })
+    });
+    functions.map_err(|error| Failure::Other(error.to_string()))
 }
 
 /// A listener's address as this machine reaches it.

@@ -38,6 +38,10 @@ use crate::serve::Failure;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // The gateway starts itself again for each process of a function: see the functions' `walls`.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == stagedoor_functions::LAUNCH) {
+        return stagedoor_functions::launch();
+    }
     let cli = Cli::parse();
     // Who develops wants to see each request; who serves traffic has no time for that.
     let usual = if matches!(cli.command, Command::Up { .. }) { "info,request=debug" } else { "info" };

@@ -1,6 +1,7 @@
 //! `serve` and `up`: everything started in order, and ended in the opposite one.
 
 use std::future::Future;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
@@ -113,6 +114,14 @@ fn shield() {
     }
 }
 
+/// Makes the data folder, for no other user to look into: it holds keys. Another user that functions run as has to reach
+/// its code below.
+fn make_data_folder(data: &Path, has_user: bool) -> Result<(), String> {
+    let mode = if has_user { 0o711 } else { 0o700 };
+    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(data);
+    made.map_err(|error| format!("cannot make the data directory {}: {error}", data.display()))
+}
+
 /// Lowers the calling thread's priority: calls that change definitions, and the compiling of plans, give way to traffic
 /// where both want the same core.
 fn give_way() {
@@ -139,6 +148,8 @@ async fn serve(
     runtime: Handle,
 ) -> Result<(), Failure> {
     let mut end = End::new()?;
+    let has_user = config.functions.user().map_err(Failure::Config)?.is_some();
+    make_data_folder(&options.data, has_user).map_err(Failure::Store)?;
     let store = RedbStore::open(&options.data).map_err(|error| Failure::Store(error.to_string()))?;
     let count = options.workers.map_or_else(cores, usize::from);
     let metrics = Metrics::new(count);
@@ -160,8 +171,7 @@ async fn serve(
     let trial = CompileSettings { metrics: Metrics::new(1), has_account_throttle: false, ..compile.clone() };
     let logs = LogWriter::start()
         .map_err(|error| Failure::Other(format!("the log writer could not start: {error}")))?;
-    let functions = lambda::start(options.control, config, project.is_some(), &options.data)
-        .map_err(|error| Failure::Other(error.to_string()))?;
+    let functions = lambda::start(options, config, project.is_some())?;
     let counters: Arc<dyn Counters> =
         Arc::new(MemoryCounters::open(&options.data).map_err(|error| Failure::Store(error.to_string()))?);
     let current = published::nothing_published();

@@ -1,6 +1,6 @@
 //! The code of a function: an uploaded archive, unpacked once, or a directory that is used where it is.
 
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -25,6 +25,26 @@ pub(super) struct Code {
     pub(super) size: u64,
     /// Edits take effect by themselves: the directory is the author's own.
     pub(super) hot_reload: bool,
+}
+
+impl Code {
+    /// The archive as it was uploaded; none for a directory that is its author's own.
+    pub(super) fn archive(&self) -> Option<PathBuf> {
+        let archive = self.dir.with_extension("zip");
+        // A directory that is used where it is has no size.
+        (self.size > 0 && archive.is_file()).then_some(archive)
+    }
+
+    /// Takes the code away, if it is nobody else's.
+    pub(super) fn remove(&self) -> std::io::Result<()> {
+        if self.size == 0 {
+            return Ok(());
+        }
+        match std::fs::remove_file(self.dir.with_extension("zip")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => std::fs::remove_dir_all(&self.dir),
+        }
+    }
 }
 
 /// Takes the `Code` of CreateFunction, or UpdateFunctionCode's body, which has the same members.
@@ -60,6 +80,10 @@ pub(super) fn take(given: &Value, dir: &Path) -> Result<Code, ApiError> {
 }
 
 fn unpack(bytes: &[u8], dir: &Path) -> Result<Code, ApiError> {
+    let empty = || ApiError::parameter("Uploaded file must be a non-empty zip");
+    if bytes.is_empty() {
+        return Err(empty());
+    }
     if bytes.len() > ZIPPED_BYTES_MAX {
         return Err(ApiError::new(
             413,
@@ -82,13 +106,26 @@ fn unpack(bytes: &[u8], dir: &Path) -> Result<Code, ApiError> {
     std::fs::create_dir_all(dir)?;
     // Beside its place first, so that a directory of that name is always whole.
     let partial = tempfile::Builder::new().prefix(".unpacking-").tempdir_in(dir)?;
-    extract(bytes, partial.path())?;
+    if extract(bytes, partial.path())? == 0 {
+        return Err(empty());
+    }
+    write_archive(bytes, &target.with_extension("zip"))?;
     std::fs::set_permissions(partial.path(), std::fs::Permissions::from_mode(0o755))?;
     std::fs::rename(partial.keep(), &target)?;
     Ok(code)
 }
 
-fn extract(bytes: &[u8], target: &Path) -> Result<(), ApiError> {
+/// Keeps the archive, for those who ask for it.
+fn write_archive(bytes: &[u8], target: &Path) -> std::io::Result<()> {
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(target)?;
+    Ok(())
+}
+
+/// Unpacks an archive, and tells how many entries it has.
+fn extract(bytes: &[u8], target: &Path) -> Result<usize, ApiError> {
     let unreadable = || {
         ApiError::parameter(
             "Could not unzip uploaded file. Please check your file, then try to upload again.",
@@ -133,7 +170,7 @@ fn extract(bytes: &[u8], target: &Path) -> Result<(), ApiError> {
     for (path, to) in links {
         std::os::unix::fs::symlink(to, path)?;
     }
-    Ok(())
+    Ok(archive.len())
 }
 
 fn stays_inside(link: &Path, to: &Path) -> bool {

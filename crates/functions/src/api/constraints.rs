@@ -1,9 +1,40 @@
 //! Constraints of Lambda's model on members that are kept as they are given.
 
 use super::respond::ApiError;
+use crate::config::Runtime;
 
 /// The pattern of a role's ARN.
 const ROLE: &str = "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+";
+
+/// The runtimes that AWS takes for new functions, and 18 of Node.
+const AT_AWS: [&str; 26] = [
+    "nodejs18.x",
+    "nodejs20.x",
+    "nodejs22.x",
+    "nodejs24.x",
+    "java8.al2",
+    "java11",
+    "java17",
+    "java21",
+    "java25",
+    "python3.9",
+    "python3.10",
+    "python3.11",
+    "python3.12",
+    "python3.13",
+    "python3.14",
+    "dotnet6",
+    "dotnet8",
+    "dotnet10",
+    "go1.x",
+    "ruby3.2",
+    "ruby3.3",
+    "ruby3.4",
+    "ruby4.0",
+    "provided",
+    "provided.al2",
+    "provided.al2023",
+];
 
 /// # Errors
 /// `ValidationException` in AWS's words.
@@ -83,6 +114,38 @@ pub(super) fn one_of(value: &str, member: &str, known: &[&str]) -> Result<(), Ap
     }
     let constraint = format!("Member must satisfy enum value set: [{}]", known.join(", "));
     Err(ApiError::validation(value, member, &constraint))
+}
+
+/// # Errors
+/// `ValidationException` in AWS's words. Values of variables may be secrets, so none is told.
+pub(super) fn variable(name: &str) -> Result<(), ApiError> {
+    let mut bytes = name.bytes();
+    let fits = name.len() > 1
+        && bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    // Reserved ones are refused by their name.
+    if fits || matches!(name, "_HANDLER" | "_X_AMZN_TRACE_ID") {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        400,
+        "ValidationException",
+        "1 validation error detected: Value at 'environment.variables' failed to satisfy constraint: Map keys must satisfy \
+         constraint: [Member must satisfy regular expression pattern: [a-zA-Z]([a-zA-Z0-9_])+]",
+    ))
+}
+
+/// # Errors
+/// The words of AWS for a runtime that there is not; another refusal for one that is not run here.
+pub(super) fn runtime(value: &str) -> Result<(), ApiError> {
+    let Err(error) = value.parse::<Runtime>() else { return Ok(()) };
+    if AT_AWS.contains(&value) {
+        return Err(ApiError::not_built(&format!("the runtime {value} ({error})")));
+    }
+    Err(ApiError::parameter(&format!(
+        "Value {value} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [{}] or be a valid ARN",
+        AT_AWS.join(", ")
+    )))
 }
 
 /// # Errors

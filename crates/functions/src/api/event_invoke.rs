@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::LambdaApi;
 use super::model::{self, EventInvoke};
 use super::operations::{number, only};
 use super::respond::{Answer, ApiError};
 use super::routes::{Operation, Route};
+use super::{LambdaApi, paging};
 use crate::config::{FunctionRef, LATEST};
 use crate::functions::AsyncConfig;
 
@@ -73,9 +73,9 @@ impl LambdaApi {
         };
         let answer = match route.operation {
             Operation::ListFunctionEventInvokeConfigs => {
-                let all: Vec<_> =
-                    record.event_invoke.iter().map(|(name, config)| config.shown(&arn, name)).collect();
-                return Ok(Answer::json(200, &json!({ "FunctionEventInvokeConfigs": all })));
+                let all =
+                    record.event_invoke.iter().map(|(name, config)| (name.clone(), config.shown(&arn, name)));
+                return paging::page(route, "FunctionEventInvokeConfigs", (50, 50), all);
             }
             Operation::GetFunctionEventInvokeConfig => {
                 let config = record.event_invoke.get(qualifier).ok_or_else(missing)?;

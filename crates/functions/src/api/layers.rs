@@ -1,5 +1,5 @@
-//! Layers: directories that functions share. A layer's folders (`nodejs/node_modules`, `python`, `bin`, `lib`) are put on
-//! the search paths of the function's process, the last layer first; nothing is mounted at `/opt`.
+//! Layers: directories that functions share. They are put at `/opt`, the last over the others, or, where that cannot be
+//! done, on search paths (`walls`, `environment`).
 //!
 //! A version that a function uses stays on disk when it is deleted, as it stays usable on AWS.
 
@@ -15,7 +15,7 @@ use super::model::{self, Layer};
 use super::operations::{only, strings, text};
 use super::respond::{Answer, ApiError};
 use super::routes::{Operation, Route};
-use super::{LambdaApi, code};
+use super::{LambdaApi, code, paging};
 
 /// The most layers of one function.
 const LAYERS_MAX: usize = 5;
@@ -37,6 +37,16 @@ struct Version {
     code: Code,
 }
 
+impl Version {
+    /// Whether it is for what a list of layers is asked for.
+    fn fits(&self, route: &Route) -> bool {
+        let has = |list: &Option<Vec<String>>, asked: &str| {
+            route.query.get(asked).is_none_or(|asked| list.as_ref().is_some_and(|list| list.contains(asked)))
+        };
+        has(&self.runtimes, "CompatibleRuntime") && has(&self.architectures, "CompatibleArchitecture")
+    }
+}
+
 impl LambdaApi {
     pub(super) fn operate_layers(&self, route: &Route, body: &[u8]) -> Result<Answer, ApiError> {
         // One lock for all that is stored.
@@ -48,27 +58,24 @@ impl LambdaApi {
             })
         };
         match route.operation {
-            Operation::PublishLayerVersion => self.publish_layer(route.name(), &model::members(body)?),
-            Operation::ListLayers => self.list_layers(),
+            Operation::PublishLayerVersion => self.publish_layer(route, &model::members(body)?),
+            Operation::ListLayers => self.list_layers(route),
             Operation::ListLayerVersions => {
                 let name = self.layer_name(route.name())?;
                 let record = self.load_layer(&name)?;
-                let shown: Vec<_> = record
-                    .versions
-                    .iter()
-                    .rev()
-                    .map(|(n, version)| self.show_layer(&name, *n, version))
-                    .collect();
-                Ok(Answer::json(200, &json!({ "LayerVersions": shown })))
+                let fitting = record.versions.iter().rev().filter(|(_, version)| version.fits(route));
+                let shown =
+                    fitting.map(|(n, version)| (paging::descending(*n), self.show_layer(&name, *n, version)));
+                paging::page(route, "LayerVersions", (50, 50), shown)
             }
             Operation::GetLayerVersion => {
                 let (name, number) = (self.layer_name(route.name())?, route.second());
-                self.get_layer(&name, number)
+                self.get_layer(route, &name, number)
             }
             Operation::GetLayerVersionByArn => {
                 let arn = route.query.get("Arn").map_or("", String::as_str);
                 let (name, number) = self.layer_reference(arn)?;
-                self.get_layer(&name, &number)
+                self.get_layer(route, &name, &number)
             }
             Operation::DeleteLayerVersion => {
                 let name = self.layer_name(route.name())?;
@@ -78,7 +85,7 @@ impl LambdaApi {
                     self.save_layer(&name, &record)?;
                     if !used(&version.code.dir)
                         && !version.code.hot_reload
-                        && let Err(error) = std::fs::remove_dir_all(&version.code.dir)
+                        && let Err(error) = version.code.remove()
                     {
                         tracing::warn!(target: "function", %error, "{} is left behind", version.code.dir.display());
                     }
@@ -89,11 +96,11 @@ impl LambdaApi {
         }
     }
 
-    fn publish_layer(&self, name: &str, given: &Map<String, Value>) -> Result<Answer, ApiError> {
+    fn publish_layer(&self, route: &Route, given: &Map<String, Value>) -> Result<Answer, ApiError> {
         let known =
             ["Content", "Description", "LicenseInfo", "CompatibleRuntimes", "CompatibleArchitectures"];
         only(given, &known, "PublishLayerVersion")?;
-        let name = self.layer_name(name)?;
+        let name = self.layer_name(route.name())?;
         let content = given
             .get("Content")
             .ok_or_else(|| ApiError::validation("null", "content", "Member must not be null"))?;
@@ -108,14 +115,14 @@ impl LambdaApi {
             // A folder of its own, so that deleting one version leaves another with the same content.
             code: code::take(content, &self.layers_dir().join(&name).join(number.to_string()))?,
         };
-        let shown = self.show_layer_with_content(&name, number, &version);
+        let shown = self.show_layer_with_content(route, &name, number, &version);
         record.last_version = number;
         record.versions.insert(number, version);
         self.save_layer(&name, &record)?;
         Ok(Answer::json(201, &shown))
     }
 
-    fn list_layers(&self) -> Result<Answer, ApiError> {
+    fn list_layers(&self, route: &Route) -> Result<Answer, ApiError> {
         let mut layers = Vec::new();
         let mut names = match std::fs::read_dir(self.layers_dir()) {
             Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?,
@@ -125,25 +132,28 @@ impl LambdaApi {
         names.sort();
         for name in names.iter().filter_map(|name| name.to_str()) {
             let record = self.load_layer(name)?;
-            if let Some((number, version)) = record.versions.last_key_value() {
-                layers.push(json!({
+            if let Some((number, version)) =
+                record.versions.iter().rev().find(|(_, version)| version.fits(route))
+            {
+                let shown = json!({
                     "LayerName": name,
                     "LayerArn": self.layer_arn(name),
                     "LatestMatchingVersion": self.show_layer(name, *number, version),
-                }));
+                });
+                layers.push((name.to_owned(), shown));
             }
         }
-        Ok(Answer::json(200, &json!({ "Layers": layers })))
+        paging::page(route, "Layers", (50, 50), layers)
     }
 
-    fn get_layer(&self, name: &str, number: &str) -> Result<Answer, ApiError> {
+    fn get_layer(&self, route: &Route, name: &str, number: &str) -> Result<Answer, ApiError> {
         let record = self.load_layer(name)?;
         let number = layer_number(number)?;
         let version = record
             .versions
             .get(&number)
             .ok_or_else(|| ApiError::not_found("The resource you requested does not exist."))?;
-        Ok(Answer::json(200, &self.show_layer_with_content(name, number, version)))
+        Ok(Answer::json(200, &self.show_layer_with_content(route, name, number, version)))
     }
 
     /// The layers that a function names, which must exist.
@@ -185,11 +195,11 @@ impl LambdaApi {
         shown
     }
 
-    fn show_layer_with_content(&self, name: &str, number: u64, version: &Version) -> Value {
+    fn show_layer_with_content(&self, route: &Route, name: &str, number: u64, version: &Version) -> Value {
         let mut shown = self.show_layer(name, number, version);
         if let Some(fields) = shown.as_object_mut() {
             let content = json!({
-                "Location": format!("file://{}", version.code.dir.display()),
+                "Location": self.location(route, &version.code),
                 "CodeSha256": version.code.sha256,
                 "CodeSize": version.code.size,
             });

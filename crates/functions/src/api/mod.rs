@@ -12,14 +12,16 @@ mod invoke;
 mod layers;
 mod model;
 mod operations;
+mod paging;
 mod respond;
 mod routes;
 mod sharing;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -53,7 +55,16 @@ struct Inner {
     functions: Functions,
     settings: ApiSettings,
     records: Mutex<BTreeMap<String, Record>>,
+    /// Archives that may be fetched, by the secret in their addresses, and since when.
+    offered: Mutex<BTreeMap<String, (Instant, PathBuf)>>,
 }
+
+/// The path below which archives are fetched. No signature is asked for: the address is the secret, as AWS's is.
+const ARCHIVES: &str = "/_stagedoor/archives/";
+/// How long an archive may be fetched after its address has been told, as at AWS.
+const OFFER_TIME: Duration = Duration::from_secs(600);
+/// How many archives may be fetched at a time.
+const OFFERS_MAX: usize = 10_000;
 
 impl LambdaApi {
     /// Reads the functions in the directory and registers them. A document that cannot be read stops it and stays
@@ -61,7 +72,8 @@ impl LambdaApi {
     pub fn open(functions: Functions, settings: ApiSettings) -> Result<Self, SetupError> {
         let records = model::load(&settings.data)
             .map_err(|source| SetupError { what: "the stored functions cannot be read", source })?;
-        let api = Self { inner: Arc::new(Inner { functions, settings, records: Mutex::new(records) }) };
+        let (records, offered) = (Mutex::new(records), Mutex::default());
+        let api = Self { inner: Arc::new(Inner { functions, settings, records, offered }) };
         for record in api.records().values() {
             if let Err(error) = api.register(record) {
                 tracing::warn!(target: "function", "a stored function is not available: {}", error.message);
@@ -75,11 +87,43 @@ impl LambdaApi {
         routes::is_lambda(path)
     }
 
+    /// The archive that a path leads to, if it is one of those that [`Self::handle`] has told.
+    pub fn archive(&self, path: &str) -> Option<PathBuf> {
+        let offered = self.inner.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, archive) = offered.get(path.strip_prefix(ARCHIVES)?)?;
+        (since.elapsed() < OFFER_TIME).then(|| archive.clone())
+    }
+
+    /// Whether a path is one of archives.
+    pub fn serves_archive(path: &str) -> bool {
+        path.starts_with(ARCHIVES)
+    }
+
+    /// Where a client fetches an archive that it has asked this host for.
+    fn offer(&self, host: &str, archive: &Path) -> String {
+        let secret = uuid::Uuid::new_v4().simple().to_string();
+        let address = format!("http://{host}{ARCHIVES}{secret}");
+        let mut offered = self.inner.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        offered.retain(|_, (since, _)| since.elapsed() < OFFER_TIME);
+        if offered.len() < OFFERS_MAX {
+            offered.insert(secret, (Instant::now(), archive.to_owned()));
+        }
+        address
+    }
+
+    /// What is told of where code is: the address of its archive, or its directory if that is its author's own.
+    fn location(&self, route: &Route, code: &code::Code) -> String {
+        match code.archive() {
+            Some(archive) => self.offer(&route.host, &archive),
+            None => format!("file://{}", code.dir.display()),
+        }
+    }
+
     /// Answers one request. The future may be awaited on any runtime.
     pub fn handle(&self, request: Request<Bytes>) -> impl Future<Output = Response<ApiBody>> + Send + use<> {
         let api = self.clone();
         async move {
-            let answer = match routes::route(request.method(), request.uri()) {
+            let answer = match routes::route(&request) {
                 Err(error) => Err(error),
                 Ok(route) if route.operation == Operation::Invoke => api.invoke(&route, &request).await,
                 Ok(route) if route.operation == Operation::InvokeWithResponseStream => {

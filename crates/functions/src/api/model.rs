@@ -58,6 +58,9 @@ pub(super) struct Version {
     /// In the order in which they were given.
     #[serde(default)]
     pub(super) layers: Vec<Layer>,
+    /// Of a published version, the description of what it was made from, where it was given one of its own.
+    #[serde(default)]
+    pub(super) described: Option<String>,
 }
 
 /// A layer version that a function uses.
@@ -84,6 +87,19 @@ impl Version {
     pub(super) fn touch(&mut self) {
         self.last_modified = now();
         self.revision = uuid::Uuid::new_v4().to_string();
+    }
+
+    /// Whether nothing that a version freezes has changed since this one was made from another.
+    pub(super) fn is_frozen(&self, other: &Self) -> bool {
+        let description = self.described.as_ref().unwrap_or(&self.description);
+        // Where the files of a directory change, nobody knows what was frozen.
+        !other.code.hot_reload
+            && self.code.sha256 == other.code.sha256
+            && self.code.dir == other.code.dir
+            && (&self.runtime, &self.handler, &self.role) == (&other.runtime, &other.handler, &other.role)
+            && (description, self.timeout, self.memory) == (&other.description, other.timeout, other.memory)
+            && (&self.environment, &self.architectures) == (&other.environment, &other.architectures)
+            && (&self.tracing, &self.layers) == (&other.tracing, &other.layers)
     }
 
     /// As AWS shows it. `arn` says how it was asked for.
@@ -142,6 +158,17 @@ impl Version {
 }
 
 impl Record {
+    /// The revision of the function, of a version or of an alias, and its resource policy's.
+    pub(super) fn revision(&mut self, qualifier: Option<&str>) -> Option<&mut String> {
+        match qualifier.unwrap_or(LATEST) {
+            LATEST => Some(&mut self.latest.revision),
+            name => match self.aliases.get_mut(name) {
+                Some(alias) => Some(&mut alias.revision),
+                None => self.versions.get_mut(&name.parse().ok()?).map(|version| &mut version.revision),
+            },
+        }
+    }
+
     /// A version by its number or by an alias.
     pub(super) fn version(&self, qualifier: Option<&str>) -> Option<&Version> {
         let qualifier = qualifier.unwrap_or(LATEST);

@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use super::model::{self, Record, Version};
 use super::respond::{Answer, ApiError};
 use super::routes::{Operation, Route};
-use super::{LambdaApi, code, constraints};
-use crate::config::{FunctionRef, LATEST, Runtime};
+use super::{LambdaApi, code, constraints, paging};
+use crate::config::{FunctionRef, LATEST};
 
 /// Variables that Lambda sets itself and lets nobody replace.
-const RESERVED: [&str; 17] = [
+const RESERVED: [&str; 18] = [
     "_HANDLER",
     "_X_AMZN_TRACE_ID",
     "AWS_DEFAULT_REGION",
@@ -24,6 +24,7 @@ const RESERVED: [&str; 17] = [
     "AWS_LAMBDA_INITIALIZATION_TYPE",
     "AWS_LAMBDA_LOG_GROUP_NAME",
     "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -52,7 +53,7 @@ impl LambdaApi {
     pub(super) fn operate(&self, route: &Route, body: &[u8]) -> Result<Answer, ApiError> {
         match route.operation {
             Operation::CreateFunction => self.create_function(&model::members(body)?),
-            Operation::ListFunctions => Ok(self.list_functions(route)),
+            Operation::ListFunctions => self.list_functions(route),
             Operation::GetFunction => self.get_function(route),
             Operation::GetFunctionConfiguration => self.get_function_configuration(route),
             Operation::UpdateFunctionConfiguration => {
@@ -126,6 +127,7 @@ impl LambdaApi {
             last_modified: String::new(),
             revision: String::new(),
             layers: Vec::new(),
+            described: None,
         };
         configure(&mut latest, given)?;
         if let Some(layers) = strings(given.get("Layers")) {
@@ -147,26 +149,23 @@ impl LambdaApi {
         Ok(Answer::json(201, &shown))
     }
 
-    fn list_functions(&self, route: &Route) -> Answer {
+    fn list_functions(&self, route: &Route) -> Result<Answer, ApiError> {
         let records = self.records();
-        let count =
-            route.query.get("MaxItems").and_then(|count| count.parse().ok()).unwrap_or(50_usize).clamp(1, 50);
-        let after = route.query.get("Marker").map_or("", String::as_str);
-        let all = route.query.get("FunctionVersion").is_some_and(|version| version == "ALL");
-        let mut rest = records.values().filter(|record| record.name.as_str() > after);
-        let page: Vec<_> = rest.by_ref().take(count).collect();
-        let mut functions = Vec::new();
-        for record in &page {
-            functions.push(self.show(record, &record.latest, None));
-            if all {
-                functions.extend(record.versions.values().map(|v| self.show(record, v, Some(&v.version))));
-            }
-        }
-        let mut body = json!({ "Functions": functions });
-        if let (Some(fields), Some(last), true) = (body.as_object_mut(), page.last(), rest.next().is_some()) {
-            fields.insert("NextMarker".to_owned(), Value::from(last.name.clone()));
-        }
-        Answer::json(200, &body)
+        let all = match route.query.get("FunctionVersion") {
+            None => false,
+            Some(asked) => constraints::one_of(asked, "functionVersion", &["ALL"]).map(|()| true)?,
+        };
+        let functions = records.values().flat_map(|record| {
+            // No name has a character before the letters but a hyphen: those of one function stay together.
+            let published = record.versions.iter().filter(|_| all).map(|(number, version)| {
+                let key = format!("{} {}", record.name, paging::ascending(*number));
+                (key, self.show(record, version, Some(&version.version)))
+            });
+            let qualifier = all.then_some(LATEST);
+            std::iter::once((record.name.clone(), self.show(record, &record.latest, qualifier)))
+                .chain(published)
+        });
+        paging::page(route, "Functions", (10_000, 50), functions)
     }
 
     fn account_settings(&self) -> Answer {
@@ -195,7 +194,7 @@ impl LambdaApi {
         let (record, version) = self.find(&records, reference)?;
         let mut body = json!({
             "Configuration": self.show(record, version, reference.qualifier),
-            "Code": { "RepositoryType": "S3", "Location": format!("file://{}", version.code.dir.display()) },
+            "Code": { "RepositoryType": "S3", "Location": self.location(route, &version.code) },
         });
         if let Some(fields) = body.as_object_mut() {
             if !record.tags.is_empty() {
@@ -377,7 +376,7 @@ impl LambdaApi {
 /// Takes over the members that are given, within AWS's bounds.
 fn configure(version: &mut Version, given: &Map<String, Value>) -> Result<(), ApiError> {
     if let Some(runtime) = text(given, "Runtime") {
-        runtime.parse::<Runtime>().map_err(|error| ApiError::parameter(&error.to_string()))?;
+        constraints::runtime(runtime)?;
         version.runtime = runtime.to_owned();
     }
     if let Some(handler) = text(given, "Handler") {
@@ -412,6 +411,7 @@ fn configure(version: &mut Version, given: &Map<String, Value>) -> Result<(), Ap
     }
     if let Some(environment) = given.get("Environment") {
         let variables = map(environment.get("Variables"));
+        variables.keys().try_for_each(|name| constraints::variable(name))?;
         let reserved: Vec<_> =
             variables.keys().map(String::as_str).filter(|name| RESERVED.contains(name)).collect();
         if !reserved.is_empty() {

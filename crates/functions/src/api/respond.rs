@@ -41,11 +41,19 @@ impl ApiError {
 
     /// Somebody else has changed it in between.
     pub(super) fn precondition() -> Self {
-        Self::new(
-            412,
-            "PreconditionFailedException",
-            "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id",
-        )
+        Self::stale("GetFunction/GetAlias")
+    }
+
+    /// The same of a resource policy.
+    pub(super) fn policy_precondition() -> Self {
+        Self::stale("GetPolicy")
+    }
+
+    fn stale(operation: &str) -> Self {
+        let message = format!(
+            "The Revision Id provided does not match the latest Revision Id. Call the {operation} API to retrieve the latest Revision Id"
+        );
+        Self::new(412, "PreconditionFailedException", &message)
     }
 
     /// The function's concurrency is used up.

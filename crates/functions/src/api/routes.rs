@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::{Method, Uri};
+use http::Request;
 use percent_encoding::percent_decode_str;
 
 use super::respond::ApiError;
@@ -58,6 +58,8 @@ pub(super) struct Route {
     pub(super) query: BTreeMap<String, String>,
     /// Every `tagKeys` of the query.
     pub(super) tag_keys: Vec<String>,
+    /// The host and port that the client asks.
+    pub(super) host: String,
 }
 
 impl Route {
@@ -96,7 +98,10 @@ pub(super) fn is_lambda(path: &str) -> bool {
         && nouns.contains(&noun)
 }
 
-pub(super) fn route(method: &Method, uri: &Uri) -> Result<Route, ApiError> {
+pub(super) fn route<B>(request: &Request<B>) -> Result<Route, ApiError> {
+    let (method, uri) = (request.method(), request.uri());
+    let header = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = header.or_else(|| uri.authority().map(|authority| authority.as_str()));
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let mut query = BTreeMap::new();
     let mut tag_keys = Vec::new();
@@ -191,7 +196,13 @@ pub(super) fn route(method: &Method, uri: &Uri) -> Result<Route, ApiError> {
         ("DELETE", ["2017-03-31", "tags", arn]) => (Operation::UntagResource, &[*arn]),
         (method, segments) => return Err(ApiError::not_built(&unbuilt(method, segments))),
     };
-    Ok(Route { operation, labels: labels.iter().map(|label| decode(label)).collect(), query, tag_keys })
+    Ok(Route {
+        operation,
+        labels: labels.iter().map(|label| decode(label)).collect(),
+        query,
+        tag_keys,
+        host: host.unwrap_or("localhost").to_owned(),
+    })
 }
 
 /// The name of an operation that is not built, where its path tells.
@@ -219,7 +230,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(method: &str, uri: &str, expected: Option<(Operation, &str)>) {
-        let found = route(&method.parse().unwrap(), &uri.parse().unwrap()).ok();
+        let request = Request::builder().method(method).uri(uri).body(()).unwrap();
+        let found = route(&request).ok();
         assert_eq!(found.as_ref().map(|route| (route.operation, route.name())), expected, "{uri}");
     }
 
@@ -241,8 +253,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_path_is_routed_or_refused(path in "[/a-z0-9%.~-]{0,60}") {
-            if let Ok(uri) = format!("/{path}").parse() {
-                let _ = route(&Method::GET, &uri);
+            if let Ok(request) = Request::builder().uri(format!("/{path}")).body(()) {
+                let _ = route(&request);
                 let _ = is_lambda(&path);
             }
         }

@@ -6,7 +6,7 @@ use super::model::{self, Alias, Record};
 use super::operations::{map, number, only, required, text};
 use super::respond::{Answer, ApiError};
 use super::routes::{Operation, Route};
-use super::{LambdaApi, constraints};
+use super::{LambdaApi, constraints, paging};
 use crate::config::{FunctionRef, LATEST};
 
 impl LambdaApi {
@@ -18,9 +18,11 @@ impl LambdaApi {
         let arn = self.arn(&record.name);
         let answer = match route.operation {
             Operation::ListVersionsByFunction => {
-                let mut shown = vec![self.show(&record, &record.latest, Some(LATEST))];
-                shown.extend(record.versions.values().map(|v| self.show(&record, v, Some(&v.version))));
-                return Ok(Answer::json(200, &json!({ "Versions": shown })));
+                let latest = (LATEST.to_owned(), self.show(&record, &record.latest, Some(LATEST)));
+                let published = record.versions.iter().map(|(number, version)| {
+                    (paging::ascending(*number), self.show(&record, version, Some(&version.version)))
+                });
+                return paging::page(route, "Versions", (10_000, 50), [latest].into_iter().chain(published));
             }
             Operation::GetAlias => {
                 let name = route.second();
@@ -31,10 +33,10 @@ impl LambdaApi {
                 let version = route.query.get("FunctionVersion");
                 let of_version = |alias: &Alias| version.is_none_or(|version| *version == alias.version);
                 let aliases = record.aliases.iter().filter(|(_, alias)| of_version(alias));
-                let shown: Vec<_> = aliases.map(|(name, alias)| alias.shown(name, &arn)).collect();
-                return Ok(Answer::json(200, &json!({ "Aliases": shown })));
+                let shown = aliases.map(|(name, alias)| (name.clone(), alias.shown(name, &arn)));
+                return paging::page(route, "Aliases", (10_000, 50), shown);
             }
-            Operation::GetPolicy => return policy(&record, reference),
+            Operation::GetPolicy => return policy(&mut record, reference),
             Operation::GetFunctionConcurrency => {
                 let shown = record
                     .concurrency
@@ -50,6 +52,12 @@ impl LambdaApi {
             Operation::ListTags => return Ok(Answer::json(200, &json!({ "Tags": record.tags }))),
             Operation::PublishVersion => {
                 only(&given, &["CodeSha256", "Description", "RevisionId"], "PublishVersion")?;
+                if text(&given, "RevisionId").is_some_and(|revision| revision != record.latest.revision) {
+                    return Err(ApiError::precondition());
+                }
+                if let Some(description) = text(&given, "Description") {
+                    constraints::description(description)?;
+                }
                 if text(&given, "CodeSha256").is_some_and(|sha| sha != record.latest.code.sha256) {
                     return Err(ApiError::parameter(&format!(
                         "CodeSHA256 ({}) is different from current CodeSHA256 in $LATEST ({}). Please try again with the CodeSHA256 in $LATEST.",
@@ -98,15 +106,17 @@ impl LambdaApi {
             }
             Operation::AddPermission => add_permission(&mut record, reference, &given, &arn)?,
             Operation::RemovePermission => {
-                let id = route.second();
-                let statements =
-                    record.policies.get_mut(reference.qualifier.unwrap_or_default()).ok_or_else(no_policy)?;
-                let before = statements.len();
-                statements.retain(|statement| statement.get("Sid").and_then(Value::as_str) != Some(id));
-                if statements.len() == before {
+                let (id, qualifier) = (route.second(), reference.qualifier);
+                let is_it = |statement: &Value| statement.get("Sid").and_then(Value::as_str) == Some(id);
+                let statements = record.policies.get(qualifier.unwrap_or_default()).ok_or_else(no_policy)?;
+                if !statements.iter().any(is_it) {
                     return Err(ApiError::not_found(&format!(
                         "Statement {id} is not found in resource policy."
                     )));
+                }
+                change_policy(&mut record, qualifier, route.query.get("RevisionId").map(String::as_str))?;
+                if let Some(statements) = record.policies.get_mut(qualifier.unwrap_or_default()) {
+                    statements.retain(|statement| !is_it(statement));
                 }
                 record.policies.retain(|_, statements| !statements.is_empty());
                 Answer::empty()
@@ -146,7 +156,7 @@ impl LambdaApi {
     /// Freezes what there is, unless the last version is the same.
     fn publish(&self, record: &mut Record, description: Option<&str>) -> Value {
         if let Some(last) = record.versions.get(&record.last_version)
-            && last.revision == record.latest.revision
+            && last.is_frozen(&record.latest)
         {
             return self.show(record, last, Some(&last.version));
         }
@@ -156,8 +166,9 @@ impl LambdaApi {
         // What is published does not change, whatever its directory does.
         version.code.hot_reload = false;
         if let Some(description) = description {
-            description.clone_into(&mut version.description);
+            version.described = Some(std::mem::replace(&mut version.description, description.to_owned()));
         }
+        version.revision = uuid::Uuid::new_v4().to_string();
         let shown = self.show(record, &version, Some(&version.version));
         record.versions.insert(record.last_version, version);
         shown
@@ -225,10 +236,25 @@ fn routing(
     Ok(Some((version.clone(), share)))
 }
 
-fn policy(record: &Record, reference: FunctionRef<'_>) -> Result<Answer, ApiError> {
+/// Takes a change of a resource policy as one of what the policy is for.
+fn change_policy(
+    record: &mut Record,
+    qualifier: Option<&str>,
+    expected: Option<&str>,
+) -> Result<(), ApiError> {
+    let revision = record.revision(qualifier).ok_or_else(no_policy)?;
+    if expected.is_some_and(|expected| expected != revision) {
+        return Err(ApiError::policy_precondition());
+    }
+    *revision = uuid::Uuid::new_v4().to_string();
+    Ok(())
+}
+
+fn policy(record: &mut Record, reference: FunctionRef<'_>) -> Result<Answer, ApiError> {
+    let revision = record.revision(reference.qualifier).cloned();
     let statements = record.policies.get(reference.qualifier.unwrap_or_default()).ok_or_else(no_policy)?;
     let policy = json!({ "Version": "2012-10-17", "Id": "default", "Statement": statements });
-    Ok(Answer::json(200, &json!({ "Policy": policy.to_string(), "RevisionId": record.latest.revision })))
+    Ok(Answer::json(200, &json!({ "Policy": policy.to_string(), "RevisionId": revision })))
 }
 
 fn add_permission(
@@ -248,9 +274,6 @@ fn add_permission(
         "EventSourceToken",
     ];
     only(given, &known, "AddPermission")?;
-    if text(given, "RevisionId").is_some_and(|revision| revision != record.latest.revision) {
-        return Err(ApiError::precondition());
-    }
     let id = required(given, "StatementId", "statementId")?;
     let action = required(given, "Action", "action")?;
     let principal = required(given, "Principal", "principal")?;
@@ -299,12 +322,19 @@ fn add_permission(
     if let Some(fields) = statement.as_object_mut().filter(|_| !condition.is_empty()) {
         fields.insert("Condition".to_owned(), Value::Object(condition));
     }
-    let statements = record.policies.entry(reference.qualifier.unwrap_or_default().to_owned()).or_default();
-    if statements.iter().any(|other| other.get("Sid").and_then(Value::as_str) == Some(id)) {
+    let qualifier = reference.qualifier.unwrap_or_default();
+    if record
+        .policies
+        .get(qualifier)
+        .into_iter()
+        .flatten()
+        .any(|other| other.get("Sid").and_then(Value::as_str) == Some(id))
+    {
         return Err(ApiError::conflict(&format!(
             "The statement id ({id}) provided already exists. Please provide a new statement id, or remove the existing statement."
         )));
     }
-    statements.push(statement.clone());
+    change_policy(record, reference.qualifier, text(given, "RevisionId"))?;
+    record.policies.entry(qualifier.to_owned()).or_default().push(statement.clone());
     Ok(Answer::json(201, &json!({ "Statement": statement.to_string() })))
 }

@@ -115,6 +115,42 @@ function isModulePackage(file) {
   }
 }
 
+// As on Lambda, `import` looks into the folders of NODE_PATH too, where layers are. Node itself does so for `require` alone.
+function importFromNodePath() {
+  const nodeModule = require('node:module');
+  const known = (folder) => folder && folder !== taskRoot && fs.existsSync(folder);
+  const folders = (env.NODE_PATH || '').split(path.delimiter).filter(known);
+  if (folders.length === 0) return;
+  if (!nodeModule.registerHooks) {
+    if (nodeModule.register) nodeModule.register(pathToFileURL(path.join(__dirname, 'node-path.mjs')), { data: { folders, taskRoot } });
+    return;
+  }
+  const { resolve } = createRequire(path.join(taskRoot, 'x'));
+  nodeModule.registerHooks({
+    resolve(specifier, context, next) {
+      try {
+        return next(specifier, context);
+      } catch (error) {
+        if (error.code !== 'ERR_MODULE_NOT_FOUND' || /^([./#]|[a-z][a-z0-9+.-]*:)/i.test(specifier)) throw error;
+        for (const folder of folders) {
+          // A package is looked for from beside its folder, which tells Node what of it is for `import`.
+          const beside = pathToFileURL(path.join(path.dirname(folder), 'x.mjs')).href;
+          try {
+            if (path.basename(folder) === 'node_modules') return next(specifier, { ...context, parentURL: beside });
+          } catch {
+            // Perhaps the next one has it.
+          }
+        }
+        try {
+          return next(pathToFileURL(resolve(specifier)).href, context);
+        } catch {
+          throw error;
+        }
+      }
+    },
+  });
+}
+
 async function loadModule(file) {
   const extension = path.extname(file);
   if (/^\.[cm]?ts$/.test(extension) && !process.features.typescript) {
@@ -138,6 +174,7 @@ async function loadHandler() {
   const file = extensions.map((extension) => stem + extension).find((name) => fs.existsSync(name));
   let exported;
   try {
+    importFromNodePath();
     exported = file ? await loadModule(file) : createRequire(path.join(taskRoot, 'x'))(stem);
   } catch (error) {
     if (error instanceof RuntimeError) throw error;

@@ -1,7 +1,7 @@
 //! Requests to the targets of a VPC link: what one target fails to answer may go to another.
 //!
 //! It does if the target cannot have acted upon it: no connection came about, or the request may be repeated and not a
-//! byte of an answer had come. A body that streams is gone by then and is never sent twice.
+//! byte of an answer had come. A long body may be gone by then: only so much of it is kept (`kept_body`).
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use stagedoor_http::{Body, RequestHead, ResponseHead};
 use crate::backends::Backends;
 use crate::exchange::Exchange;
 use crate::forward::is_idempotent;
+use crate::kept_body::keep;
 use crate::upstream::UpstreamError;
 
 /// As [`crate::worker::Worker::forward`]; `timeout` is for all attempts together.
@@ -17,23 +18,19 @@ pub(super) async fn forward(
     exchange: &Exchange<'_>,
     backends: &Backends,
     head: &RequestHead,
-    mut body: Body,
+    body: Body,
     timeout: Duration,
     body_wait_max: Duration,
 ) -> Result<(ResponseHead, Body), UpstreamError> {
     let began = Instant::now();
     let mut tried = Vec::new();
     let mut last = UpstreamError::Overloaded;
+    let (mut sent, again) = keep(body);
     loop {
-        let again = match &body {
-            Body::Empty => Some(Body::Empty),
-            Body::Full(bytes) => Some(Body::Full(bytes.clone())),
-            Body::Stream(_) => None,
-        };
         let Some(chosen) = backends.choose(&tried) else { return Err(last) };
         let upstream = exchange.plan.shown(chosen.upstream);
         let left = timeout.saturating_sub(began.elapsed());
-        let error = match exchange.worker.forward(&upstream, head, body, left, body_wait_max).await {
+        let error = match exchange.worker.forward(&upstream, head, sent, left, body_wait_max).await {
             Ok((head, body)) => return Ok((head, chosen.answered(body))),
             Err(error) => error,
         };
@@ -49,10 +46,10 @@ pub(super) async fn forward(
             UpstreamError::Broken(_) | UpstreamError::Protocol(_) | UpstreamError::Overloaded => false,
         };
         chosen.failed();
-        match again {
+        match again.body() {
             Some(again) if may_go_elsewhere && tried.len() < backends.retries() => {
                 tried.push(chosen.index());
-                body = again;
+                sent = again;
                 last = error;
             }
             _ => return Err(error),
