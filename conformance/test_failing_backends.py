@@ -176,8 +176,10 @@ def test_an_answer_that_nobody_asked_for(proxied):
     forged = threading.Semaphore(0)
 
     def play(link):
-        while read_head(link)[0]:
+        while head := read_head(link)[0]:
             link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            if head.startswith(b"OPTIONS"):
+                continue  # asked for by the fixture
             time.sleep(0.02)  # until the connection is kept again
             link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
             forged.release()
@@ -208,7 +210,8 @@ def test_a_short_body_is_sent_again(proxied):
     api = proxied(play)
     for number in range(6):
         assert api.call("PUT", "/", data=b"%d" % number * 1000).text == "ok"
-    assert seen == [(b"PUT", b"%d" % number * 1000) for number in range(6)]
+    puts = [body for method, body in seen if method == b"PUT"]
+    assert puts == [b"%d" % number * 1000 for number in range(6)]
     assert api.call("POST", "/", data=b"x").status_code in (503, 504)
 
 
