@@ -650,6 +650,25 @@ class TestSecrets:
             gateway.close()
             shutil.rmtree(work)
 
+    @pytest.mark.parametrize("kind", [Gateway, Unprivileged])
+    def test_a_function_does_not_look_into_another(self, kind):
+        source = """const fs = require('fs');
+        exports.handler = async ({pid}) => {
+          if (!pid) return process.pid;
+          try { return fs.readFileSync(`/proc/${pid}/environ`, 'utf8'); } catch (error) { return error.code; }
+        };"""
+        work = Path(tempfile.mkdtemp())
+        work.chmod(0o777)
+        gateway = kind(work).start()
+        try:
+            for name in "f", "g":
+                create(gateway, name, source, Environment={"Variables": {"SECRET": "a secret"}})
+            assert invoke(gateway, "f", {"pid": invoke(gateway, "g")[1]})[1] == "EACCES"
+            assert "a secret" in invoke(gateway, "f", {"pid": "self"})[1]
+        finally:
+            gateway.close()
+            shutil.rmtree(work)
+
     @pytest.mark.skipif(os.getuid() != 0, reason="only root can run functions as another user")
     def test_functions_may_run_as_another_user(self, tmp_path):
         source = """const fs = require('fs');
@@ -674,8 +693,10 @@ class TestSecrets:
 
     def test_a_function_has_an_environment_of_its_own(self, new_gateway):
         gateway = new_gateway(env={"AWS_SECRET_ACCESS_KEY": "the gateway's own", "MINE": "too"}).start()
-        create(gateway, "f", "exports.handler = async () => process.env;", Environment={"Variables": {"AB": "b"}})
+        source, variables = "exports.handler = async () => process.env;", {"Variables": {"AB": "b"}}
+        create(gateway, "f", source, Environment=variables, LoggingConfig={"LogGroup": "mine"})
         _, environment = invoke(gateway, "f")
+        assert environment["AWS_LAMBDA_LOG_GROUP_NAME"] == "mine"
         assert environment["AB"] == "b" and environment["AWS_LAMBDA_FUNCTION_NAME"] == "f"
         assert "MINE" not in environment and "the gateway's own" not in environment.values()
 
@@ -689,6 +710,7 @@ class TestBounds:
             ("MemorySize", 10241, "at 'memorySize' failed to satisfy constraint: Member must have value less than or equal to 10240"),
             ("Architectures", ["sparc"], "Member must satisfy enum value set: [x86_64, arm64]"),
             ("TracingConfig", {"Mode": "On"}, "Member must satisfy enum value set: [Active, PassThrough]"),
+            ("LoggingConfig", {"LogGroup": "a b"}, "at 'loggingConfig.logGroup' failed to satisfy constraint: Member must satisfy"),
         ):
             refused(lambda given={member: value}: create(gateway, "f", **given), "ValidationException", part)
         assert gateway.client("lambda").list_functions()["Functions"] == []
@@ -702,12 +724,14 @@ class TestBounds:
         """By name: nothing is stored without an effect."""
         for member, value in (
             ("EphemeralStorage", {"Size": 1024}),
+            ("LogFormat", {"LogFormat": "JSON"}),
             ("VpcConfig", {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}),
             ("DeadLetterConfig", {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"}),
             ("KMSKeyArn", "arn:aws:kms:us-east-1:000000000000:key/1"),
             ("FileSystemConfigs", [{"Arn": "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef0", "LocalMountPath": "/mnt/a"}]),
         ):  # fmt: skip
-            refused(lambda given={member: value}: create(gateway, "f", **given), "NotImplementedException", member)
+            given = {"LoggingConfig" if member == "LogFormat" else member: value}
+            refused(lambda given=given: create(gateway, "f", **given), "NotImplementedException", member)
 
 
     def test_names_of_variables_runtimes_and_archives(self, gateway):
@@ -720,7 +744,7 @@ class TestBounds:
             refused(lambda: create(gateway, "f", Environment=variables), "InvalidParameterValueException", f"Reserved keys used in this request: {name}")
         unknown = "Value cobol at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: ["
         refused(lambda: create(gateway, "f", runtime="cobol"), "InvalidParameterValueException", unknown)
-        refused(lambda: create(gateway, "f", runtime="java21"), "NotImplementedException", "the runtime java21")
+        refused(lambda: create(gateway, "f", runtime="java21"), "NotImplementedException", 'the runtime "java21" is not available; use one of')
         for packed in b"", archive({}):
             make = lambda packed=packed: gateway.client("lambda").create_function(  # noqa: E731
                 FunctionName="f", Runtime="nodejs20.x", Handler="index.handler", Role=ROLE, Code={"ZipFile": packed}
@@ -964,6 +988,11 @@ exports.handler = async (event) => {
       return answer;
     }
     case '/memory': { const held = []; for (;;) held.push(Buffer.alloc(16 << 20, 1)); }
+    case '/child': {
+      const script = "const held = []; setInterval(() => { if (held.length < 40) held.push(Buffer.alloc(16 << 20, 1)); }, 1)";
+      require('child_process').spawn(process.execPath, ['-e', script], {stdio: 'ignore'});
+      await new Promise(() => setInterval(() => {}, 1000));
+    }
     case '/large': return {...answer, body: 'x'.repeat(LIMIT - JSON.stringify({...answer, body: ''}).length + 1)};
     case '/largest': return {...answer, body: 'x'.repeat(LIMIT - JSON.stringify({...answer, body: ''}).length)};
     case '/files': { const held = []; for (;;) held.push(fs.openSync('/dev/null')); }
@@ -1021,7 +1050,7 @@ class TestFailure:
         assert answer.headers["x-amzn-ErrorType"] == "InternalServerErrorException"
         assert time.monotonic() - begun < seconds
 
-    @pytest.mark.parametrize("path", ["/crash", "/exit", "/throw", "/memory", "/files"])
+    @pytest.mark.parametrize("path", ["/crash", "/exit", "/throw", "/memory", "/child", "/files"])
     def test_a_crash(self, served, path):
         self.fails(served, path, 7)
 

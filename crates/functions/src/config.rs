@@ -98,6 +98,8 @@ pub struct FunctionConfig {
     pub version: String,
     /// Whether edits in the code directory take effect by themselves.
     pub watch: bool,
+    /// The log group that the function is told of, unless it is Lambda's own for it.
+    pub log_group: Option<String>,
 }
 
 impl FunctionConfig {
@@ -116,12 +118,18 @@ impl FunctionConfig {
             arn: format!("arn:aws:lambda:us-east-1:000000000000:function:{name}"),
             version: LATEST.to_owned(),
             watch: true,
+            log_group: None,
         }
     }
 
     /// The region named in the ARN.
     pub(crate) fn region(&self) -> &str {
         self.arn.split(':').nth(3).filter(|region| !region.is_empty()).unwrap_or("us-east-1")
+    }
+
+    /// The log group that the function is told of.
+    pub(crate) fn log_group(&self) -> String {
+        self.log_group.clone().unwrap_or_else(|| format!("/aws/lambda/{}", self.name))
     }
 
     /// Holds the limits that AWS holds, and makes the code directory absolute.

@@ -44,7 +44,7 @@ pub(crate) fn environment(
     set("AWS_LAMBDA_FUNCTION_VERSION", &config.version);
     set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &config.memory_mb.to_string());
     set("AWS_LAMBDA_INITIALIZATION_TYPE", &"on-demand");
-    set("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", config.name));
+    set("AWS_LAMBDA_LOG_GROUP_NAME", &config.log_group());
     set("AWS_LAMBDA_LOG_STREAM_NAME", &instance.log_stream);
     set("AWS_XRAY_CONTEXT_MISSING", &"LOG_ERROR");
     match config.runtime {

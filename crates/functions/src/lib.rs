@@ -34,6 +34,7 @@ mod pool;
 mod process;
 mod queue;
 mod reply;
+mod resident;
 mod runtime_api;
 mod seat;
 mod turn;

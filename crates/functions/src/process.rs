@@ -29,6 +29,7 @@ use crate::link::{Frame, Link};
 use crate::logs::{Drained, Logs, Output};
 use crate::outcome::{self, InitFailure};
 use crate::pool::{Command as Order, Job, Orders, Pool};
+use crate::resident;
 use crate::runtime_api::{self, Answer, Call, CallKind};
 use crate::seat::{Desk, Seat};
 use crate::turn::{self, ATTEMPTS_MAX, DRAIN_BYTES};
@@ -376,10 +377,7 @@ impl Process {
     fn look_at_memory(&mut self, now: Instant) -> Option<End> {
         self.memory_checked = now;
         self.looks = 0;
-        let resident = memory_kib(self.pid, "VmRSS:")?;
-        if resident <= u64::from(self.pool.config.memory_mb) * 1024 {
-            return None;
-        }
+        resident::above(self.pid, u64::from(self.pool.config.memory_mb) * 1024)?;
         self.desk.doom();
         Some(End::OutOfMemory)
     }
@@ -718,11 +716,4 @@ fn event_head(job: &Job, timeout: Duration, config: &FunctionConfig) -> String {
     }
     head.push_str("\r\n");
     head
-}
-
-/// A field of `/proc/<pid>/status` in KiB; none where there is no such file.
-pub(crate) fn memory_kib(pid: u32, field: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-    line.split_whitespace().next()?.parse().ok()
 }

@@ -18,8 +18,9 @@ use crate::error::InvokeError;
 use crate::link::{self, Frame};
 use crate::outcome::{self, InvocationOutput, RESULT_BYTES_MAX, STREAM_BYTES_MAX};
 use crate::pool::{Command, Job, Pool, Waiter};
-use crate::process::{End, memory_kib};
+use crate::process::End;
 use crate::reply::Reply;
+use crate::resident::memory_kib;
 use crate::seat::{Desk, Seat};
 
 /// How much output is taken in before a result is handed over, in bytes.

@@ -40,7 +40,9 @@ struct Launch {
     directory: PathBuf,
     /// Take a mount namespace.
     namespace: bool,
-    /// What is covered in it.
+    /// Take a user namespace, in which the process stays who it is: those of one user may look into each other otherwise.
+    alone: bool,
+    /// What is covered in the mount namespace.
     hidden: Vec<PathBuf>,
     /// What stays where it is although it may be in a covered directory.
     kept: Vec<PathBuf>,
@@ -58,6 +60,7 @@ pub(crate) struct Walls {
     hidden: Vec<PathBuf>,
     user: Option<(u32, u32)>,
     namespace: bool,
+    alone: bool,
     opt: bool,
     task: bool,
 }
@@ -69,25 +72,10 @@ impl Walls {
         let hidden: Vec<_> = settings.hidden.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let mut walls =
             Self { launcher: Some(launcher.clone()), hidden, user: settings.user, ..Self::default() };
-        let trial = Launch {
-            namespace: true,
-            hidden: walls.hidden.clone(),
-            layers: vec![std::env::temp_dir()],
-            user: walls.user,
-            ..Launch::default()
-        };
-        let tried = walls.told(&trial).and_then(|mut command| {
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output()
-        });
-        let why = match tried {
-            Ok(output) => {
-                let code = output.status.code();
-                walls.namespace = output.status.success() || code == Some(WITHOUT_LAYERS.into());
-                walls.opt = output.status.success();
-                String::from_utf8_lossy(&output.stderr).trim().to_owned()
-            }
-            Err(error) => error.to_string(),
-        };
+        let mut why = walls.tries(true);
+        if !walls.namespace {
+            why = walls.tries(false);
+        }
         walls.task = walls.namespace && Path::new(TASK).is_dir();
         if !walls.namespace {
             tracing::warn!(
@@ -98,6 +86,30 @@ impl Walls {
             tracing::debug!(target: "function", "layers are not put at /opt: {why}");
         }
         walls
+    }
+
+    /// Tries namespaces, and tells what was said.
+    fn tries(&mut self, alone: bool) -> String {
+        let trial = Launch {
+            namespace: true,
+            alone,
+            hidden: self.hidden.clone(),
+            layers: vec![std::env::temp_dir()],
+            user: self.user,
+            ..Launch::default()
+        };
+        let tried = self.told(&trial).and_then(|mut command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output()
+        });
+        match tried {
+            Ok(output) => {
+                self.opt = output.status.success();
+                self.namespace = self.opt || output.status.code() == Some(WITHOUT_LAYERS.into());
+                self.alone = self.namespace && alone;
+                String::from_utf8_lossy(&output.stderr).trim().to_owned()
+            }
+            Err(error) => error.to_string(),
+        }
     }
 
     /// Whether layers are put at [`OPT`].
@@ -127,6 +139,7 @@ impl Walls {
             environment: environment.into_iter().collect(),
             directory: code.to_owned(),
             namespace: self.namespace,
+            alone: self.alone,
             hidden: self.hidden.clone(),
             kept: layers.iter().cloned().chain([code.to_owned()]).collect(),
             layers: if self.opt { layers.to_vec() } else { Vec::new() },
@@ -196,13 +209,13 @@ fn confine(launch: &Launch) -> Result<bool, Failed> {
             linux::bind(code, Path::new(TASK)).map_err(|error| ("no code at /var/task", error))?;
         }
     }
-    linux::give_up_rights(launch.user).map_err(|error| ("rights cannot be given up", error))?;
+    linux::give_up_rights(launch).map_err(|error| ("rights cannot be given up", error))?;
     Ok(with_layers)
 }
 
 #[cfg(not(target_os = "linux"))]
 fn confine(launch: &Launch) -> Result<bool, Failed> {
-    match launch.namespace || launch.user.is_some() {
+    match launch.namespace || launch.alone || launch.user.is_some() {
         true => Err(("walls", io::ErrorKind::Unsupported.into())),
         false => Ok(true),
     }
@@ -219,7 +232,7 @@ mod linux {
 
     use rustix::io::Errno;
     use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change};
-    use rustix::process::{Gid, Uid, getegid, geteuid};
+    use rustix::process::{DumpableBehavior, Gid, Uid, getegid, geteuid, set_dumpable_behavior};
     use rustix::thread::{
         CapabilitySet, CapabilitySets, UnshareFlags, clear_ambient_capability_set,
         remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups,
@@ -236,14 +249,19 @@ mod linux {
     /// A mount namespace, in a user namespace unless one is to be had without.
     pub(super) fn take_namespace() -> io::Result<()> {
         if unshare(UnshareFlags::NEWNS).is_err() {
-            let (user, group) = (geteuid().as_raw(), getegid().as_raw());
-            unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?;
-            fs::write("/proc/self/setgroups", "deny")?;
-            // The process stays who it is.
-            fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
-            fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?;
+            take_user_namespace(UnshareFlags::NEWNS)?;
         }
         mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
+        Ok(())
+    }
+
+    /// A user namespace, in which the process stays who it is.
+    fn take_user_namespace(and: UnshareFlags) -> io::Result<()> {
+        let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+        unshare(UnshareFlags::NEWUSER | and)?;
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
+        fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?;
         Ok(())
     }
 
@@ -296,19 +314,24 @@ mod linux {
     }
 
     /// No capability is left, and none can be had again by running another program.
-    pub(super) fn give_up_rights(user: Option<(u32, u32)>) -> io::Result<()> {
+    pub(super) fn give_up_rights(launch: &Launch) -> io::Result<()> {
+        if let Some((user, group)) = launch.user {
+            let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+            set_thread_groups(&[])?;
+            set_thread_res_gid(group, group, group)?;
+            set_thread_res_uid(user, user, user)?;
+            // Otherwise the files of the process in `/proc` are root's now.
+            set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+        }
+        if launch.alone {
+            take_user_namespace(UnshareFlags::empty())?;
+        }
         for capability in CapabilitySet::all().iter() {
             match remove_capability_from_bounding_set(capability) {
                 // Without the right to do this, or where the kernel knows no such capability, the steps below are enough.
                 Ok(()) | Err(Errno::PERM | Errno::INVAL) => {}
                 Err(error) => return Err(error.into()),
             }
-        }
-        if let Some((user, group)) = user {
-            let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
-            set_thread_groups(&[])?;
-            set_thread_res_gid(group, group, group)?;
-            set_thread_res_uid(user, user, user)?;
         }
         set_no_new_privs(true)?;
         let _ = clear_ambient_capability_set();

@@ -173,7 +173,8 @@ async fn what_cannot_be_is_refused() {
     let line = "POST /2015-03-31/functions";
     check(&api, line, with("Timeout", json!(901)), 400).await;
     check(&api, line, with("MemorySize", json!(64)), 400).await;
-    check(&api, line, with("Runtime", json!("java21")), 400).await;
+    check(&api, line, with("Runtime", json!("java21")), 501).await;
+    check(&api, line, with("Runtime", json!("cobol")), 400).await;
     check(&api, line, with("FunctionName", json!("a b")), 400).await;
     check(&api, line, with("Layers", json!(["arn:aws:lambda:us-east-1:0:layer:l:1"])), 400).await;
     check(&api, line, with("Environment", json!({"Variables": {"AWS_REGION": "x"}})), 400).await;

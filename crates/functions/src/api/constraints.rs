@@ -140,12 +140,24 @@ pub(super) fn variable(name: &str) -> Result<(), ApiError> {
 pub(super) fn runtime(value: &str) -> Result<(), ApiError> {
     let Err(error) = value.parse::<Runtime>() else { return Ok(()) };
     if AT_AWS.contains(&value) {
-        return Err(ApiError::not_built(&format!("the runtime {value} ({error})")));
+        return Err(ApiError::new(501, "NotImplementedException", &error.to_string()));
     }
     Err(ApiError::parameter(&format!(
         "Value {value} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [{}] or be a valid ARN",
         AT_AWS.join(", ")
     )))
+}
+
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn log_group(value: &str) -> Result<(), ApiError> {
+    if value.len() > 512 {
+        let constraint = "Member must have length less than or equal to 512";
+        return Err(ApiError::validation(value, "loggingConfig.logGroup", constraint));
+    }
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#".contains(&byte);
+    let fits = !value.is_empty() && value.bytes().all(is_known);
+    matching(fits, value, "loggingConfig.logGroup", "[\\.\\-_/#A-Za-z0-9]+")
 }
 
 /// # Errors

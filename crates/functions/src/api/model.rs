@@ -61,6 +61,9 @@ pub(super) struct Version {
     /// Of a published version, the description of what it was made from, where it was given one of its own.
     #[serde(default)]
     pub(super) described: Option<String>,
+    /// Where it is not the one that Lambda makes.
+    #[serde(default)]
+    pub(super) log_group: Option<String>,
 }
 
 /// A layer version that a function uses.
@@ -99,11 +102,13 @@ impl Version {
             && (&self.runtime, &self.handler, &self.role) == (&other.runtime, &other.handler, &other.role)
             && (description, self.timeout, self.memory) == (&other.description, other.timeout, other.memory)
             && (&self.environment, &self.architectures) == (&other.environment, &other.architectures)
-            && (&self.tracing, &self.layers) == (&other.tracing, &other.layers)
+            && (&self.tracing, &self.layers, &self.log_group)
+                == (&other.tracing, &other.layers, &other.log_group)
     }
 
     /// As AWS shows it. `arn` says how it was asked for.
     pub(super) fn shown(&self, name: &str, arn: &str) -> Value {
+        let log_group = self.log_group.clone().unwrap_or_else(|| format!("/aws/lambda/{name}"));
         let mut shown = json!({
             "FunctionName": name,
             "FunctionArn": arn,
@@ -125,7 +130,7 @@ impl Version {
             "Architectures": self.architectures,
             "EphemeralStorage": { "Size": 512 },
             "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
-            "LoggingConfig": { "LogFormat": "Text", "LogGroup": format!("/aws/lambda/{name}") },
+            "LoggingConfig": { "LogFormat": "Text", "LogGroup": log_group },
         });
         if let Some(fields) = shown.as_object_mut().filter(|_| !self.environment.is_empty()) {
             fields.insert("Environment".to_owned(), json!({ "Variables": self.environment }));
@@ -153,6 +158,7 @@ impl Version {
             arn,
             version: self.version.clone(),
             watch: self.code.hot_reload,
+            log_group: self.log_group.clone(),
         })
     }
 }

@@ -34,7 +34,7 @@ const RESERVED: [&str; 18] = [
 ];
 
 /// The members of CreateFunction and UpdateFunctionConfiguration that are more than words here.
-const CONFIGURATION: [&str; 11] = [
+const CONFIGURATION: [&str; 12] = [
     "Runtime",
     "Role",
     "Handler",
@@ -44,6 +44,7 @@ const CONFIGURATION: [&str; 11] = [
     "Environment",
     "Layers",
     "TracingConfig",
+    "LoggingConfig",
     "RevisionId",
     "FunctionName",
 ];
@@ -128,8 +129,9 @@ impl LambdaApi {
             revision: String::new(),
             layers: Vec::new(),
             described: None,
+            log_group: None,
         };
-        configure(&mut latest, given)?;
+        configure(&mut latest, &name, given)?;
         if let Some(layers) = strings(given.get("Layers")) {
             latest.layers = self.layers(&layers)?;
         }
@@ -222,11 +224,12 @@ impl LambdaApi {
     ) -> Result<Answer, ApiError> {
         only(given, &CONFIGURATION, "UpdateFunctionConfiguration")?;
         let layers = strings(given.get("Layers")).map(|arns| self.layers(&arns)).transpose()?;
+        let name = self.reference(route)?.name;
         self.change(route, given, |latest| {
             if let Some(layers) = layers {
                 latest.layers = layers;
             }
-            configure(latest, given)
+            configure(latest, name, given)
         })
     }
 
@@ -374,7 +377,7 @@ impl LambdaApi {
 }
 
 /// Takes over the members that are given, within AWS's bounds.
-fn configure(version: &mut Version, given: &Map<String, Value>) -> Result<(), ApiError> {
+fn configure(version: &mut Version, name: &str, given: &Map<String, Value>) -> Result<(), ApiError> {
     if let Some(runtime) = text(given, "Runtime") {
         constraints::runtime(runtime)?;
         version.runtime = runtime.to_owned();
@@ -428,6 +431,18 @@ fn configure(version: &mut Version, given: &Map<String, Value>) -> Result<(), Ap
         }
         version.environment = variables;
     }
+    if let Some(logging) = given.get("LoggingConfig").and_then(Value::as_object) {
+        let known = match text(logging, "LogFormat") {
+            None | Some("Text") => &["LogFormat", "LogGroup"][..],
+            Some(_) => &["LogGroup"],
+        };
+        only(logging, known, "LoggingConfig")?;
+        if let Some(group) = text(logging, "LogGroup") {
+            constraints::log_group(group)?;
+            let is_own = group == format!("/aws/lambda/{name}");
+            version.log_group = (!is_own).then(|| group.to_owned());
+        }
+    }
     version.touch();
     Ok(())
 }
@@ -444,7 +459,6 @@ pub(super) fn only(given: &Map<String, Value>, known: &[&str], operation: &str) 
     let default = |name: &str, value: &Value| match name {
         "EphemeralStorage" => value.get("Size") == Some(&json!(512)),
         "SnapStart" => value.get("ApplyOn") == Some(&json!("None")),
-        "LoggingConfig" => value.get("LogFormat").is_none_or(|format| format == "Text"),
         _ => false,
     };
     match given
