@@ -66,7 +66,19 @@ def test_decisions_are_explained(tmp_path):
     assert "explicitly denied by statement 1" in told and told.endswith("with an explicit deny in a resource-based policy")
     told = run(*arguments, "--key", "aws:SourceIp=192.0.2.1", code=1)
     assert 'its condition IpAddress aws:SourceIp "10.0.0.0/8" does not hold' in told
-    assert told.endswith("because no resource-based policy allows the action")
+    assert told.endswith("because no resource-based policy allows the action") and "no value was given" not in told
+    assert "no value was given for aws:SourceIp" in run(*arguments, code=1)
+    # Without a caller, policies are those that an authorizer function returned.
+    returned = tmp_path / "returned.json"
+    returned.write_text(json.dumps(policy(Resource="arn:aws:execute-api:r:1:a/s/GET/y")))
+    arguments = ("explain", "--identity-policy", returned, "--resource", "arn:aws:execute-api:r:1:a/s/GET/x")
+    told = run(*arguments, code=1).splitlines()
+    assert told[-2] == (
+        "User is not authorized to access this resource because no identity-based policy allows the execute-api:Invoke action"
+    )
+    returned.write_text(json.dumps(policy(Resource="x" * 513)))
+    refused = subprocess.run([binary(), *arguments], capture_output=True, text=True, timeout=20)
+    assert refused.returncode != 0 and "longer than 512 characters" in refused.stderr + refused.stdout
 
 
 STAR, SESSION, USER = {"Principal": "*"}, f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/me", f"arn:aws:iam::{ACCOUNT}:user/ann"

@@ -2,7 +2,8 @@
 //! code as requests do, with the keys of a request that come from who signed it, when, and where.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -44,9 +45,23 @@ pub(crate) struct ExplainOptions {
     action: String,
 }
 
+/// Keys that only a request's connection and headers tell.
+const OF_THE_REQUEST: [&str; 8] = [
+    "aws:SourceIp",
+    "aws:VpcSourceIp",
+    "aws:SourceVpc",
+    "aws:SourceVpce",
+    "aws:UserAgent",
+    "aws:Referer",
+    "aws:SecureTransport",
+    "execute-api:viaDomainArn",
+];
+
 /// The keys of a request that is only thought of.
 struct Keys<'k> {
     given: BTreeMap<String, Vec<String>>,
+    /// Keys of the request that a policy has asked for and nobody has given.
+    missing: RefCell<BTreeSet<&'static str>>,
     signer: Option<Signer<'k>>,
     now: SystemTime,
     region: &'k str,
@@ -56,7 +71,11 @@ impl ContextKeys for Keys<'_> {
     fn values(&self, key: &str) -> Values<'_> {
         match ContextKeys::values(&self.given, key) {
             Values::Absent if key == "aws:requestedregion" => Values::One(Cow::Borrowed(self.region)),
-            Values::Absent => of_time(self.now, key).unwrap_or_else(|| of_signer(self.signer, key)),
+            Values::Absent => {
+                let missing = OF_THE_REQUEST.iter().find(|name| name.eq_ignore_ascii_case(key));
+                self.missing.borrow_mut().extend(missing);
+                of_time(self.now, key).unwrap_or_else(|| of_signer(self.signer, key))
+            }
             given => given,
         }
     }
@@ -83,7 +102,7 @@ pub(crate) fn run(options: &ExplainOptions) -> Result<(String, bool), String> {
         let is_temporary = identity.kind == "AssumedRole";
         Signer { identity, issued_at: is_temporary.then_some(now), is_temporary }
     });
-    let keys = Keys { given, signer, now, region };
+    let keys = Keys { given, missing: RefCell::default(), signer, now, region };
     let action = options.action.to_ascii_lowercase();
     let explained = |policy: &Policy| {
         let ask = |caller: Caller<'_>| {
@@ -121,6 +140,9 @@ pub(crate) fn run(options: &ExplainOptions) -> Result<(String, bool), String> {
                 .and_then(|()| combine(Combination::SameAccount, returned.verdict, by_resource))
         }
     };
+    for name in &*keys.missing.borrow() {
+        text.push_str(&format!("no value was given for {name}: say --key {name}=… if the request has one\n"));
+    }
     match outcome {
         Ok(()) => text.push_str("the request passes"),
         Err(denial) => {
