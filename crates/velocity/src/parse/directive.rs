@@ -20,10 +20,14 @@ impl Parser<'_> {
             if self.cursor.take_through("*#").is_none() {
                 self.cursor.go_to(start + self.cursor.rest().len() + 2);
             }
+            self.comments.push(start..self.cursor.at());
         } else if self.cursor.eat("##") {
             let rest = self.cursor.rest();
             let end = rest.find(['\n', '\r']).unwrap_or(rest.len());
-            self.cursor.go_to(self.cursor.at() + end);
+            let from = self.cursor.at();
+            self.cursor.go_to(from + end);
+            // Its sign stays where text is taken literally.
+            self.comments.push(from..self.cursor.at());
             self.cursor.skip_line_end();
         } else if let Some(word) = self.cursor.directive_word() {
             return self.directive(word.to_owned().as_str(), nodes);
@@ -148,9 +152,18 @@ impl Parser<'_> {
                 let to = self.cursor.mark;
                 let end = self.cursor.at();
                 self.cursor.go_to(to);
-                let text = self.cursor.since(from).into();
+                let raw = self.cursor.since(from);
+                let mut text = String::with_capacity(raw.len());
+                let mut kept = 0;
+                let first = self.comments.partition_point(|comment| comment.start < from);
+                let comments = self.comments.get(first..).unwrap_or_default();
+                for comment in comments.iter().take_while(|comment| comment.end <= to) {
+                    text.push_str(raw.get(kept..comment.start - from).unwrap_or_default());
+                    kept = comment.end - from;
+                }
+                text.push_str(raw.get(kept..).unwrap_or_default());
                 self.cursor.go_to(end);
-                Node::Text(text)
+                Node::Text(text.into())
             }
             "evaluate" => match first {
                 Some(source) => Node::Evaluate(source),

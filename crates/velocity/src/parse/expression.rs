@@ -240,7 +240,12 @@ impl Parser<'_> {
         let padded = format!("{text} ");
         let base = self.cursor.position(start);
         let macros: Macros = std::mem::take(&mut self.macros);
-        let mut inner = Parser { cursor: Cursor::within(&padded, base), depth: self.depth + 1, macros };
+        let mut inner = Parser {
+            cursor: Cursor::within(&padded, base),
+            depth: self.depth + 1,
+            macros,
+            comments: Vec::new(),
+        };
         let parsed = if inner.depth > super::DEPTH_MAX {
             Err(inner.cursor.error(format!("More than {} levels are nested", super::DEPTH_MAX)))
         } else {

@@ -13,6 +13,7 @@ mod expression;
 mod reference;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ast::{Block, Macro, Node};
@@ -33,7 +34,8 @@ pub(crate) struct Parsed {
 }
 
 pub(crate) fn parse(source: &str) -> Result<Parsed, ParseError> {
-    let mut parser = Parser { cursor: Cursor::new(source), depth: 0, macros: Macros::new() };
+    let mut parser =
+        Parser { cursor: Cursor::new(source), depth: 0, macros: Macros::new(), comments: Vec::new() };
     if source.len() > TEMPLATE_BYTES_MAX {
         return Err(parser.cursor.error(format!("The template is longer than {TEMPLATE_BYTES_MAX} bytes")));
     }
@@ -59,6 +61,8 @@ struct Parser<'s> {
     cursor: Cursor<'s>,
     depth: usize,
     macros: Macros,
+    /// Where comments stand, for `#literal`, which prints what is in it without them.
+    comments: Vec<Range<usize>>,
 }
 
 impl<'s> Parser<'s> {
