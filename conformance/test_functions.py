@@ -211,10 +211,11 @@ class TestInvoke:
         refused(lambda: invoke(gateway, "f", Qualifier="9"), "ResourceNotFoundException", ":f:9")
         refused(lambda: client.invoke(FunctionName="f", Payload="{"), "InvalidRequestContentException", "Could not parse")
         large = json.dumps("x" * 6_291_456)
-        refused(lambda: client.invoke(FunctionName="f", Payload=large), "RequestTooLargeException", "6291456 bytes")
-        large = json.dumps("x" * 1_048_576)
-        late = lambda: client.invoke(FunctionName="f", Payload=large, InvocationType="Event")  # noqa: E731
-        refused(late, "RequestTooLargeException", "1048576 bytes")
+        whole = lambda: client.invoke(FunctionName="f", Payload=large)  # noqa: E731
+        refused(whole, "RequestEntityTooLargeException", "Request must be smaller than 6291456 bytes for the InvokeFunction operation")
+        event = lambda: client.invoke(FunctionName="f", Payload=json.dumps("x" * 1_048_576), InvocationType="Event")  # noqa: E731
+        told = "1048578 byte payload is too large for the Event invocation type (limit 1048576 bytes)"
+        assert refused(event, "RequestEntityTooLargeException", told)["ResponseMetadata"]["HTTPStatusCode"] == 413
 
     def test_an_event_is_tried_again_and_ends_in_the_dead_letter_file(self, gateway, tmp_path):
         source = f"""exports.handler = async (event) => {{

@@ -83,9 +83,17 @@ pub enum InvokeError {
     /// `TooManyRequestsException`: the function's concurrency is used up.
     #[error("Rate Exceeded.")]
     TooManyRequests,
-    /// `RequestTooLargeException`: 6 MB, or 1 MB for asynchronous invocations.
+    /// `RequestEntityTooLargeException`: 6 MB.
     #[error("Request must be smaller than {limit} bytes for the InvokeFunction operation")]
     PayloadTooLarge {
+        /// The most that is taken, in bytes.
+        limit: usize,
+    },
+    /// The same for asynchronous invocations: 1 MB.
+    #[error("{size} byte payload is too large for the Event invocation type (limit {limit} bytes)")]
+    EventTooLarge {
+        /// What it has, in bytes.
+        size: usize,
         /// The most that is taken, in bytes.
         limit: usize,
     },

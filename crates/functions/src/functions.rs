@@ -470,7 +470,11 @@ impl Functions {
             InvocationType::RequestResponse | InvocationType::DryRun => EVENT_BYTES_MAX,
         };
         if invocation.payload.len() > limit {
-            return Err(InvokeError::PayloadTooLarge { limit });
+            let size = invocation.payload.len();
+            return Err(match invocation.invocation_type {
+                InvocationType::Event => InvokeError::EventTooLarge { size, limit },
+                _ => InvokeError::PayloadTooLarge { limit },
+            });
         }
         let invoked_arn = reference.qualifier.map(|qualifier| format!("{}:{qualifier}", pool.config.arn));
         if invocation.payload.is_empty() {

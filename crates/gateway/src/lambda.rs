@@ -185,7 +185,9 @@ fn failure(error: InvokeError, arn: Arc<str>, size: usize) -> LambdaError {
         InvokeError::NotFound(_) => LambdaError::NotFound(arn),
         InvokeError::NotPermitted(_) => LambdaError::NotPermitted(arn),
         InvokeError::TooManyRequests => LambdaError::TooManyRequests,
-        InvokeError::PayloadTooLarge { .. } => LambdaError::PayloadTooLarge(size),
+        InvokeError::PayloadTooLarge { .. } | InvokeError::EventTooLarge { .. } => {
+            LambdaError::PayloadTooLarge(size)
+        }
         error @ (InvokeError::Start { .. } | InvokeError::NotQueued(_) | InvokeError::ShuttingDown) => {
             LambdaError::Failed(error.to_string())
         }

@@ -155,8 +155,8 @@ impl LambdaApi {
         match error {
             InvokeError::NotFound(_) => self.not_found(reference),
             InvokeError::TooManyRequests => ApiError::too_many_requests(),
-            InvokeError::PayloadTooLarge { .. } => {
-                ApiError::new(413, "RequestTooLargeException", &error.to_string())
+            InvokeError::PayloadTooLarge { .. } | InvokeError::EventTooLarge { .. } => {
+                ApiError::new(413, "RequestEntityTooLargeException", &error.to_string())
             }
             InvokeError::NotPermitted(_) => ApiError::new(403, "AccessDeniedException", &error.to_string()),
             InvokeError::Start { .. } | InvokeError::NotQueued(_) | InvokeError::ShuttingDown => {
