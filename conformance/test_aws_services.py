@@ -182,6 +182,21 @@ def test_base64_becomes_an_object(api, aws):
     assert aws("s3").get_object(Bucket="converted", Key="k")["Body"].read() == BINARY
 
 
+def test_a_template_reads_no_binary(api, aws):
+    aws("s3").create_bucket(Bucket="templates")
+    template = """{"data": "$input.body"}"""
+    service(
+        api, "PUT", "/", "s3:path/templates/k", integrationHttpMethod="PUT", contentHandling="CONVERT_TO_BINARY",
+        template=template,
+    )  # fmt: skip
+    api.deploy()
+    body = base64.b64encode(BINARY)
+    assert api.call("PUT", "/", data=body, headers={"Content-Type": "text/plain"}).status_code == 200
+    assert aws("s3").get_object(Bucket="templates", Key="k")["Body"].read() == BINARY
+    answer = api.call("PUT", "/", data=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal server error"})
+
+
 def test_start_a_state_machine(api, aws):
     definition = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}})
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})

@@ -547,7 +547,8 @@ def test_private_apis(endpoints):
     template = '{"vpce":"$context.identity.vpceId","vpc":"$context.identity.vpcId"}'
     api.mock("GET", "/", template)
     client = gateway.client()
-    with pytest.raises(client.exceptions.BadRequestException, match="doesn't have a resource policy attached to it"):
+    alone = ": Private REST API doesn't have a resource policy attached to it$"
+    with pytest.raises(client.exceptions.BadRequestException, match=alone):
         client.create_deployment(restApiId=api.id, stageName="test")
     client.update_rest_api(restApiId=api.id, patchOperations=[replace("/policy", ALLOW_ONE_ENDPOINT)])
     client.create_deployment(restApiId=api.id, stageName="test")

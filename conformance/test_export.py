@@ -191,10 +191,13 @@ def test_extensions_are_left_out_unless_asked_for(gateway):
     post = json.loads(plain)["paths"]["/pets"]["post"]
     assert post == {
         "consumes": ["application/json"],
-        "produces": ["application/json"],
         "parameters": [{"in": "body", "name": "Pet", "required": True, "schema": {"$ref": "#/definitions/Pet"}}],
         "responses": {"201": {"description": "201 response"}},
     }
+    # What is described without a model produces nothing in particular, and what is not described JSON.
+    assert json.loads(plain)["paths"]["/files/{proxy+}"]["x-amazon-apigateway-any-method"]["produces"] == [
+        "application/json"
+    ]
     some = export_of(gateway, api, "swagger", extensions="integrations")[1]
     assert "x-amazon-apigateway-integration" in some
     assert "x-amazon-apigateway-gateway-responses" not in some

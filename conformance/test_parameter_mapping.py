@@ -86,6 +86,17 @@ class TestRequests:
         found = echo.seen[-1][1].strip("/").split("/")
         assert found == [text.replace(" ", "%20") for text in sources.values()]
 
+    @pytest.mark.parametrize("kind", ["HTTP", "HTTP_PROXY"])
+    def test_path_parameters_in_the_query_of_a_uri(self, gateway, echo, kind):
+        targets = {"path.a": "method.request.path.id", "path.b": "method.request.querystring.q", "path.c": "'a&b=c'"}
+        uri = echo.url + "/{a}?x={a}&y=1{b}&z={c}&none={d}"
+        api = Mapped(gateway, uri, ["querystring.q"], targets, kind=kind)
+        assert api.call("/p?q=2").status_code == 200
+        path, _, query = echo.seen[-1][1].partition("?")
+        own = {"x": ["p"], "y": ["12"], "z": ["a&b=c"], "none": ["{d}"]}
+        sent = {"q": ["2"]} if kind == "HTTP_PROXY" else {}
+        assert (path, parse_qs(query)) == ("/p", own | sent)
+
     def test_all_values_of_several(self, gateway, echo):
         targets = {
             "querystring.all": "method.request.multivaluequerystring.q",

@@ -17,8 +17,7 @@ use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, Style, Table};
 use crate::quotas::check_one_more;
 use crate::tx::Tx;
 
-/// How long a decision is remembered unless something else is asked for, and at most; in seconds.
-const TTL_DEFAULT: i32 = 300;
+/// How long a decision may be remembered, in seconds. Where nothing is asked for nothing is shown, and 300 hold.
 const TTL_MAX: i32 = 3600;
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +65,7 @@ impl ControlPlane {
             authorizer_credentials: input.authorizer_credentials,
             identity_source: input.identity_source,
             identity_validation_expression: input.identity_validation_expression,
-            authorizer_result_ttl_in_seconds: input.authorizer_result_ttl_in_seconds.or(Some(TTL_DEFAULT)),
+            authorizer_result_ttl_in_seconds: input.authorizer_result_ttl_in_seconds,
             jwt_configuration: None,
         };
         let mut authorizer = complete(given)?;

@@ -163,6 +163,8 @@ impl ControlPlane {
     pub fn delete_documentation_part(&self, input: DeleteDocumentationPartRequest) -> Result<(), ApiError> {
         let (api, id) = (required(&input.rest_api_id), required(&input.documentation_part_id));
         self.transact(|tx| {
+            // Other operations on a part do not look at the API first.
+            self.api(tx, api)?;
             part(tx, api, id)?;
             tx.delete(&keys::one(api, Kind::DocumentationPart, id));
             Ok(())

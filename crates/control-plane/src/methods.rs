@@ -149,7 +149,8 @@ impl ControlPlane {
 
 /// A method in messages: the path of its resource with the method behind it, such as `/pets/GET`.
 pub(crate) fn place(path: &Option<String>, http_method: &str) -> String {
-    format!("{}/{http_method}", required(path).trim_end_matches('/'))
+    // The root's own slash stays: `//GET`.
+    format!("{}/{http_method}", required(path))
 }
 
 /// A method of a resource.

@@ -170,7 +170,11 @@ impl ControlPlane {
                     ));
                 }
             }
-            for resource in tx.scan::<Resource>(&keys::all(api, Kind::Resource))?.values() {
+            let resources = tx.scan::<Resource>(&keys::all(api, Kind::Resource))?;
+            let mut resources: Vec<_> = resources.values().collect();
+            // Of several that refer to it, the last path is told.
+            resources.sort_by(|a, b| b.path.cmp(&a.path));
+            for resource in resources {
                 for (http_method, method) in resource.resource_methods.iter().flatten() {
                     if let Some(place) = use_of(name, method) {
                         let method = methods::place(&resource.path, http_method);

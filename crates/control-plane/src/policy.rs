@@ -5,7 +5,8 @@ use stagedoor_policy::{Kind, Policy};
 
 use crate::ApiError;
 
-/// A policy as it is kept: on one line, with `execute-api:/…` spelled out as the API's own ARN.
+/// A policy as it is kept: on one line, with `execute-api:/…` spelled out as the API's own ARN, and a list of one as
+/// that one.
 ///
 /// # Errors
 /// [`ApiError::BadRequest`] if it is no policy.
@@ -41,21 +42,22 @@ pub fn stored(policy: &str, api_arn: &str) -> Result<String, ApiError> {
                 _ => {}
             }
         }
+        for name in ["Action", "NotAction", "Resource", "NotResource"] {
+            statement.get_mut(name).map(unlisted);
+        }
         for name in ["Principal", "NotPrincipal"] {
-            statement.get_mut(name).and_then(Value::as_object_mut).into_iter().flatten().for_each(alone);
+            let kinds = statement.get_mut(name).and_then(Value::as_object_mut);
+            kinds.into_iter().flatten().for_each(|(_, values)| unlisted(values));
         }
     }
     Policy::from_value(&policy, Kind::Resource).map_err(|_| invalid())?;
     Ok(policy.to_string())
 }
 
-/// A list of one principal is kept as the principal itself (measured at AWS by others).
-fn alone((_, principals): (&String, &mut Value)) {
-    if let Value::Array(list) = principals
-        && list.len() == 1
-        && let Some(one) = list.pop()
-    {
-        *principals = one;
+/// A list of one is kept as that one.
+fn unlisted(value: &mut Value) {
+    if let Some([one]) = value.as_array_mut().map(Vec::as_mut_slice) {
+        *value = one.take();
     }
 }
 
@@ -97,6 +99,10 @@ mod tests {
         check(
             r#"{"Statement": {"Effect": "Deny", "Resource": "*", "Action": "*", "Principal": {"AWS": ["111111111111"]}}}"#,
             r#""Principal":{"AWS":"111111111111"}"#,
+        );
+        check(
+            r#"{"Statement": {"Effect": "Allow", "Resource": ["*"], "Action": ["*"], "Principal": {"AWS": ["*"]}}}"#,
+            r#""Resource":"*","Action":"*","Principal":{"AWS":"*"}"#,
         );
         let nobody =
             r#"{"Statement": [{"Effect": "Allow", "Resource": "*", "Action": "*", "Principal": "x"}]}"#;

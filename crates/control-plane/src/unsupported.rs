@@ -54,6 +54,10 @@ impl ControlPlane {
         snapshot: &RestApiSnapshot,
         stage: Option<&Stage>,
     ) -> Result<(), ApiError> {
+        // AWS's own words stand alone.
+        if let [message, ..] = unsupported(&snapshot.rest_api).as_slice() {
+            return bad_request(message);
+        }
         let mut whole = Cow::Borrowed(snapshot);
         if vpc_links::are_used(snapshot) {
             whole.to_mut().vpc_links = self.read(vpc_links::by_id)?;

@@ -79,7 +79,10 @@ impl Export<'_> {
                 if !consumes.is_empty() {
                     operation.insert("consumes".to_owned(), json!(consumes));
                 }
-                operation.insert("produces".to_owned(), json!(produces(method)));
+                let produces = produces(method);
+                if !produces.is_empty() {
+                    operation.insert("produces".to_owned(), json!(produces));
+                }
                 parameters.extend(self.body_parameter(path, name, method, used));
                 if !parameters.is_empty() {
                     operation.insert("parameters".to_owned(), parameters.into());
@@ -267,7 +270,8 @@ fn consumes(method: &Method) -> BTreeSet<&str> {
     models.chain(templates.map(|(media_type, _)| media_type.as_str())).collect()
 }
 
-/// The media types of the responses, JSON if nothing says.
+/// The media types of the responses: those of models and of templates. Where the API describes no response, as behind a
+/// proxy, AWS writes JSON.
 fn produces(method: &Method) -> BTreeSet<&str> {
     let responses = method.method_responses.iter().flatten();
     let models = responses.flat_map(|(_, response)| response.response_models.iter().flatten());
@@ -275,12 +279,10 @@ fn produces(method: &Method) -> BTreeSet<&str> {
     let templates = integration
         .flat_map(|one| one.integration_responses.iter().flatten())
         .flat_map(|(_, response)| response.response_templates.iter().flatten());
-    let mut found: BTreeSet<&str> =
-        models.chain(templates).map(|(media_type, _)| media_type.as_str()).collect();
-    if found.is_empty() {
-        found.insert(JSON);
+    if method.method_responses.as_ref().is_none_or(BTreeMap::is_empty) {
+        return BTreeSet::from([JSON]);
     }
-    found
+    models.chain(templates).map(|(media_type, _)| media_type.as_str()).collect()
 }
 
 /// `x-amazon-apigateway-integration`. `resource` is the id that a cache namespace has by default.

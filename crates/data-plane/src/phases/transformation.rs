@@ -87,6 +87,9 @@ pub async fn request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         let body = exchange.whole_body().await?;
         let is_binary = exchange.plan.binary_media_types.contains(&media_type);
         let body = content_handling::request(body, is_binary, transformation.content_handling)?;
+        if found.is_some() && std::str::from_utf8(&body).is_err() {
+            return Err(Fault::configuration("a mapping template cannot read a binary body"));
+        }
         exchange.body = crate::exchange::RequestBody::Whole(body);
     } else {
         exchange.drop_body().await?;

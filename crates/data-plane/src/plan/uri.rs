@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::mapping::Source;
 use crate::exchange::Exchange;
@@ -38,8 +38,8 @@ pub struct UriTemplate {
     /// The backend.
     pub upstream: Upstream,
     pieces: Vec<Piece>,
-    /// The query that the URL itself has.
-    query: Option<Box<str>>,
+    /// The query that the URL itself has, which may hold parameters too.
+    query: Option<Vec<Piece>>,
 }
 
 #[derive(Debug)]
@@ -58,23 +58,11 @@ impl UriTemplate {
         let (upstream, rest) = Upstream::parse(url).map_err(|error| error.to_string())?;
         let rest = rest.split('#').next().unwrap_or_default();
         let (path, query) = match rest.split_once('?') {
-            Some((path, query)) => (path, Some(query.into())),
+            Some((path, query)) => (path, Some(query)),
             None => (rest, None),
         };
-        let mut pieces = Vec::new();
-        let mut rest = if path.is_empty() { "/" } else { path };
-        while let Some((literal, name, after)) = next_parameter(rest) {
-            if !literal.is_empty() {
-                pieces.push(Piece::Literal(literal.into()));
-            }
-            let name = name.trim_end_matches('+');
-            pieces.push(Piece::Parameter(name.into(), path_mappings.get(name).cloned()));
-            rest = after;
-        }
-        if !rest.is_empty() {
-            pieces.push(Piece::Literal(utf8_percent_encode(rest, CONTROLS).to_string().into()));
-        }
-        Ok(Self { upstream, pieces, query })
+        let pieces = split(if path.is_empty() { "/" } else { path }, path_mappings);
+        Ok(Self { upstream, pieces, query: query.map(|query| split(query, path_mappings)) })
     }
 
     /// The target for a request: the path with its parameters, the URL's own query and the given one.
@@ -87,56 +75,108 @@ impl UriTemplate {
         query: Option<&str>,
     ) -> Vec<u8> {
         let mut target = Vec::with_capacity(128);
-        for piece in &self.pieces {
-            match piece {
-                Piece::Literal(text) => target.extend_from_slice(text.as_bytes()),
-                Piece::Parameter(name, source) => {
-                    let overridden = overrides.iter().find(|(candidate, _)| **candidate == **name);
-                    match (overridden, source) {
-                        (Some((_, value)), _) => push_encoded(&mut target, value),
-                        // It stands in the client's path as it is to stand in ours.
-                        (None, Some(Source::Path(name))) => {
-                            let value = exchange.path_parameter(name).unwrap_or_default();
-                            target.extend_from_slice(value.as_bytes());
-                        }
-                        (None, Some(source)) => {
-                            push_encoded(&mut target, &source.value(exchange).unwrap_or(Cow::Borrowed("")));
-                        }
-                        // AWS sends a parameter that nothing maps as it stands; braces have to be encoded.
-                        (None, None) => {
-                            target.extend_from_slice(b"%7B");
-                            target.extend_from_slice(name.as_bytes());
-                            target.extend_from_slice(b"%7D");
-                        }
-                    }
-                }
-            }
-        }
-        let queries = [self.query.as_deref(), query];
+        push(&mut target, &self.pieces, Place::Path, exchange, overrides);
         let mut separator = b'?';
-        for query in queries.into_iter().flatten().filter(|query| !query.is_empty()) {
+        if let Some(own) = self.query.as_deref().filter(|own| !own.is_empty()) {
+            target.push(separator);
+            push(&mut target, own, Place::Query, exchange, overrides);
+            separator = b'&';
+        }
+        if let Some(query) = query.filter(|query| !query.is_empty()) {
             target.push(separator);
             target.extend_from_slice(query.as_bytes());
-            separator = b'&';
         }
         target
     }
 }
 
-impl std::fmt::Display for UriTemplate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for piece in &self.pieces {
-            match piece {
-                Piece::Literal(text) => f.write_str(text)?,
-                Piece::Parameter(name, _) => write!(f, "{{{name}}}")?,
+/// Cuts a path or a query at its parameters.
+fn split(text: &str, mappings: &BTreeMap<&str, Source>) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some((literal, name, after)) = next_parameter(rest) {
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal.into()));
+        }
+        let name = name.trim_end_matches('+');
+        pieces.push(Piece::Parameter(name.into(), mappings.get(name).cloned()));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Literal(utf8_percent_encode(rest, CONTROLS).to_string().into()));
+    }
+    pieces
+}
+
+/// Where a value goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Path,
+    Query,
+}
+
+/// Puts pieces together; what a value may not hold as it stands is encoded.
+fn push(
+    target: &mut Vec<u8>,
+    pieces: &[Piece],
+    place: Place,
+    exchange: &Exchange<'_>,
+    overrides: &[(String, String)],
+) {
+    for piece in pieces {
+        let (name, source) = match piece {
+            Piece::Literal(text) => {
+                target.extend_from_slice(text.as_bytes());
+                continue;
+            }
+            Piece::Parameter(name, source) => (name, source),
+        };
+        let overridden = overrides.iter().find(|(candidate, _)| **candidate == **name);
+        match (overridden, source) {
+            (Some((_, value)), _) => push_encoded(target, value, place),
+            // It stands in the client's path as it is to stand in ours.
+            (None, Some(Source::Path(name))) => {
+                let value = exchange.path_parameter(name).unwrap_or_default();
+                match place {
+                    Place::Path => target.extend_from_slice(value.as_bytes()),
+                    Place::Query => {
+                        push_encoded(target, &percent_decode_str(value).decode_utf8_lossy(), place)
+                    }
+                }
+            }
+            (None, Some(source)) => {
+                let value = source.value(exchange).unwrap_or(Cow::Borrowed(""));
+                push_encoded(target, &value, place);
+            }
+            // AWS sends a parameter that nothing maps as it stands; braces have to be encoded.
+            (None, None) => {
+                target.extend_from_slice(b"%7B");
+                target.extend_from_slice(name.as_bytes());
+                target.extend_from_slice(b"%7D");
             }
         }
-        self.query.as_ref().map_or(Ok(()), |query| write!(f, "?{query}"))
     }
 }
 
-fn push_encoded(target: &mut Vec<u8>, value: &str) {
-    target.extend(utf8_percent_encode(value, PATH_VALUE).flat_map(str::bytes));
+impl std::fmt::Display for UriTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (separator, pieces) in [("", Some(&self.pieces)), ("?", self.query.as_ref())] {
+            let Some(pieces) = pieces else { continue };
+            f.write_str(separator)?;
+            for piece in pieces {
+                match piece {
+                    Piece::Literal(text) => f.write_str(text)?,
+                    Piece::Parameter(name, _) => write!(f, "{{{name}}}")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn push_encoded(target: &mut Vec<u8>, value: &str, place: Place) {
+    let unsafe_there = if place == Place::Path { PATH_VALUE } else { QUERY_VALUE };
+    target.extend(utf8_percent_encode(value, unsafe_there).flat_map(str::bytes));
 }
 
 /// Splits `before{name}after`.
@@ -224,21 +264,26 @@ mod tests {
         let check = |url: &str, expected: &str| {
             let parsed = UriTemplate::parse(url, &BTreeMap::new());
             let shown = parsed.map_or("refused".to_owned(), |uri| {
-                let pieces: Vec<_> = uri
-                    .pieces
-                    .iter()
-                    .map(|piece| match piece {
+                let joined = |pieces: &Vec<Piece>| {
+                    let shown = pieces.iter().map(|piece| match piece {
                         Piece::Literal(text) => text.to_string(),
                         Piece::Parameter(name, _) => format!("<{name}>"),
-                    })
-                    .collect();
-                format!("{} {} {:?}", uri.upstream.authority, pieces.join("|"), uri.query)
+                    });
+                    shown.collect::<Vec<_>>().join("|")
+                };
+                format!(
+                    "{} {} {:?}",
+                    uri.upstream.authority,
+                    joined(&uri.pieces),
+                    uri.query.as_ref().map(joined)
+                )
             });
             assert_eq!(shown, expected, "{url}");
         };
         check("http://localhost:3000", "localhost:3000 / None");
         check("https://example.org/a/{b}/c/{d+}?x=1#f", r#"example.org /a/|<b>|/c/|<d> Some("x=1")"#);
         check("http://example.org?x", r#"example.org / Some("x")"#);
+        check("http://e.org/a?b={c}&d={e}", r#"e.org /a Some("b=|<c>|&d=|<e>")"#);
         check("http://e.org/a{b/c}d", "e.org /a{b/c}d None");
         check("ftp://e.org/", "refused");
         check("https://", "refused");

@@ -3,6 +3,58 @@
 use super::respond::ApiError;
 use crate::config::Runtime;
 
+/// The processors that Lambda has.
+pub(super) const ARCHITECTURES: [&str; 2] = ["x86_64", "arm64"];
+
+/// The runtimes that Lambda has or had, whether they are run here or not: what a layer may name.
+pub(super) const RUNTIMES: [&str; 45] = [
+    "nodejs",
+    "nodejs4.3",
+    "nodejs6.10",
+    "nodejs8.10",
+    "nodejs10.x",
+    "nodejs12.x",
+    "nodejs14.x",
+    "nodejs16.x",
+    "nodejs18.x",
+    "nodejs20.x",
+    "nodejs22.x",
+    "nodejs24.x",
+    "java8",
+    "java8.al2",
+    "java11",
+    "java17",
+    "java21",
+    "java25",
+    "python2.7",
+    "python3.6",
+    "python3.7",
+    "python3.8",
+    "python3.9",
+    "python3.10",
+    "python3.11",
+    "python3.12",
+    "python3.13",
+    "python3.14",
+    "dotnetcore1.0",
+    "dotnetcore2.0",
+    "dotnetcore2.1",
+    "dotnetcore3.1",
+    "dotnet6",
+    "dotnet8",
+    "dotnet10",
+    "nodejs4.3-edge",
+    "go1.x",
+    "ruby2.5",
+    "ruby2.7",
+    "ruby3.2",
+    "ruby3.3",
+    "ruby3.4",
+    "provided",
+    "provided.al2",
+    "provided.al2023",
+];
+
 /// The pattern of a role's ARN.
 const ROLE: &str = "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+";
 
@@ -80,7 +132,14 @@ pub(super) fn action(value: &str) -> Result<(), ApiError> {
 /// # Errors
 /// `ValidationException` in AWS's words.
 pub(super) fn principal(value: &str) -> Result<(), ApiError> {
-    matching(!value.is_empty() && !value.contains(char::is_whitespace), value, "principal", "[^\\s]+")
+    matching(!value.is_empty() && !value.contains(char::is_whitespace), value, "principal", "[^\\s]+")?;
+    let is_account = value.len() == 12 && value.bytes().all(|byte| byte.is_ascii_digit());
+    let is_service =
+        [".amazonaws.com", ".amazonaws.com.cn", ".amazon.com"].iter().any(|end| value.ends_with(end));
+    if value == "*" || value.starts_with("arn:") || is_account || is_service {
+        return Ok(());
+    }
+    Err(ApiError::parameter("The provided principal was invalid. Please check the principal and try again."))
 }
 
 /// # Errors
@@ -163,7 +222,52 @@ pub(super) fn log_group(value: &str) -> Result<(), ApiError> {
 /// # Errors
 /// `ValidationException` in AWS's words.
 pub(super) fn architectures(values: &[String]) -> Result<(), ApiError> {
-    values.iter().try_for_each(|value| one_of(value, "architectures", &["x86_64", "arm64"]))
+    let refused =
+        |constraint| ApiError::validation(&format!("[{}]", values.join(", ")), "architectures", constraint);
+    if values.len() > 1 {
+        return Err(refused("Member must have length less than or equal to 1"));
+    }
+    if values.iter().any(|value| !ARCHITECTURES.contains(&value.as_str())) {
+        return Err(refused(
+            "Member must satisfy constraint: [Member must satisfy enum value set: [x86_64, arm64], Member must not be null]",
+        ));
+    }
+    Ok(())
+}
+
+/// What a layer says it fits.
+///
+/// # Errors
+/// `ValidationException` in AWS's words, one for both members.
+pub(super) fn compatible(runtimes: &[String], architectures: &[String]) -> Result<(), ApiError> {
+    let mut wrong = Vec::new();
+    let unknown = |values: &[String], known: &[&str]| values.iter().any(|one| !known.contains(&one.as_str()));
+    if unknown(runtimes, &RUNTIMES) {
+        wrong.push(format!(
+            "Value '[{}]' at 'compatibleRuntimes' failed to satisfy constraint: Member must satisfy enum value set: [{}]",
+            runtimes.join(", "),
+            RUNTIMES.join(", ")
+        ));
+    }
+    if unknown(architectures, &ARCHITECTURES) {
+        wrong.push(format!(
+            "Value '[{}]' at 'compatibleArchitectures' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [x86_64, arm64]]",
+            architectures.join(", ")
+        ));
+    }
+    let errors = match wrong.len() {
+        0 => return Ok(()),
+        1 => "1 validation error".to_owned(),
+        count => format!("{count} validation errors"),
+    };
+    Err(ApiError::new(400, "ValidationException", &format!("{errors} detected: {}", wrong.join("; "))))
+}
+
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn qualifier(value: &str) -> Result<(), ApiError> {
+    let fits = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"$_-".contains(&byte));
+    matching(fits, value, "qualifier", "(|[a-zA-Z0-9$_-]+)")
 }
 
 fn is_identifier(value: &str) -> bool {
@@ -210,7 +314,12 @@ mod tests {
             &["*", "lambda:*", "lambda:InvokeFunction"],
             &["", "lambda:", "s3:Get", "lambda:Invoke*"],
         );
-        check(principal, &["*", "a.b"], &["", "a b"]);
+        check(
+            principal,
+            &["*", "s3.amazonaws.com", "000000000000", "arn:aws:iam::000000000000:root"],
+            &["", "a b", "a.b", "1"],
+        );
+        check(qualifier, &["", "live", "$LATEST", "a-$-b"], &["a?b", "a b"]);
         check(alias_name, &["live", "v-1", "1a"], &["", "1", "a.b", &"x".repeat(129)]);
         check(description, &["", &"é".repeat(256)], &[&"x".repeat(257)]);
     }
@@ -218,7 +327,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_fits_or_not(text in "(arn:aws)?(:iam::)?(000000000000)?(:role)?\\PC{0,10}") {
-            for constraint in [role, statement_id, action, principal, alias_name, description] {
+            for constraint in [role, statement_id, action, principal, qualifier, alias_name, description] {
                 let _ = constraint(&text);
             }
         }

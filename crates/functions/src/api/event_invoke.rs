@@ -10,7 +10,7 @@ use super::operations::{number, only};
 use super::respond::{Answer, ApiError};
 use super::routes::{Operation, Route};
 use super::{LambdaApi, paging};
-use crate::config::{FunctionRef, LATEST};
+use crate::config::LATEST;
 use crate::functions::AsyncConfig;
 
 impl EventInvoke {
@@ -62,14 +62,19 @@ impl LambdaApi {
         only(&given, &known, "PutFunctionEventInvokeConfig")?;
         let reference = self.reference(route)?;
         let mut records = self.records();
-        // The qualifier must exist too.
-        let mut record = self.find(&records, reference)?.0.clone();
-        self.find(&records, FunctionRef { qualifier: None, ..reference })?;
-        let arn = self.arn(&record.name);
+        let arn = self.arn(reference.name);
         let qualifier = reference.qualifier.filter(|qualifier| *qualifier != LATEST).unwrap_or_default();
         let missing = || {
             let shown = if qualifier.is_empty() { LATEST } else { qualifier };
             ApiError::not_found(&format!("The function {arn}:{shown} doesn't have an EventInvokeConfig"))
+        };
+        // The qualifier must exist too.
+        let mut record = match (self.find(&records, reference), route.operation) {
+            (Ok((record, _)), _) => record.clone(),
+            (Err(_), Operation::PutFunctionEventInvokeConfig | Operation::ListFunctionEventInvokeConfigs) => {
+                return Err(ApiError::not_found("The function doesn't exist."));
+            }
+            (Err(_), _) => return Err(missing()),
         };
         let answer = match route.operation {
             Operation::ListFunctionEventInvokeConfigs => {
@@ -89,6 +94,11 @@ impl LambdaApi {
                 let mut config = match operation {
                     Operation::UpdateFunctionEventInvokeConfig => {
                         record.event_invoke.get(qualifier).cloned().ok_or_else(missing)?
+                    }
+                    _ if given.is_empty() => {
+                        return Err(ApiError::parameter(
+                            "You must specify at least one of error handling or destination setting.",
+                        ));
                     }
                     _ => EventInvoke::default(),
                 };

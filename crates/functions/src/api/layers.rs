@@ -15,7 +15,7 @@ use super::model::{self, Layer};
 use super::operations::{only, strings, text};
 use super::respond::{Answer, ApiError};
 use super::routes::{Operation, Route};
-use super::{LambdaApi, code, paging};
+use super::{LambdaApi, code, constraints, paging};
 
 /// The most layers of one function.
 const LAYERS_MAX: usize = 5;
@@ -37,13 +37,32 @@ struct Version {
     code: Code,
 }
 
-impl Version {
-    /// Whether it is for what a list of layers is asked for.
-    fn fits(&self, route: &Route) -> bool {
-        let has = |list: &Option<Vec<String>>, asked: &str| {
-            route.query.get(asked).is_none_or(|asked| list.as_ref().is_some_and(|list| list.contains(asked)))
+/// What a list asks for.
+struct Wanted<'a> {
+    runtime: Option<&'a String>,
+    architecture: Option<&'a String>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(route: &'a Route) -> Result<Self, ApiError> {
+        let wanted = Self {
+            runtime: route.query.get("CompatibleRuntime"),
+            architecture: route.query.get("CompatibleArchitecture"),
         };
-        has(&self.runtimes, "CompatibleRuntime") && has(&self.architectures, "CompatibleArchitecture")
+        if let Some(runtime) = wanted.runtime {
+            constraints::one_of(runtime, "compatibleRuntime", &constraints::RUNTIMES)?;
+        }
+        if let Some(architecture) = wanted.architecture {
+            constraints::one_of(architecture, "compatibleArchitecture", &constraints::ARCHITECTURES)?;
+        }
+        Ok(wanted)
+    }
+
+    fn fits(&self, version: &Version) -> bool {
+        let has = |listed: &Option<Vec<String>>, wanted: Option<&String>| {
+            wanted.is_none_or(|wanted| listed.as_ref().is_some_and(|listed| listed.contains(wanted)))
+        };
+        has(&version.runtimes, self.runtime) && has(&version.architectures, self.architecture)
     }
 }
 
@@ -63,7 +82,8 @@ impl LambdaApi {
             Operation::ListLayerVersions => {
                 let name = self.layer_name(route.name())?;
                 let record = self.load_layer(&name)?;
-                let fitting = record.versions.iter().rev().filter(|(_, version)| version.fits(route));
+                let wanted = Wanted::of(route)?;
+                let fitting = record.versions.iter().rev().filter(|(_, version)| wanted.fits(version));
                 let shown =
                     fitting.map(|(n, version)| (paging::descending(*n), self.show_layer(&name, *n, version)));
                 paging::page(route, "LayerVersions", (50, 50), shown)
@@ -74,7 +94,13 @@ impl LambdaApi {
             }
             Operation::GetLayerVersionByArn => {
                 let arn = route.query.get("Arn").map_or("", String::as_str);
-                let (name, number) = self.layer_reference(arn)?;
+                let (name, number) = self.layer_reference(arn).map_err(|_| {
+                    ApiError::validation(
+                        arn,
+                        "arn",
+                        "Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:lambda:[a-z]{2}((-gov)|(-iso(b?)))?-[a-z]+-\\d{1}:\\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+",
+                    )
+                })?;
                 self.get_layer(route, &name, &number)
             }
             Operation::DeleteLayerVersion => {
@@ -104,13 +130,16 @@ impl LambdaApi {
         let content = given
             .get("Content")
             .ok_or_else(|| ApiError::validation("null", "content", "Member must not be null"))?;
+        let runtimes = strings(given.get("CompatibleRuntimes")).unwrap_or_default();
+        let architectures = strings(given.get("CompatibleArchitectures")).unwrap_or_default();
+        constraints::compatible(&runtimes, &architectures)?;
         let mut record = self.load_layer(&name)?;
         let number = record.last_version + 1;
         let version = Version {
             description: text(given, "Description").unwrap_or_default().to_owned(),
             license: text(given, "LicenseInfo").map(str::to_owned),
-            runtimes: strings(given.get("CompatibleRuntimes")),
-            architectures: strings(given.get("CompatibleArchitectures")),
+            runtimes: Some(runtimes),
+            architectures: Some(architectures),
             created: model::now(),
             // A folder of its own, so that deleting one version leaves another with the same content.
             code: code::take(content, &self.layers_dir().join(&name).join(number.to_string()))?,
@@ -123,6 +152,7 @@ impl LambdaApi {
     }
 
     fn list_layers(&self, route: &Route) -> Result<Answer, ApiError> {
+        let wanted = Wanted::of(route)?;
         let mut layers = Vec::new();
         let mut names = match std::fs::read_dir(self.layers_dir()) {
             Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?,
@@ -132,9 +162,8 @@ impl LambdaApi {
         names.sort();
         for name in names.iter().filter_map(|name| name.to_str()) {
             let record = self.load_layer(name)?;
-            if let Some((number, version)) =
-                record.versions.iter().rev().find(|(_, version)| version.fits(route))
-            {
+            let mut newest_first = record.versions.iter().rev();
+            if let Some((number, version)) = newest_first.find(|(_, version)| wanted.fits(version)) {
                 let shown = json!({
                     "LayerName": name,
                     "LayerArn": self.layer_arn(name),
@@ -269,7 +298,6 @@ impl LambdaApi {
 }
 
 fn layer_number(text: &str) -> Result<u64, ApiError> {
-    text.parse().map_err(|_| {
-        ApiError::new(400, "InvalidParameterValueException", "Layer Version Cannot be less than 1.")
-    })
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| ApiError::parameter("Layer Version Cannot be less than 1"))
 }

@@ -150,7 +150,15 @@ impl LambdaApi {
         let mut reference = FunctionRef::parse(text).ok_or_else(|| {
             ApiError::validation(text, "functionName", "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?")
         })?;
+        let region = text.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(2));
+        if let Some(other) = region.filter(|region| *region != self.inner.settings.region) {
+            return Err(ApiError::not_found(&format!(
+                "Functions from '{other}' are not reachable in this region ('{}')",
+                self.inner.settings.region
+            )));
+        }
         if let Some(qualifier) = route.query.get("Qualifier") {
+            constraints::qualifier(qualifier)?;
             if reference.qualifier.is_some_and(|own| own != qualifier) {
                 return Err(ApiError::parameter(
                     "The derived qualifier from the function name does not match the specified qualifier.",
@@ -161,17 +169,22 @@ impl LambdaApi {
         Ok(reference)
     }
 
+    fn qualified_arn(&self, name: &str, qualifier: Option<&str>) -> String {
+        let mut arn = self.arn(name);
+        if let Some(qualifier) = qualifier {
+            arn.push(':');
+            arn.push_str(qualifier);
+        }
+        arn
+    }
+
     fn arn(&self, name: &str) -> String {
         let ApiSettings { region, account, .. } = &self.inner.settings;
         format!("arn:aws:lambda:{region}:{account}:function:{name}")
     }
 
     fn not_found(&self, reference: FunctionRef<'_>) -> ApiError {
-        let mut arn = self.arn(reference.name);
-        if let Some(qualifier) = reference.qualifier {
-            arn.push(':');
-            arn.push_str(qualifier);
-        }
-        ApiError::new(404, "ResourceNotFoundException", &format!("Function not found: {arn}"))
+        let arn = self.qualified_arn(reference.name, reference.qualifier);
+        ApiError::not_found(&format!("Function not found: {arn}"))
     }
 }

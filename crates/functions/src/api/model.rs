@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::code::Code;
 use crate::config::{CONCURRENCY_DEFAULT, FunctionConfig, LATEST};
@@ -50,6 +51,9 @@ pub(super) struct Version {
     pub(super) timeout: u64,
     pub(super) memory: u32,
     pub(super) environment: BTreeMap<String, String>,
+    /// Variables were given at some time, be it none.
+    #[serde(default)]
+    pub(super) environment_given: bool,
     pub(super) architectures: Vec<String>,
     pub(super) tracing: String,
     pub(super) code: Code,
@@ -106,6 +110,17 @@ impl Version {
                 == (&other.tracing, &other.layers, &other.log_group)
     }
 
+    /// As AWS shows it in lists, which leave out what only one function's own answers tell.
+    pub(super) fn listed(&self, name: &str, arn: &str) -> Value {
+        let mut shown = self.shown(name, arn);
+        if let Some(fields) = shown.as_object_mut() {
+            for own in ["State", "LastUpdateStatus", "RuntimeVersionConfig"] {
+                fields.remove(own);
+            }
+        }
+        shown
+    }
+
     /// As AWS shows it. `arn` says how it was asked for.
     pub(super) fn shown(&self, name: &str, arn: &str) -> Value {
         let log_group = self.log_group.clone().unwrap_or_else(|| format!("/aws/lambda/{name}"));
@@ -131,8 +146,11 @@ impl Version {
             "EphemeralStorage": { "Size": 512 },
             "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
             "LoggingConfig": { "LogFormat": "Text", "LogGroup": log_group },
+            "RuntimeVersionConfig": { "RuntimeVersionArn": runtime_arn(arn, &self.runtime) },
         });
-        if let Some(fields) = shown.as_object_mut().filter(|_| !self.environment.is_empty()) {
+        if let Some(fields) =
+            shown.as_object_mut().filter(|_| self.environment_given || !self.environment.is_empty())
+        {
             fields.insert("Environment".to_owned(), json!({ "Variables": self.environment }));
         }
         if let Some(fields) = shown.as_object_mut().filter(|_| !self.layers.is_empty()) {
@@ -203,6 +221,13 @@ impl Alias {
         }
         shown
     }
+}
+
+/// What stands for the runtime that a function has: on AWS an image, here what this machine runs under that name.
+fn runtime_arn(function: &str, runtime: &str) -> String {
+    let region = function.split(':').nth(3).unwrap_or_default();
+    let id: String = Sha256::digest(runtime).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("arn:aws:lambda:{region}::runtime:{id}")
 }
 
 /// The time in Lambda's form.

@@ -122,6 +122,7 @@ impl LambdaApi {
             timeout: 3,
             memory: 128,
             environment: BTreeMap::new(),
+            environment_given: false,
             architectures,
             tracing: "PassThrough".to_owned(),
             code,
@@ -146,8 +147,20 @@ impl LambdaApi {
             tags: map(given.get("Tags")),
             event_invoke: BTreeMap::new(),
         };
-        let shown = self.publish_if_asked(&mut record, given);
+        let mut shown = self.publish_if_asked(&mut record, given);
         self.commit(&mut records, record)?;
+        if let Some(fields) = shown.as_object_mut() {
+            // It can be called already. AWS's answer has the function's own ARN also where a version was asked for.
+            fields.insert("FunctionArn".to_owned(), self.arn(&name).into());
+            fields.remove("LastUpdateStatus");
+            for (member, value) in [
+                ("State", "Pending"),
+                ("StateReason", "The function is being created."),
+                ("StateReasonCode", "Creating"),
+            ] {
+                fields.insert(member.to_owned(), value.into());
+            }
+        }
         Ok(Answer::json(201, &shown))
     }
 
@@ -161,10 +174,10 @@ impl LambdaApi {
             // No name has a character before the letters but a hyphen: those of one function stay together.
             let published = record.versions.iter().filter(|_| all).map(|(number, version)| {
                 let key = format!("{} {}", record.name, paging::ascending(*number));
-                (key, self.show(record, version, Some(&version.version)))
+                (key, self.list(record, version, Some(&version.version)))
             });
             let qualifier = all.then_some(LATEST);
-            std::iter::once((record.name.clone(), self.show(record, &record.latest, qualifier)))
+            std::iter::once((record.name.clone(), self.list(record, &record.latest, qualifier)))
                 .chain(published)
         });
         paging::page(route, "Functions", (10_000, 50), functions)
@@ -276,14 +289,25 @@ impl LambdaApi {
         if given.get("DryRun").and_then(Value::as_bool) == Some(true) {
             return Ok(Answer::json(200, &self.show(&record, &record.latest, None)));
         }
-        let shown = self.publish_if_asked(&mut record, given);
+        let mut shown = self.publish_if_asked(&mut record, given);
         self.commit(&mut records, record)?;
+        if let Some(fields) = shown.as_object_mut() {
+            // What changes is changed already.
+            for (member, value) in [
+                ("LastUpdateStatus", "InProgress"),
+                ("LastUpdateStatusReason", "The function is being created."),
+                ("LastUpdateStatusReasonCode", "Creating"),
+            ] {
+                fields.insert(member.to_owned(), value.into());
+            }
+        }
         Ok(Answer::json(200, &shown))
     }
 
     fn delete_function(&self, route: &Route) -> Result<Answer, ApiError> {
         let reference = self.reference(route)?;
         let mut records = self.records();
+        self.find(&records, FunctionRef { qualifier: None, ..reference })?;
         let (record, version) = self.find(&records, reference)?;
         let mut record = record.clone();
         if let Some(qualifier) = reference.qualifier {
@@ -362,12 +386,12 @@ impl LambdaApi {
 
     /// A version under the ARN by which it was asked for.
     pub(super) fn show(&self, record: &Record, version: &Version, qualifier: Option<&str>) -> Value {
-        let mut arn = self.arn(&record.name);
-        if let Some(qualifier) = qualifier {
-            arn.push(':');
-            arn.push_str(qualifier);
-        }
-        version.shown(&record.name, &arn)
+        version.shown(&record.name, &self.qualified_arn(&record.name, qualifier))
+    }
+
+    /// The same, as a member of a list.
+    pub(super) fn list(&self, record: &Record, version: &Version, qualifier: Option<&str>) -> Value {
+        version.listed(&record.name, &self.qualified_arn(&record.name, qualifier))
     }
 
     fn code_dir(&self, name: &str) -> std::path::PathBuf {
@@ -423,13 +447,14 @@ fn configure(version: &mut Version, name: &str, given: &Map<String, Value>) -> R
                 reserved.join(", ")
             )));
         }
-        let size: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if size > 4096 {
-            return Err(ApiError::parameter(
-                "Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit.",
-            ));
+        let written = environment.get("Variables").map(Value::to_string).unwrap_or_default();
+        if written.len() > 4096 {
+            return Err(ApiError::parameter(&format!(
+                "Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: {written}"
+            )));
         }
         version.environment = variables;
+        version.environment_given = environment.get("Variables").is_some();
     }
     if let Some(logging) = given.get("LoggingConfig").and_then(Value::as_object) {
         let known = match text(logging, "LogFormat") {

@@ -72,6 +72,29 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// The body. Lambda's own errors say whose fault it is, some of them with a capital M, as its model has it; what its
+    /// front end finds in a request does not.
+    fn told(&self) -> Value {
+        if matches!(self.kind, "ValidationException" | "RequestEntityTooLargeException") {
+            return json!({ "message": self.message });
+        }
+        let by = if self.status < 500 { "User" } else { "Service" };
+        let member = match self.kind {
+            "ResourceNotFoundException" | "ServiceException" => "Message",
+            _ => "message",
+        };
+        let mut told = json!({ "Type": by, member: self.message });
+        if let Some(fields) = told.as_object_mut().filter(|_| self.status == 429) {
+            fields.insert(
+                "Reason".to_owned(),
+                Value::from("ReservedFunctionConcurrentInvocationLimitExceeded"),
+            );
+        }
+        told
+    }
+}
+
 impl From<std::io::Error> for ApiError {
     fn from(error: std::io::Error) -> Self {
         Self::service(&error.to_string())
@@ -121,15 +144,7 @@ impl Answer {
 
 pub(super) fn response(answer: Result<Answer, ApiError>) -> Response<ApiBody> {
     let answer = answer.unwrap_or_else(|error| {
-        let by = if error.status < 500 { "User" } else { "Service" };
-        let mut told = json!({ "Type": by, "message": error.message });
-        if let Some(fields) = told.as_object_mut().filter(|_| error.status == 429) {
-            fields.insert(
-                "Reason".to_owned(),
-                Value::from("ReservedFunctionConcurrentInvocationLimitExceeded"),
-            );
-        }
-        let mut answer = Answer::json(error.status, &told);
+        let mut answer = Answer::json(error.status, &error.told());
         answer.header("x-amzn-errortype", error.kind.to_owned());
         answer
     });

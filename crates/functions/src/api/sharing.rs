@@ -14,13 +14,20 @@ impl LambdaApi {
         let given = model::members(body)?;
         let reference = self.reference(route)?;
         let mut records = self.records();
-        let mut record = self.find(&records, FunctionRef { qualifier: None, ..reference })?.0.clone();
+        let given_tags = matches!(route.operation, Operation::TagResource | Operation::UntagResource);
+        if (given_tags || route.operation == Operation::ListTags) && reference.qualifier.is_some() {
+            return Err(ApiError::parameter(
+                "Tags on function aliases and versions are not supported. Please specify a function ARN.",
+            ));
+        }
+        let found = self.find(&records, FunctionRef { qualifier: None, ..reference });
+        let mut record = found.map_err(|error| self.no_function(route, &given, error))?.0.clone();
         let arn = self.arn(&record.name);
         let answer = match route.operation {
             Operation::ListVersionsByFunction => {
-                let latest = (LATEST.to_owned(), self.show(&record, &record.latest, Some(LATEST)));
+                let latest = (LATEST.to_owned(), self.list(&record, &record.latest, Some(LATEST)));
                 let published = record.versions.iter().map(|(number, version)| {
-                    (paging::ascending(*number), self.show(&record, version, Some(&version.version)))
+                    (paging::ascending(*number), self.list(&record, version, Some(&version.version)))
                 });
                 return paging::page(route, "Versions", (10_000, 50), [latest].into_iter().chain(published));
             }
@@ -74,7 +81,8 @@ impl LambdaApi {
                 if record.aliases.contains_key(&name) {
                     return Err(ApiError::conflict(&format!("Alias already exists: {arn}:{name}")));
                 }
-                let alias = alias(&record, &given, required(&given, "FunctionVersion", "functionVersion")?)?;
+                let version = required(&given, "FunctionVersion", "functionVersion")?;
+                let alias = alias(&record, &given, version, &arn)?;
                 let shown = alias.shown(&name, &arn);
                 record.aliases.insert(name, alias);
                 Answer::json(201, &shown)
@@ -84,8 +92,8 @@ impl LambdaApi {
                 only(&given, &known, "UpdateAlias")?;
                 let name = route.second();
                 let old = record.aliases.get(name).ok_or_else(|| no_alias(&arn, name))?;
-                let mut new =
-                    alias(&record, &given, text(&given, "FunctionVersion").unwrap_or(&old.version))?;
+                let version = text(&given, "FunctionVersion").unwrap_or(&old.version);
+                let mut new = alias(&record, &given, version, &arn)?;
                 if text(&given, "RevisionId").is_some_and(|revision| revision != old.revision) {
                     return Err(ApiError::precondition());
                 }
@@ -107,8 +115,11 @@ impl LambdaApi {
             Operation::AddPermission => add_permission(&mut record, reference, &given, &arn)?,
             Operation::RemovePermission => {
                 let (id, qualifier) = (route.second(), reference.qualifier);
+                check_qualifier(&record, qualifier, &arn)?;
                 let is_it = |statement: &Value| statement.get("Sid").and_then(Value::as_str) == Some(id);
-                let statements = record.policies.get(qualifier.unwrap_or_default()).ok_or_else(no_policy)?;
+                let statements = record.policies.get(qualifier.unwrap_or_default());
+                let statements = statements
+                    .ok_or_else(|| ApiError::not_found("No policy is associated with the given resource."))?;
                 if !statements.iter().any(is_it) {
                     return Err(ApiError::not_found(&format!(
                         "Statement {id} is not found in resource policy."
@@ -145,6 +156,19 @@ impl LambdaApi {
         Ok(answer)
     }
 
+    /// What is said of a function that is not there.
+    fn no_function(&self, route: &Route, given: &Map<String, Value>, error: ApiError) -> ApiError {
+        let Ok(FunctionRef { name, .. }) = self.reference(route) else { return error };
+        let arn = self.arn(name);
+        match (route.operation, text(given, "FunctionVersion")) {
+            (Operation::CreateAlias, Some(version)) => {
+                ApiError::not_found(&format!("Function not found: {arn}:{version}"))
+            }
+            (Operation::RemovePermission, _) => ApiError::not_found(&format!("No policy found for: {arn}")),
+            _ => error,
+        }
+    }
+
     /// The answer to a change, which is the new version's if one was asked for.
     pub(super) fn publish_if_asked(&self, record: &mut Record, given: &Map<String, Value>) -> Value {
         match given.get("Publish").and_then(Value::as_bool) {
@@ -175,6 +199,18 @@ impl LambdaApi {
     }
 }
 
+/// A version or alias that a permission is about has to be there.
+fn check_qualifier(record: &Record, qualifier: Option<&str>, arn: &str) -> Result<(), ApiError> {
+    let Some(name) = qualifier else { return Ok(()) };
+    match name.parse() {
+        Ok(version) if record.versions.contains_key(&version) => Ok(()),
+        Err(_) if record.aliases.contains_key(name) => Ok(()),
+        // What could be no alias's name either.
+        Err(_) if !name.contains('$') => Err(no_alias(arn, name)),
+        _ => Err(ApiError::not_found(&format!("Function not found: {arn}:{name}"))),
+    }
+}
+
 fn no_alias(arn: &str, name: &str) -> ApiError {
     ApiError::not_found(&format!("Cannot find alias arn: {arn}:{name}"))
 }
@@ -183,12 +219,20 @@ fn no_policy() -> ApiError {
     ApiError::not_found("The resource you requested does not exist.")
 }
 
-fn alias(record: &Record, given: &Map<String, Value>, version: &str) -> Result<Alias, ApiError> {
-    if version != LATEST && !version.parse().is_ok_and(|number| record.versions.contains_key(&number)) {
-        return Err(ApiError::not_found(&format!("Function version not found: {}:{version}", record.name)));
+fn alias(record: &Record, given: &Map<String, Value>, version: &str, arn: &str) -> Result<Alias, ApiError> {
+    let exists = |version: &str| match version.parse() {
+        Ok(number) if record.versions.contains_key(&number) => Ok(()),
+        _ => Err(ApiError::not_found(&format!("Function not found: {arn}:{version}"))),
+    };
+    let routing = routing(given, version)?;
+    if version != LATEST {
+        exists(version)?;
+    }
+    if let Some((other, _)) = &routing {
+        exists(other)?;
     }
     Ok(Alias {
-        routing: routing(record, given, version)?,
+        routing,
         version: version.to_owned(),
         description: text(given, "Description").unwrap_or_default().to_owned(),
         revision: uuid::Uuid::new_v4().to_string(),
@@ -196,23 +240,17 @@ fn alias(record: &Record, given: &Map<String, Value>, version: &str) -> Result<A
 }
 
 /// The second version of an alias, and its share.
-fn routing(
-    record: &Record,
-    given: &Map<String, Value>,
-    first: &str,
-) -> Result<Option<(String, f64)>, ApiError> {
+fn routing(given: &Map<String, Value>, first: &str) -> Result<Option<(String, f64)>, ApiError> {
     let weights = given.get("RoutingConfig").and_then(|config| config.get("AdditionalVersionWeights"));
-    let Some((version, weight)) =
-        weights.and_then(Value::as_object).and_then(|weights| weights.iter().next())
-    else {
-        return Ok(None);
-    };
-    if weights.and_then(Value::as_object).is_some_and(|weights| weights.len() > 1) {
+    let Some(weights) = weights.and_then(Value::as_object) else { return Ok(None) };
+    let Some((version, weight)) = weights.iter().next() else { return Ok(None) };
+    let share = checked_weights(weights, weight)?;
+    if weights.len() > 1 {
         return Err(ApiError::parameter(
             "Number of items in AdditionalVersionWeights cannot be greater than 1",
         ));
     }
-    if first == LATEST || version == LATEST {
+    if first == LATEST {
         return Err(ApiError::parameter(
             "$LATEST is not supported for an alias pointing to more than 1 version",
         ));
@@ -222,18 +260,31 @@ fn routing(
             "Invalid function version {version}. Function version {version} is already included in routing configuration."
         )));
     }
-    if !version.parse().is_ok_and(|number| record.versions.contains_key(&number)) {
-        return Err(ApiError::not_found(&format!("Function version not found: {}:{version}", record.name)));
-    }
-    let share = weight.as_f64().filter(|share| (0.0..=1.0).contains(share));
-    let share = share.ok_or_else(|| {
-        ApiError::validation(
-            &weight.to_string(),
-            "routingConfig.additionalVersionWeights",
-            "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value greater than or equal to 0.0]",
-        )
-    })?;
     Ok(Some((version.clone(), share)))
+}
+
+/// The model's constraints on the map of weights; returns the weight that counts.
+fn checked_weights(weights: &Map<String, Value>, weight: &Value) -> Result<f64, ApiError> {
+    let refused = |constraint: &str| {
+        let shown: Vec<_> = weights
+            .iter()
+            .map(|(version, weight)| format!("{version}={:?}", weight.as_f64().unwrap_or_default()))
+            .collect();
+        let shown = format!("{{{}}}", shown.join(", "));
+        ApiError::validation(&shown, "routingConfig.additionalVersionWeights", constraint)
+    };
+    let is_number =
+        |version: &String| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+    if !weights.keys().all(is_number) {
+        return Err(refused(
+            "Map keys must satisfy constraint: [Member must have length less than or equal to 1024, Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: [0-9]+, Member must not be null]",
+        ));
+    }
+    weight.as_f64().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| {
+        refused(
+            "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value greater than or equal to 0.0, Member must not be null]",
+        )
+    })
 }
 
 /// Takes a change of a resource policy as one of what the policy is for.
@@ -283,14 +334,7 @@ fn add_permission(
     if reference.qualifier == Some(LATEST) {
         return Err(ApiError::parameter("We currently do not support adding policies for $LATEST."));
     }
-    if let Some(name) = reference.qualifier {
-        match name.parse() {
-            Ok(version) if record.versions.contains_key(&version) => {}
-            Ok(_) => return Err(ApiError::not_found(&format!("Function not found: {arn}:{name}"))),
-            Err(_) if record.aliases.contains_key(name) => {}
-            Err(_) => return Err(no_alias(arn, name)),
-        }
-    }
+    check_qualifier(record, reference.qualifier, arn)?;
     let shown = match principal {
         "*" => json!("*"),
         service if service.contains('.') => json!({ "Service": service }),

@@ -1,7 +1,5 @@
 //! `AWS` with a Lambda function: templates make the event, and templates make the response of its result.
 
-use bytes::Bytes;
-
 use super::{call_function, log, refuse_event};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
@@ -13,11 +11,10 @@ use crate::plan::integration::LambdaIntegration;
 /// # Errors
 /// 504 if it does not answer in time, 500 if it cannot be called, 400 if its event is no JSON.
 pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &LambdaIntegration) -> Result<(), Fault> {
-    let mut payload = std::mem::take(&mut exchange.integration_request.body);
-    if payload.is_empty() {
-        payload = Bytes::from_static(b"{}");
-    }
-    if serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_err()
+    let payload = std::mem::take(&mut exchange.integration_request.body);
+    // Nothing is an empty object to a function.
+    if !payload.is_empty()
+        && serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_err()
         && let Err(error) = stagedoor_jsonpath::json::read(&payload)
     {
         let message =
