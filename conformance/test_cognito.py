@@ -152,6 +152,11 @@ def test_a_resource_policy_is_asked_after_the_pool(new_gateway, tmp_path, pool):
         status, body = api.answer("/id", identity)
         assert status == (403 if expected else 200), body
         assert not expected or body["Message"].endswith(expected)
+    # A test of the authorizer asks nobody else.
+    tested = api.api.client.test_invoke_authorizer(
+        restApiId=api.api.id, authorizerId=api.authorizer, headers={"Authorization": identity}
+    )
+    assert (tested["clientStatus"], tested["claims"]["token_use"]) == (200, "id")
 
 
 def test_forged_tokens(new_gateway, tmp_path, pool):

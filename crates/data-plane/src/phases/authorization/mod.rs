@@ -86,6 +86,7 @@ pub async fn test(exchange: &mut Exchange<'_>) -> Result<Option<String>, Fault> 
     let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
     match &method.authorization {
         Authorization::Lambda(authorizer) => rest::test(exchange, authorizer).await.map(Some),
+        Authorization::Cognito(authorization) => cognito::run(exchange, authorization).await.map(|()| None),
         _ => authorizer(exchange).await.map(|()| None),
     }
 }
