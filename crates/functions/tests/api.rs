@@ -73,7 +73,7 @@ async fn a_function_lives_from_creation_to_deletion() {
     let api = open(data.path());
     let created = check(&api, "POST /2015-03-31/functions", create("one"), 201).await;
     assert_eq!(created["FunctionArn"], "arn:aws:lambda:us-east-1:000000000000:function:one");
-    assert_eq!((&created["State"], &created["Timeout"]), (&json!("Active"), &json!(3)));
+    assert_eq!((&created["State"], &created["Timeout"]), (&json!("Pending"), &json!(3)));
     check(&api, "POST /2015-03-31/functions", create("one"), 409).await;
     let answer = check(&api, "POST /2015-03-31/functions/one/invocations", json!({"a": 1}), 200).await;
     assert_eq!(answer, json!({"event": {"a": 1}, "name": null}));
