@@ -220,6 +220,11 @@ def test_what_aws_warns_of(gateway):
     check(method(parameters=[{"name": "email", "in": "cookie"}]), "Parameter type cookie for parameter email not supported. Ignoring.")
     check(document(components={"securitySchemes": {"o": {"type": "oauth2"}}}),
           "Unsupported security definition type 'oauth2' for 'o'. Ignoring.")
+    check(document(components={"invalid_key_will_warn": "a"}),
+          "Parse issue: attribute components.invalid_key_will_warn is unexpected")
+    check(document({"/a": {"gett": {}, "post": {**ANSWER, "sumary": "s"}}}, oops=1),
+          "Parse issue: attribute paths.'/a'.gett is unexpected", "Parse issue: attribute paths.'/a'(post).sumary is unexpected",
+          "Parse issue: attribute oops is unexpected")
     check(document(servers=[{"url": "https://a.example.com"}, {"url": "https://b.example.com"}]),
           "More than one server provided. Ignoring all but the first for defining endpoint configuration")
     for integration, kind in (({}, "null"), ({"type": "mokc"}, "mokc")):

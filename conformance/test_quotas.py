@@ -65,6 +65,9 @@ def test_policy_and_links(gateway):
     assert len(json.dumps(policy)) > 8192
     with pytest.raises(client.exceptions.BadRequestException):
         client.create_rest_api(name="p", policy=json.dumps(policy))
+    document = {"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": {}, "x-amazon-apigateway-policy": policy}
+    with pytest.raises(client.exceptions.BadRequestException, match="Errors found during import"):
+        client.import_rest_api(body=json.dumps(document).encode())
     for number in range(20):
         arn = f"arn:aws:elasticloadbalancing:{REGION}:000000000000:loadbalancer/net/n/{number:016x}"
         client.create_vpc_link(name=f"l{number}", targetArns=[arn])

@@ -159,6 +159,7 @@ impl ControlPlane {
             region: &self.settings.region,
             execute_api_arn: &self.execute_api_arn(id),
             new_id: &new_id,
+            quotas: &self.settings.quotas,
             check: self.settings.deployment_check.as_ref(),
         });
         match failed.take() {
@@ -230,10 +231,10 @@ fn unreadable(findings: &[Finding]) -> String {
     }
 }
 
-/// Whether AWS would warn of it as well. Names that nothing knows it drops in silence: they are named here, and refuse
-/// no import.
+/// Whether AWS would warn of it as well. Most names that nothing knows it drops in silence: they are named here, and
+/// refuse no import.
 fn is_warned_of(finding: &Finding) -> bool {
-    finding.in_aws_words || finding.kind != Kind::UnknownName
+    finding.aws.is_some() || finding.kind != Kind::UnknownName
 }
 
 /// Findings as AWS lists them, one a line. Only what AWS has no message for says where it is.
@@ -252,7 +253,7 @@ fn also(warnings: &[Finding]) -> String {
 
 /// A finding as a member of `warnings`. Messages of AWS's own name the place in AWS's way already.
 fn warning(finding: &Finding) -> String {
-    if finding.in_aws_words { finding.message.clone() } else { finding.to_string() }
+    finding.aws.clone().unwrap_or_else(|| finding.to_string())
 }
 
 /// The options in an operation's `parameters`.

@@ -37,8 +37,8 @@ pub struct Finding {
     pub position: Position,
     /// What is wrong and what to do, in one sentence without a full stop; or AWS's own words.
     pub message: String,
-    /// Whether the message is AWS's own. It says itself what it is about, so clients of AWS get it without its place.
-    pub in_aws_words: bool,
+    /// What AWS says of it, if it says anything. That tells itself what it is about, so clients get it without its place.
+    pub aws: Option<String>,
 }
 
 impl Finding {
@@ -46,19 +46,20 @@ impl Finding {
     #[must_use]
     pub fn error(path: &DocPath, position: Position, message: impl Into<String>) -> Self {
         let (kind, path) = (Kind::Broken, path.clone());
-        Self { kind, path, position, message: message.into(), in_aws_words: false }
+        Self { kind, path, position, message: message.into(), aws: None }
     }
 
     /// Something that does not.
     #[must_use]
     pub fn warning(kind: Kind, path: &DocPath, position: Position, message: impl Into<String>) -> Self {
-        Self { kind, path: path.clone(), position, message: message.into(), in_aws_words: false }
+        Self { kind, path: path.clone(), position, message: message.into(), aws: None }
     }
 
-    /// The same, in AWS's words.
+    /// The same, whose message is AWS's.
     #[must_use]
     pub fn in_aws_words(self) -> Self {
-        Self { in_aws_words: true, ..self }
+        let aws = Some(self.message.clone());
+        Self { aws, ..self }
     }
 
     /// Whether the document can be used in spite of it.

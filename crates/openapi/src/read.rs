@@ -60,8 +60,10 @@ impl<'a> Reader<'a> {
             Dialect::OpenApi3 => names::OPENAPI_ROOT,
         };
         self.check_members(root, "the document", known, Some(Spot::Root));
+        self.unexpected(root, known, "");
         if let Some(components) = root.get("components") {
             self.check_members(&components, "components", names::COMPONENTS, Some(Spot::Components));
+            self.unexpected(&components, names::COMPONENTS, "components.");
         }
         self.check_extension_names(root.node, &mut Vec::new());
 
@@ -206,6 +208,23 @@ impl<'a> Reader<'a> {
         }
         if let Some(spot) = spot {
             self.check_spot(place, spot);
+        }
+    }
+
+    /// Gives the members of an OpenAPI 3.0 object that are none of it AWS's words, which its reader has for them. `at` is
+    /// how that reader names the object, with a dot behind it.
+    pub(crate) fn unexpected(&mut self, place: &Place<'a>, known: &[&str], at: &str) {
+        if self.dialect != Dialect::OpenApi3 {
+            return;
+        }
+        for (name, member) in place.members() {
+            if known.contains(&name) || name.starts_with("x-") {
+                continue;
+            }
+            let noted = self.findings.iter_mut().rfind(|finding| finding.path == member.path);
+            if let Some(finding) = noted {
+                finding.aws = Some(format!("Parse issue: attribute {at}{name} is unexpected"));
+            }
         }
     }
 

@@ -63,47 +63,88 @@ const DATA: &[&str] = &["enum", "default", "required", "type"];
 /// Keywords whose value maps names to schemas.
 const NAMED: &[&str] = &["properties", "patternProperties", "definitions"];
 
-/// A model's schema, with its references to other models as the document spells them, and their names noted.
+/// How many references of a model to parts of itself are put in place.
+const INLINED_MAX: usize = 1000;
+
+/// A model's schema, with its references to other models as the document spells them, and their names noted. What it
+/// refers to within itself is put in place: in a document such a reference would lead elsewhere.
 pub(super) fn exported(
     schema: &Value,
     dialect: Dialect,
     prefix: &str,
     references: &mut BTreeSet<String>,
 ) -> Value {
-    match schema {
-        Value::Object(members) => {
-            if let Some(name) = members.get("$ref").and_then(Value::as_str).and_then(model_name) {
-                references.insert(name.to_owned());
-                return serde_json::json!({ "$ref": format!("{prefix}{name}") });
-            }
-            let order = match dialect {
-                Dialect::OpenApi3 => OPENAPI3,
-                Dialect::Swagger2 => SWAGGER2,
-            };
-            let rank = |name: &str| order.iter().position(|known| *known == name).unwrap_or(usize::MAX);
-            // What says which JSON Schema it is has no place in an OpenAPI document.
-            let kept = members.iter().filter(|(name, _)| !matches!(name.as_str(), "$schema" | "id"));
-            let mut sorted: Vec<_> = kept.collect();
-            sorted.sort_by_key(|(name, _)| rank(name));
-            let mut found = Map::new();
-            for (name, value) in sorted {
-                let value = match name.as_str() {
-                    "required" => sorted_names(value),
-                    data if DATA.contains(&data) || data.starts_with("x-") => value.clone(),
-                    named if NAMED.contains(&named) => {
-                        let schemas = value.as_object().into_iter().flatten();
-                        let schemas = schemas
-                            .map(|(name, one)| (name.clone(), exported(one, dialect, prefix, references)));
-                        Value::Object(schemas.collect())
-                    }
-                    _ => exported(value, dialect, prefix, references),
-                };
-                found.insert(name.clone(), value);
-            }
-            Value::Object(found)
+    Model { whole: schema, dialect, prefix, references, within: Vec::new(), left: INLINED_MAX }
+        .exported(schema)
+}
+
+struct Model<'a> {
+    whole: &'a Value,
+    dialect: Dialect,
+    prefix: &'a str,
+    references: &'a mut BTreeSet<String>,
+    /// The references that are being put in place, of which none may come up again.
+    within: Vec<String>,
+    /// How many references may still be put in place: one may stand for many others.
+    left: usize,
+}
+
+impl Model<'_> {
+    fn inlined(&mut self, reference: &str) -> Value {
+        let found = reference.strip_prefix('#').and_then(|pointer| self.whole.pointer(pointer));
+        let is_within = self.within.iter().any(|one| one == reference);
+        let Some(found) = found.filter(|_| !is_within && self.left > 0) else {
+            return Value::Object(Map::new());
+        };
+        self.left -= 1;
+        self.within.push(reference.to_owned());
+        let schema = self.exported(found);
+        self.within.pop();
+        schema
+    }
+
+    fn exported(&mut self, schema: &Value) -> Value {
+        let members = match schema {
+            Value::Object(members) => members,
+            Value::Array(items) => return items.iter().map(|item| self.exported(item)).collect(),
+            other => return other.clone(),
+        };
+        let reference = members.get("$ref").and_then(Value::as_str);
+        if let Some(name) = reference.and_then(model_name) {
+            self.references.insert(name.to_owned());
+            return serde_json::json!({ "$ref": format!("{}{name}", self.prefix) });
         }
-        Value::Array(items) => items.iter().map(|item| exported(item, dialect, prefix, references)).collect(),
-        other => other.clone(),
+        if let Some(reference) = reference.filter(|reference| reference.starts_with('#')) {
+            return self.inlined(reference);
+        }
+        self.members(members)
+    }
+
+    fn members(&mut self, members: &Map<String, Value>) -> Value {
+        let order = match self.dialect {
+            Dialect::OpenApi3 => OPENAPI3,
+            Dialect::Swagger2 => SWAGGER2,
+        };
+        let rank = |name: &str| order.iter().position(|known| *known == name).unwrap_or(usize::MAX);
+        // What says which JSON Schema it is has no place in an OpenAPI document.
+        let kept = members.iter().filter(|(name, _)| !matches!(name.as_str(), "$schema" | "id"));
+        let mut sorted: Vec<_> = kept.collect();
+        sorted.sort_by_key(|(name, _)| rank(name));
+        let mut found = Map::new();
+        for (name, value) in sorted {
+            let value = match name.as_str() {
+                "required" => sorted_names(value),
+                data if DATA.contains(&data) || data.starts_with("x-") => value.clone(),
+                named if NAMED.contains(&named) => {
+                    let schemas = value.as_object().into_iter().flatten();
+                    let schemas = schemas.map(|(name, one)| (name.clone(), self.exported(one)));
+                    Value::Object(schemas.collect())
+                }
+                _ => self.exported(value),
+            };
+            found.insert(name.clone(), value);
+        }
+        Value::Object(found)
     }
 }
 
@@ -147,6 +188,9 @@ mod tests {
         check(Dialect::Swagger2, schema.clone(), swagger, &["Title"]);
         let openapi = r##"{"title":"Pet","required":["price","title"],"type":"object","properties":{"price":{"maximum":2,"minimum":1,"type":"number"},"title":{"$ref":"#/definitions/Title"}}}"##;
         check(Dialect::OpenApi3, schema, openapi, &["Title"]);
+        let local = json!({"definitions": {"a": {"items": {"$ref": "#/definitions/a"}}}, "not": {"$ref": "#/definitions/a"}});
+        let expected = r#"{"not":{"items":{}},"definitions":{"a":{"items":{"items":{}}}}}"#;
+        check(Dialect::OpenApi3, local, expected, &[]);
         // Members that are named like keywords are members, and data is data.
         let odd = json!({"enum": [{"required": ["b", "a"]}], "properties": {"enum": {"minimum": 1, "type": "string"}}});
         let expected =

@@ -14,6 +14,7 @@ use stagedoor_shapes::snapshot::RestApiSnapshot;
 use super::{BasePath, Options};
 use crate::control_plane::DeploymentCheck;
 use crate::policy;
+use crate::quotas::Quotas;
 
 /// What the account an import runs in is called, and how new things get their ids.
 pub(crate) struct Surroundings<'a> {
@@ -25,6 +26,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) execute_api_arn: &'a str,
     /// A new id.
     pub(crate) new_id: &'a dyn Fn() -> String,
+    /// How much there may be of what.
+    pub(crate) quotas: &'a Quotas,
     /// Knows which templates and patterns can be used.
     pub(crate) check: &'a dyn DeploymentCheck,
 }
@@ -195,7 +198,8 @@ impl<'a> Import<'a> {
         if let Some(policy) = &definition.policy {
             let text = policy.as_str().map_or_else(|| policy.to_string(), str::to_owned);
             let filled = self.fill(&text);
-            match policy::stored(&filled, self.surroundings.execute_api_arn) {
+            let checked = self.surroundings.quotas.check_policy(&filled);
+            match checked.and_then(|()| policy::stored(&filled, self.surroundings.execute_api_arn)) {
                 Ok(policy) => self.api.rest_api.policy = Some(policy),
                 Err(error) => {
                     self.fail(&DocPath::root().child("x-amazon-apigateway-policy"), error.to_string())

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stagedoor_openapi::{Document, Finding};
+use stagedoor_openapi::{Document, Finding, Kind as OpenApiKind};
 use stagedoor_shapes::apigateway::{Deployment, MethodSetting, RestApi, Stage};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -67,6 +67,13 @@ impl ControlPlane {
                 None => blank(RestApi { id: Some(id.to_owned()), ..self.new_api(tx, RestApi::default())? }),
             };
             let warnings = self.import(tx, id, before, document, &options)?.warnings;
+            // AWS goes on without what it does not know; whoever edits a document wants to hear of it now.
+            let unknown = warnings.iter().filter(|warning| warning.kind == OpenApiKind::UnknownName);
+            let unknown: Vec<Finding> =
+                unknown.filter(|one| !document.findings.contains(one)).cloned().collect();
+            if !unknown.is_empty() {
+                return Err(ImportError::Warned(unknown));
+            }
             // What is read back is in the order in which a deployment freezes it.
             let api = self.load_api(tx, id)?;
             self.put_stages(tx, id, &api, stages)?;

@@ -8,11 +8,11 @@ use stagedoor_shapes::apigateway::{
 
 use super::apply::{Import, Surroundings, blank};
 use super::{ImportError, Options};
-use crate::ApiError;
 use crate::control_plane::{ControlPlane, required};
 use crate::documentation::{StoredPart, location, properties};
 use crate::keys::{self, Kind};
 use crate::tx::Tx;
+use crate::{ApiError, quotas};
 
 impl ControlPlane {
     /// `ImportDocumentationParts`. Without a mode it merges.
@@ -50,6 +50,15 @@ impl ControlPlane {
         overwrite: bool,
     ) -> Result<Vec<String>, ApiError> {
         let before = self.documentation_parts(tx, id)?;
+        let is_there =
+            |part: &&DocumentationPart| before.iter().any(|old| old.part.location == part.location);
+        let kept = if overwrite {
+            parts.len()
+        } else {
+            before.len() + parts.len() - parts.iter().filter(is_there).count()
+        };
+        let max = self.settings.quotas.documentation_parts_per_api;
+        quotas::check(kept, max, "Documentation parts", "API")?;
         let first = if overwrite { 0 } else { before.last().map_or(0, |last| last.order + 1) };
         let mut ids = Vec::new();
         for (order, part) in (first..).zip(parts) {

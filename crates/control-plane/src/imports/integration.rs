@@ -1,6 +1,6 @@
 //! Integrations and their responses.
 
-use stagedoor_openapi::{Integration as Definition, IntegrationResponse as ResponseDefinition};
+use stagedoor_openapi::{Integration as Definition, IntegrationResponse as ResponseDefinition, Kind};
 use stagedoor_shapes::apigateway::{Integration, IntegrationResponse, IntegrationType, Method, TlsConfig};
 
 use super::apply::Import;
@@ -27,6 +27,9 @@ impl Import<'_> {
             let place = if definition.kind.is_some() { at.child("type") } else { at.clone() };
             let message = format!("Unknown integration type '{kind}' for '{http_method} {path}'. Ignoring.");
             self.warn_as_aws(&place, message);
+            if let Some(warning) = self.warnings.last_mut() {
+                warning.kind = Kind::UnknownName;
+            }
             return None;
         }
         let what = format!("Unable to put integration on '{http_method}' for resource at path '{path}'");

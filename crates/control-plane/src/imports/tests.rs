@@ -16,11 +16,13 @@ fn import(before: Option<RestApiSnapshot>, text: &str, options: &Options) -> Res
         count.set(count.get() + 1);
         format!("{:0>6}", count.get())
     };
+    let quotas = crate::Quotas::default();
     let surroundings = Surroundings {
         account: "000000000000",
         region: "us-east-1",
         execute_api_arn: "arn:x",
         new_id: &new_id,
+        quotas: &quotas,
         check: &crate::NoCheck,
     };
     let root = Some("root000000".to_owned());

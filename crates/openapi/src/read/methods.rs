@@ -35,6 +35,7 @@ impl<'a> Reader<'a> {
 
     fn operations(&mut self, path: &Place<'a>) -> Vec<Operation> {
         let shared = self.parameters(path);
+        let at = format!("paths.'{}'.", self.path);
         let mut operations = Vec::new();
         self.check_spot(path, Spot::Path);
         for (name, place) in path.members() {
@@ -55,6 +56,8 @@ impl<'a> Reader<'a> {
             }
             operations.push(self.operation(&place, method, &shared));
         }
+        let known: Vec<_> = names::METHODS.iter().chain(names::PATH).chain(&["trace"]).copied().collect();
+        self.unexpected(path, &known, &at);
         operations
     }
 
@@ -76,6 +79,9 @@ impl<'a> Reader<'a> {
     fn operation(&mut self, place: &Place<'a>, method: String, shared: &Parameters) -> Operation {
         self.method = format!("{method} {}", self.path);
         self.check_members(place, "a method", names::OPERATION, Some(Spot::Operation));
+        let verb = if method == "ANY" { format!("{PREFIX}any-method") } else { method.to_ascii_lowercase() };
+        let at = format!("paths.'{}'({verb}).", self.path);
+        self.unexpected(place, names::OPERATION, &at);
         if let Some(member) = place.get("isDefaultRoute") {
             let message = "'isDefaultRoute' is for HTTP APIs; a REST API does not have it";
             self.warn(Kind::NotApplied, &member, message.to_owned());
