@@ -213,6 +213,30 @@ def test_domain_names_of_the_newer_service(v1, v2):
         refused(call, "NotFoundException", gone, DomainName="a.example.com")
 
 
+def test_certificates_are_the_regions_and_names_have_no_underscores(v1, v2):
+    other = ARN.replace(f":{REGION}:", ":eu-north-1:")
+    message = f"Invalid certificate ARN: {other}. Certificate must be in '{REGION}'."
+    wrong = configuration(CertificateArn=other)
+    refused(v2.create_domain_name, "BadRequestException", message, DomainName="a.example.com", DomainNameConfigurations=wrong)
+    edge = f"Invalid certificate ARN: {other}. Certificate must be in 'us-east-1'."
+    refused(v1.create_domain_name, "BadRequestException", edge, domainName="a.example.com", certificateArn=other)
+    message = "Domain names cannot contain an underscore character"
+    right = configuration()
+    refused(v2.create_domain_name, "BadRequestException", message, DomainName="a_b.example.com", DomainNameConfigurations=right)
+
+
+def test_mappings_of_http_apis_where_rules_decide(v2):
+    api = v2.create_api(Name="h", ProtocolType="HTTP", Target="https://example.com/")["ApiId"]
+    message = (
+        "APIs with a protocol type of HTTP or WEBSOCKET cannot be associated to domains that have a routingMode that uses "
+        "RoutingRules"
+    )
+    for mode in "ROUTING_RULE_ONLY", "ROUTING_RULE_THEN_API_MAPPING":
+        name = f"{mode.lower().replace('_', '-')}.example.com"
+        v2.create_domain_name(DomainName=name, DomainNameConfigurations=configuration(), RoutingMode=mode)
+        refused(v2.create_api_mapping, "BadRequestException", message, DomainName=name, ApiId=api, Stage="$default")
+
+
 def test_api_mappings(v1, v2, api):
     name = "api.example.com"
     v2.create_domain_name(DomainName=name, DomainNameConfigurations=configuration())

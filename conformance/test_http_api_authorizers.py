@@ -255,7 +255,8 @@ import json, os
 def handler(event, context):
     with open(os.environ["CALLS"], "a") as calls:
         calls.write(json.dumps(event) + "\\n")
-    token = (event.get("headers") or {}).get("x-token", "allow")
+    # Format 1.0 has the name as the client writes it.
+    token = {name.lower(): value for name, value in (event.get("headers") or {}).items()}.get("x-token", "allow")
     if token == "unauthorized":
         raise Exception("Unauthorized")
     if token == "fail":
@@ -324,7 +325,10 @@ class TestFunctions:
         guarded = Guarded(gateway, tmp_path, new_function(ECHO), "1.0", False, source)
         answer = guarded.get("yes", "/b?q=1")
         authorizer = body_json(answer)["requestContext"]["authorizer"]
-        assert authorizer == {"principalId": "ann", "text": "x", "number": 1, "truth": True, "list": [1, {"a": None}]}
+        assert authorizer == {
+            "claims": None, "scopes": None, "principalId": "ann", "text": "x", "number": 1, "truth": True,
+            "list": [1, {"a": None}],
+        }  # fmt: skip
         (event,) = guarded.calls()
         assert event["identitySource"] == event["authorizationToken"] == "yes,1,red,GET /b"
         assert {name: event[name] for name in ("version", "type", "resource", "path", "httpMethod", "methodArn")} == {
@@ -332,6 +336,8 @@ class TestFunctions:
             "methodArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{guarded.api.id}/$default/GET/b",
         }  # fmt: skip
         assert (event["queryStringParameters"], event["stageVariables"]) == ({"q": "1"}, {"color": "red"})
+        assert (event["pathParameters"], event["headers"]["Content-Length"], event["headers"]["X-Token"]) == ({}, "0", "yes")
+        assert (event["requestContext"]["resourceId"], "authorizer" in event["requestContext"]) == ("GET /b", False)
         assert answered(guarded.get("only-a", "/b?q=1")) == FORBIDDEN
         assert guarded.get("only-a", "/a?q=1").status_code == 200
 

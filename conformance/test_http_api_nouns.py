@@ -59,6 +59,27 @@ def test_apis(client):
     refused(client.get_apis, "BadRequestException", "maxResults", MaxResults="many")
 
 
+def test_lengths(client, api):
+    """Those that the API reference tells with the names of its types."""
+
+    def longer(name, most):
+        return f"'{name}' failed to satisfy constraint: Member must have length less than or equal to {most}"
+
+    made = client.update_api(ApiId=api, Name="n" * 128, Description="d" * 1024, Version="v" * 64)
+    assert (len(made["Name"]), len(made["Description"]), len(made["Version"])) == (128, 1024, 64)
+    for name, most in ("Name", 128), ("Description", 1024), ("Version", 64):
+        message = longer(name.lower(), most)
+        refused(client.update_api, "BadRequestException", message, ApiId=api, **{name: "x" * (most + 1)})
+    message = longer("operationName", 64)
+    refused(client.create_route, "BadRequestException", message, ApiId=api, RouteKey="GET /", OperationName="x" * 65)
+    uri = {"IntegrationType": "HTTP_PROXY", "IntegrationMethod": "GET", "IntegrationUri": "http://a.test/" + "x" * 2048}
+    refused(client.create_integration, "BadRequestException", longer("integrationUri", 2048), ApiId=api, **uri)
+    # Formats of access logs have AWS's quota of three kilobytes instead.
+    log = {"DestinationArn": f"arn:aws:logs:{REGION}:000000000000:log-group:g", "Format": "$context.requestId " + "x" * 2000}
+    made = client.create_stage(ApiId=api, StageName="s", AccessLogSettings=log)
+    assert made["AccessLogSettings"] == log
+
+
 def test_pages(client):
     made = [client.create_api(Name=f"a{number}", ProtocolType="HTTP")["ApiId"] for number in range(5)]
     first = client.get_apis(MaxResults="2")
@@ -80,6 +101,8 @@ def test_wire_form(gateway):
     assert made.json()["createdDate"].endswith("Z")
     assert signed(gateway, "GET", "/v2/apis").json()["items"][0]["apiId"] == made.json()["apiId"]
     assert signed(gateway, "DELETE", f"/v2/apis/{made.json()['apiId']}").status_code == 204
+    nameless = signed(gateway, "POST", "/v2/apis", {"protocolType": "HTTP"})
+    assert (nameless.status_code, nameless.json()["message"]) == (400, "Invalid API name specified")
 
 
 def test_quick_create(client):
@@ -97,6 +120,9 @@ def test_quick_create(client):
     assert (integration["IntegrationType"], integration["PayloadFormatVersion"]) == ("AWS_PROXY", "2.0")
     assert client.get_routes(ApiId=api)["Items"][0]["RouteKey"] == "$default"
     refused(client.delete_route, "BadRequestException", "managed", ApiId=api, RouteId=route["RouteId"])
+    refused(client.update_route, "BadRequestException", "managed", ApiId=api, RouteId=route["RouteId"], RouteKey="GET /b")
+    named = client.update_route(ApiId=api, RouteId=route["RouteId"], OperationName="all", RouteKey="$default")
+    assert (named["OperationName"], named["ApiGatewayManaged"]) == ("all", True)
     where = {"ApiId": api, "IntegrationId": integration["IntegrationId"]}
     refused(client.delete_integration, "BadRequestException", "managed", **where)
     refused(client.create_api, "BadRequestException", "Target", Name="x", ProtocolType="HTTP", RouteKey="GET /")
@@ -136,7 +162,11 @@ def test_routes(client, api):
     message = "Route with key ANY /{proxy+} already exists for this API"
     refused(create, "ConflictException", message, ApiId=api, RouteKey="ANY /{proxy+}")
     for key in "pets", "get /pets", "TRACE /pets", "GET pets", "GET  /pets", "$connect":
-        refused(create, "BadRequestException", "The provided route key is not formatted properly", ApiId=api, RouteKey=key)
+        message = (
+            "The provided route key is not formatted properly for HTTP protocol. Format should be "
+            '"[HTTP METHOD] /[RESOURCE PATH]" or "$default"'
+        )
+        refused(create, "BadRequestException", message, ApiId=api, RouteKey=key)
     message = (
         "One or more path parts appear to be invalid. Parts are validated against this regular expression: "
         r"^(\{[\w.:-]+\+?\}|[a-zA-Z0-9.:_-]+)$"
@@ -153,10 +183,12 @@ def test_routes(client, api):
         "authorizer."
     )
     refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", **wrong | {"AuthorizationType": "CUSTOM"})
-    message = "Unexpected or malformed target in route. Correct format should be integrations/<integration_id>."
+    message = "Unexpected or malformed target in route null. Correct format should be integrations/<integration_id>."
     refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", Target="absent")
     message = "Authorization Scopes are only valid for COGNITO_USER_POOLS and JWT authorization type"
     refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", AuthorizationScopes=["a"])
+    message = f"Unexpected or malformed target in route {where['RouteId']}. Correct format"
+    refused(client.update_route, "BadRequestException", message, **where, Target="absent")
     refused(create, "BadRequestException", "ApiKeyRequired is not currently", ApiId=api, RouteKey="GET /", ApiKeyRequired=True)
     refused(client.delete_route_request_parameter, "NotFoundException", "x", **where, RequestParameterKey="x")
     client.delete_route(**where)
@@ -208,7 +240,7 @@ def test_integrations(client, api):
         ({**http, "IntegrationUri": "a.test"}, "Invalid HTTP endpoint specified for URI"),
         ({**http, "IntegrationUri": "https://"}, "Invalid HTTP endpoint specified for URI"),
         ({**http, "IntegrationUri": "http://a b"}, "Invalid HTTP endpoint specified for URI"),
-        ({**http, "RequestParameters": {"append:header.x": "$request.nothing.y"}}, "[Invalid mapping expression specified: $request.nothing.y]"),
+        ({**http, "RequestParameters": {"append:header.x": "$request.nothing.y"}}, "[Invalid source: $request.nothing.y specified for destination: append:header.x]"),
         (
             {**http, "IntegrationType": "AWS_PROXY", "IntegrationUri": FUNCTION, "PayloadFormatVersion": "2.0"},
             "HttpMethod must be POST for AWS_PROXY IntegrationType",
@@ -239,6 +271,11 @@ def test_integrations(client, api):
             {"ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationUri": FUNCTION, "PayloadFormatVersion": "1"},
             "Unsupported PayloadFormatVersion: 1",
         ),
+        (
+            {**service, "RequestParameters": {"QueueUrl": "q", "MessageBody": "b", "MessageAttributes": '{"a": {}}'}},
+            'Invalid selection expression specified: Validation Result: warnings : [], errors : [Invalid source: {"a": {}} '
+            "specified for destination: MessageAttributes]",
+        ),
         ({**service, "IntegrationSubtype": "DynamoDB-PutItem"}, "Operation: DynamoDB-PutItem is not supported."),
         ({**service, "PayloadFormatVersion": "2.0"}, "Operation: SQS-SendMessage is not supported."),
         (
@@ -247,7 +284,8 @@ def test_integrations(client, api):
         ),
         (
             service,
-            "Operation: SQS-SendMessage requires enabling passthrough, or defining all of the following parameters",
+            "Operation: SQS-SendMessage requires enabling passthrough, or defining all of the following parameters in the "
+            "parameter mapping: [QueueUrl, MessageBody]",
         ),
     ]:  # fmt: skip
         refused(create, "BadRequestException", message, **wrong)
@@ -343,6 +381,10 @@ def test_stages(client, api):
     message = "Access Log format must include either $context.requestId or $context.extendedRequestId"
     refused(client.update_stage, "BadRequestException", message, **where, AccessLogSettings=log | {"Format": "$context.routeKey"})
     refused(client.update_stage, "BadRequestException", "", **where, AccessLogSettings=log | {"DestinationArn": "x"})
+    for resource in "log-group:g:*", "deliverystream/amazon-apigateway-x":
+        wrong = log | {"DestinationArn": f"arn:aws:{'logs' if ':' in resource else 'firehose'}:{REGION}:000000000000:{resource}"}
+        message = f"Access log destination must only contain characters a-z, A-Z, 0-9, '_', '-', '/', '.': '{resource}'"
+        refused(client.update_stage, "BadRequestException", message, **where, AccessLogSettings=wrong)
     assert client.get_stage(**where)["AccessLogSettings"] == log
     client.delete_access_log_settings(**where)
     assert "AccessLogSettings" not in client.get_stage(**where)
@@ -350,7 +392,8 @@ def test_stages(client, api):
     assert "AccessLogSettings" not in client.update_stage(**where, AccessLogSettings={})
     client.reset_authorizers_cache(**where)
     refused(client.create_stage, "ConflictException", "Stage already exists", **where)
-    refused(client.create_stage, "BadRequestException", "Stage name", ApiId=api, StageName="a.b")
+    refused(client.create_stage, "BadRequestException", "Stage name only allows a-zA-Z0-9_", ApiId=api, StageName="a.b")
+    assert client.create_stage(ApiId=api, StageName="a-b")["StageName"] == "a-b"
     gone(client.create_stage, "Deployment identifier", ApiId=api, StageName="x", DeploymentId="absent")
     key = "GET /absent"
     message = "Unable to find Route by key GET /absent within the provided RouteSettings"
@@ -364,6 +407,13 @@ def test_stages(client, api):
             client.delete_access_log_settings:  # fmt: skip
         gone(call, absent, **where)
     gone(client.delete_route_settings, absent, **where, RouteKey="GET /")
+
+
+def test_usage_plans_are_not_for_http_apis(client, api, gateway):
+    client.create_stage(ApiId=api, StageName="dev")
+    stages = [{"apiId": api, "stage": "dev"}]
+    message = "Usage plans are not allowed for HTTP Apis"
+    refused(gateway.client("apigateway").create_usage_plan, "BadRequestException", message, name="p", apiStages=stages)
 
 
 def test_tags(client, api):

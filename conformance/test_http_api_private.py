@@ -118,7 +118,9 @@ class TestDomains:
         root, below = HttpApi(gateway), HttpApi(gateway, stage="dev")
         root.backend("$default", echo.url + "/root")
         below.backend("GET /pets", echo.url + "/pets")
-        below.function("GET /event/{id}", new_function_of(gateway))
+        arn = new_function_of(gateway)
+        below.function("GET /event/{id}", arn)
+        below.function("GET /older/{id}", arn, "1.0")
         self.map(served, root)
         self.map(served, below, key="v1/shop", stage="dev")
         call = lambda path, **options: host_call(gateway, "api.example.com", path, **options)  # noqa: E731
@@ -127,9 +129,14 @@ class TestDomains:
         answer = call("/v1/shop/nothing")
         assert (answer.status_code, body_json(answer)) == (404, {"message": "Not Found"})
         event = body_json(call("/v1/shop/event/7"))
-        assert (event["rawPath"], event["requestContext"]["stage"]) == ("/v1/shop/event/7", "dev")
+        # As users report of AWS: the stage stands in the path all the same, and the mapping does not.
+        assert (event["rawPath"], event["requestContext"]["stage"]) == ("/dev/event/7", "dev")
+        assert event["requestContext"]["http"]["path"] == "/dev/event/7"
         assert (event["requestContext"]["domainName"], event["requestContext"]["domainPrefix"]) == ("api.example.com", "api")
         assert (event["pathParameters"], event["routeKey"]) == ({"id": "7"}, "GET /event/{id}")
+        # Only format 1.0 shows the mapping, as the developer guide says.
+        event = body_json(call("/v1/shop/older/7"))
+        assert (event["path"], event["requestContext"]["path"]) == ("/v1/shop/older/7", "/v1/shop/older/7")
         # The API's own address may be closed; the domain stays.
         below.client.update_api(ApiId=below.id, DisableExecuteApiEndpoint=True)
         answer = below.call("GET", "/dev/pets")
@@ -141,7 +148,8 @@ class TestDomains:
     def new_function_of(self):
         from authorization import function
 
-        return lambda gateway: function(gateway, "echo", "def handler(event, context):\n    return event\n")
+        echo = "import json\ndef handler(event, context):\n    return {'statusCode': 200, 'body': json.dumps(event)}\n"
+        return lambda gateway: function(gateway, "echo", echo)
 
     def test_clients_certificates(self, served, new_function_of):
         """Mutual TLS: functions see whose certificate came, in both formats."""

@@ -79,11 +79,22 @@ class TestRouting:
         keys = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default"]
         for number, key in enumerate(keys):
             api.backend(key, f"{echo.url}/r{number}")
-        for path, number in [("/pets/dog/1", 0), ("/pets/dog/2", 1), ("/pets/cat/1", 2), ("/test/5", 3), ("/", 4)]:
+        for path, number in [("/pets/dog/1", 0), ("/pets/dog/2", 1), ("/pets/cat/1", 2), ("/test/5", 3), ("/", 3), ("/pets/", 2)]:
             assert body_json(api.call("GET", path))["path"] == f"/r{number}", path
         assert body_json(api.call("DELETE", "/pets/dog/1"))["path"] == "/r3"
         api.backend("DELETE /{proxy+}", echo.url + "/own")
         assert body_json(api.call("DELETE", "/pets/dog/1"))["path"] == "/own"
+
+    def test_nothing_for_a_greedy_parameter(self, gateway, new_function):
+        """As AWS's events show it: `/handler/` and `/` are taken, with empty text for the parameter."""
+        api = HttpApi(gateway, stage="dev")
+        arn = new_function(ECHO)
+        for key in "ANY /{all+}", "GET /handler/{proxy+}", "GET /one/{id}":
+            api.function(key, arn)
+        for path, parameters in [("/dev/handler/", {"proxy": ""}), ("/dev/", {"all": ""}), ("/dev/one/", {"all": "one/"})]:
+            event = body_json(api.call("GET", path))
+            assert (event["pathParameters"], event["rawPath"]) == (parameters, path)
+        assert body_json(api.call("GET", "/dev/handler"))["pathParameters"] == {"all": "handler"}
 
     def test_nothing_fits(self, api, echo):
         api.backend("GET /a", echo.url)
@@ -254,11 +265,17 @@ class TestFunctions:
     def test_format_1(self, gateway, new_function):
         api = HttpApi(gateway)
         api.function("GET /my/path", new_function("exports.handler = async (e) => ({statusCode: 200, body: JSON.stringify(e)})"), "1.0")
-        answer = api.call("GET", "/my/path?parameter1=value1&parameter1=value2&parameter2=value", headers={"Header1": "value1"})
+        sent = {"Header1": "value1", "AUTHORIZATION": "x", "content-type": "a/b", "X-Forwarded-Proto": "https"}
+        answer = api.call("GET", "/my/path?parameter1=value1&parameter1=value2&parameter2=value", headers=sent)
         event = body_json(answer)
         context = event.pop("requestContext")
         headers, multiple = event.pop("headers"), event.pop("multiValueHeaders")
-        assert headers["header1"] == "value1" and multiple["header1"] == ["value1"]
+        # The spelling of names is that of events that AWS's users have published.
+        assert set(headers) == {
+            "Content-Length", "Content-Type", "Host", "User-Agent", "X-Amzn-Trace-Id", "X-Forwarded-For", "X-Forwarded-Port",
+            "X-Forwarded-Proto", "accept", "accept-encoding", "authorization", "Header1",
+        }  # fmt: skip
+        assert headers["Header1"] == "value1" and multiple["Header1"] == ["value1"] and headers["Content-Length"] == "0"
         assert event == {
             "version": "1.0",
             "resource": "/my/path",
@@ -274,17 +291,17 @@ class TestFunctions:
         identity = context.pop("identity")
         assert identity.pop("sourceIp") == "127.0.0.1" and identity.pop("userAgent").startswith("python-requests")
         assert set(identity) == {
-            "accessKey", "accountId", "caller", "cognitoAuthenticationProvider", "cognitoAuthenticationType",
+            "accessKey", "accountId", "caller", "cognitoAmr", "cognitoAuthenticationProvider", "cognitoAuthenticationType",
             "cognitoIdentityId", "cognitoIdentityPoolId", "principalOrgId", "user", "userArn",
         }  # fmt: skip
         assert set(identity.values()) == {None}
         assert isinstance(context.pop("requestTimeEpoch"), int) and context.pop("requestTime")
         request_id = answer.headers["apigw-requestid"]
         assert context == {
-            "accountId": "000000000000", "apiId": api.id, "authorizer": {"claims": None, "scopes": None},
+            "accountId": "000000000000", "apiId": api.id,
             "domainName": f"{api.id}.execute-api.localhost", "domainPrefix": api.id, "extendedRequestId": request_id,
             "httpMethod": "GET", "path": "/my/path", "protocol": "HTTP/1.1", "requestId": request_id,
-            "resourceId": None, "resourcePath": "/my/path", "stage": "$default",
+            "resourceId": "GET /my/path", "resourcePath": "/my/path", "stage": "$default",
         }  # fmt: skip
 
     @pytest.mark.parametrize("version", ["1.0", "2.0"])
@@ -299,8 +316,10 @@ class TestFunctions:
         connection.endheaders()
         headers, multiple = json.loads(connection.getresponse().read())
         connection.close()
-        assert headers["header2"] == ("value2" if version == "1.0" else "value1,value2")
-        assert multiple is None if version == "2.0" else multiple["header2"] == ["value1", "value2"]
+        if version == "2.0":
+            assert headers["header2"] == "value1,value2" and multiple is None
+        else:
+            assert headers["Header2"] == "value2" and multiple["Header2"] == ["value1", "value2"]
 
     def test_answers_of_format_1(self, api, new_function):
         code = """exports.handler = async (event) => ({
@@ -341,7 +360,7 @@ class TestFunctions:
         answer = api.call("GET", "/whole")
         assert (answer.status_code, answer.text, answer.headers["X-A"]) == (201, "hi", "b")
         assert answer.raw.headers.getlist("set-cookie") == ["a=1", "b=2; Path=/"]
-        assert api.call("GET", "/bare").headers["content-type"] == "text/plain;charset=UTF-8"
+        assert api.call("GET", "/bare").headers["content-type"] == "text/plain; charset=utf-8"
         answer = api.call("GET", "/bad")
         assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal Server Error"})
 
@@ -514,14 +533,18 @@ class TestCors:
         api = HttpApi(gateway, CorsConfiguration=self.CONFIGURATION)
         api.backend("GET /a", echo.url)
         answer = self.preflight(api, "https://a.test", "/nothing")
-        shown = {name.lower(): value for name, value in answer.headers.items() if name.lower().startswith("access-")}
+        shown = {name.lower(): value for name, value in answer.headers.items() if name.lower().startswith(("access-", "vary"))}
         assert (answer.status_code, answer.content) == (204, b"")
         assert shown == {
-            "access-control-allow-origin": "https://a.test", "access-control-allow-methods": "GET,PUT",
+            "access-control-allow-origin": "https://a.test", "vary": "origin", "access-control-allow-methods": "GET,PUT",
             "access-control-allow-headers": "x-a,x-b", "access-control-max-age": "60",
             "access-control-allow-credentials": "true",
         }  # fmt: skip
         assert self.preflight(api, "http://any.test").headers["access-control-allow-origin"] == "http://any.test"
+        open_to_all = HttpApi(gateway, CorsConfiguration={"AllowOrigins": ["*"]})
+        open_to_all.backend("GET /a", echo.url)
+        answer = self.preflight(open_to_all, "https://a.test")
+        assert (answer.headers["access-control-allow-origin"], "vary" in answer.headers) == ("*", False)
         refused = self.preflight(api, "https://b.test")
         assert refused.status_code == 204 and "access-control-allow-origin" not in refused.headers
         # What is no preflight is routed as any other request.
@@ -536,9 +559,9 @@ class TestCors:
         api = HttpApi(gateway, CorsConfiguration=self.CONFIGURATION)
         api.backend("ANY /a", raw_origin(play).url)
         answer = api.call("GET", "/a", headers={"Origin": "https://a.test"})
-        shown = {name.lower(): value for name, value in answer.headers.items() if name.lower().startswith("access-")}
+        shown = {name.lower(): value for name, value in answer.headers.items() if name.lower().startswith(("access-", "vary"))}
         assert shown == {
-            "access-control-allow-origin": "https://a.test", "access-control-expose-headers": "x-c",
+            "access-control-allow-origin": "https://a.test", "vary": "origin", "access-control-expose-headers": "x-c",
             "access-control-allow-credentials": "true",
         }  # fmt: skip
         answer = api.call("GET", "/a", headers={"Origin": "https://b.test"})
@@ -553,10 +576,10 @@ class TestCors:
         api = HttpApi(gateway, CorsConfiguration=self.CONFIGURATION)
         api.backend("ANY /a", raw_origin(play).url)
         answer = self.preflight(api, "https://a.test", "/a")
-        shown = {name.lower(): value for name, value in answer.headers.items() if name.lower().startswith("access-")}
+        shown = {name.lower(): value for name, value in answer.headers.items() if name.lower().startswith(("access-", "vary"))}
         assert (answer.status_code, answer.content) == (207, b"ok")
         assert shown == {
-            "access-control-allow-origin": "https://a.test", "access-control-allow-methods": "GET,PUT",
+            "access-control-allow-origin": "https://a.test", "vary": "origin", "access-control-allow-methods": "GET,PUT",
             "access-control-allow-headers": "x-a,x-b", "access-control-max-age": "60",
             "access-control-allow-credentials": "true",
         }  # fmt: skip

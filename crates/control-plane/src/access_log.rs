@@ -47,7 +47,8 @@ fn shows(format: &str, name: &str) -> bool {
     format.contains(&braced) || format.match_indices(&plain).any(is_whole)
 }
 
-/// Checks a destination: a log group, or a Firehose stream, whose name has to begin with `amazon-apigateway-`.
+/// Checks a destination of a REST API's stage: a log group, or a Firehose stream, whose name has to begin with
+/// `amazon-apigateway-`.
 ///
 /// # Errors
 /// [`ApiError::BadRequest`].
@@ -57,7 +58,7 @@ pub(crate) fn check_destination(arn: &str) -> Result<(), ApiError> {
         ["arn", _, "logs", _, _, resource]
             if resource.strip_prefix("log-group:").is_some_and(|name| !name.is_empty()) =>
         {
-            Ok(())
+            check_log_group(resource)
         }
         ["arn", _, "firehose", _, _, resource]
             if resource.starts_with("deliverystream/amazon-apigateway-") =>
@@ -71,6 +72,30 @@ pub(crate) fn check_destination(arn: &str) -> Result<(), ApiError> {
             "Invalid ARN specified in the request. The ARN must be a valid CloudWatch Logs log group or Kinesis Data \
              Firehose delivery stream ARN.",
         ),
+    }
+}
+
+/// Checks a destination of a stage of the newer service, which has log groups alone.
+///
+/// # Errors
+/// [`ApiError::BadRequest`].
+pub(crate) fn check_destination_v2(arn: &str) -> Result<(), ApiError> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", _, _, _, _, resource] => check_log_group(resource),
+        _ => check_destination(arn),
+    }
+}
+
+/// A log group as an ARN names it. Those that CloudWatch Logs shows end with `:*`, which AWS does not take here.
+fn check_log_group(resource: &str) -> Result<(), ApiError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-/.".contains(&byte);
+    let fits = |name: &str| !name.is_empty() && name.bytes().all(allowed);
+    match resource.strip_prefix("log-group:").is_some_and(fits) {
+        true => Ok(()),
+        false => bad_request(format!(
+            "Access log destination must only contain characters a-z, A-Z, 0-9, '_', '-', '/', '.': '{resource}'"
+        )),
     }
 }
 
@@ -110,7 +135,17 @@ mod tests {
 
     #[test]
     fn destinations() {
-        check(check_destination("arn:aws:logs:us-east-1:111111111111:log-group:name:*"), "taken");
+        check(check_destination("arn:aws:logs:us-east-1:111111111111:log-group:name"), "taken");
+        check(
+            check_destination("arn:aws:logs:us-east-1:111111111111:log-group:name:*"),
+            "Access log destination must only contain characters a-z, A-Z, 0-9, '_', '-', '/', '.': 'log-group:name:*'",
+        );
+        check(check_destination_v2("arn:aws-cn:logs:cn-north-1:1:log-group:/aws/x"), "taken");
+        check(
+            check_destination_v2("arn:aws:firehose:us-east-1:1:deliverystream/amazon-apigateway-x"),
+            "Access log destination must only contain characters a-z, A-Z, 0-9, '_', '-', '/', '.': 'deliverystream/",
+        );
+        check(check_destination_v2("x"), "Invalid ARN specified in the request.");
         check(check_destination("arn:aws-cn:logs:cn-north-1:1:log-group:/aws/x"), "taken");
         check(check_destination("arn:aws:firehose:us-east-1:1:deliverystream/amazon-apigateway-x"), "taken");
         check(

@@ -5,7 +5,7 @@
 //! A mapping takes effect at once, without a deployment.
 
 use serde::{Deserialize, Serialize};
-use stagedoor_shapes::apigateway::{DomainName, EndpointType, SecurityPolicy};
+use stagedoor_shapes::apigateway::{DomainName, EndpointType, RoutingMode, SecurityPolicy};
 use stagedoor_shapes::apigatewayv2::{
     Api, ApiMapping, CreateApiMappingRequest, CreateApiMappingResponse, DeleteApiMappingRequest,
     GetApiMappingRequest, GetApiMappingResponse, GetApiMappingsRequest, GetApiMappingsResponse, ProtocolType,
@@ -217,6 +217,14 @@ impl V2<'_> {
         if !tx.exists(&keys::api(&mapping.api_id))? {
             match tx.get::<Api>(&v2::keys::api(&mapping.api_id))? {
                 None => return bad_request("Invalid API identifier specified"),
+                Some(_)
+                    if domain.routing_mode.is_some_and(|mode| mode != RoutingMode::BasePathMappingOnly) =>
+                {
+                    return bad_request(
+                        "APIs with a protocol type of HTTP or WEBSOCKET cannot be associated to domains that have a \
+                         routingMode that uses RoutingRules",
+                    );
+                }
                 Some(_) if domain.security_policy != Some(SecurityPolicy::Tls1_2) => {
                     return bad_request(
                         "Only REST APIs can be attached to a domain name whose security policy is not TLS_1_2",

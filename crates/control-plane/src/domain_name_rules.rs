@@ -154,6 +154,9 @@ fn check_name(name: &str) -> Result<(), ApiError> {
             label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         !label.is_empty() && label.len() <= 63 && inside && !label.starts_with('-') && !label.ends_with('-')
     };
+    if name.contains('_') {
+        return bad_request("Domain names cannot contain an underscore character");
+    }
     let rest = name.strip_prefix("*.").unwrap_or(name);
     if name.len() > NAME_MAX || rest.split('.').count() < 2 || !rest.split('.').all(label) {
         return bad_request(format!("Invalid domain name specified: {name}"));

@@ -121,6 +121,9 @@ pub(crate) fn check_stage(tx: &Tx, stage: &ApiStage) -> Result<(), ApiError> {
     let methods = stage.throttle.iter().flatten().map(|(method, _)| method);
     let mut methods = methods.peekable();
     let Some(found) = tx.get::<Stage>(&keys::one(api, Kind::Stage, name))? else {
+        if v2::has_http_stage(tx, api, name)? {
+            return bad_request("Usage plans are not allowed for HTTP Apis");
+        }
         if !v2::has_websocket_stage(tx, api, name)? {
             return not_found(format!("API Stage not found: {}", name_of(stage)));
         }

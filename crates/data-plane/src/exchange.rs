@@ -227,11 +227,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// `$context.path`: the path with the stage before it; behind a custom domain, the path as the client sent it. A
-    /// test has no stage.
+    /// `$context.path`: the path with the stage before it; behind a custom domain, REST APIs show the path as the client
+    /// sent it, HTTP APIs the stage all the same and no base path (users report it). A test has no stage.
     #[must_use]
     pub fn path_with_stage(&self) -> String {
-        if self.by_domain {
+        if self.by_domain && self.plan.http_api.is_none() {
             return self.head.path().to_owned();
         }
         if self.is_test {

@@ -2,13 +2,16 @@
 
 use regex::Regex;
 use serde_json::{Map, Value};
-use stagedoor_shapes::{Binding, Constraint, Operation, Shape, Structure};
+use stagedoor_shapes::{Binding, Constraint, Member, Operation, Shape, Structure};
 
 use crate::{java, service::Service};
 
 /// Numbers whose range AWS judges with the rest of the noun, in words of its own: before them a wrong combination of
 /// members may be what is refused, and for WebSocket APIs the limits are others than the model's.
 const JUDGED_LATER: [&str; 3] = ["authorizerResultTtlInSeconds", "maxAge", "timeoutInMillis"];
+
+/// Members whose absence AWS tells with the rest of the noun, in words of its own.
+const MISSED_LATER: [(&str, &str); 2] = [("CreateApi", "name"), ("CreateVpcLink", "subnetIds")];
 
 /// The message of a refusal, or `None` if the input is as the model wants it.
 pub(crate) fn violations(
@@ -23,8 +26,14 @@ pub(crate) fn violations(
         Service::Http | Service::Connections => String::new(),
     };
     let mut found = Vec::new();
-    structure(input, members, &body_path, |binding| binding == Binding::Body, &mut found);
-    structure(input, members, "", |binding| binding != Binding::Body, &mut found);
+    let told_later = |member: &Member| {
+        service == Service::Http
+            && !members.contains_key(member.key)
+            && MISSED_LATER.contains(&(operation.name, member.key))
+    };
+    let in_body = |member: &Member| member.binding == Binding::Body;
+    structure(input, members, &body_path, |member| in_body(member) && !told_later(member), &mut found);
+    structure(input, members, "", |member| !in_body(member), &mut found);
     if found.is_empty() {
         return None;
     }
@@ -36,10 +45,10 @@ fn structure(
     structure: &Structure,
     members: &Map<String, Value>,
     prefix: &str,
-    wanted: impl Fn(Binding) -> bool,
+    wanted: impl Fn(&Member) -> bool,
     found: &mut Vec<String>,
 ) {
-    for member in structure.members.iter().filter(|member| wanted(member.binding)) {
+    for member in structure.members.iter().filter(|member| wanted(member)) {
         let name = if member.binding == Binding::Body { member.wire } else { member.key };
         let path = format!("{prefix}{name}");
         match members.get(member.key) {

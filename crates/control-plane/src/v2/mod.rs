@@ -78,6 +78,12 @@ pub(crate) fn has_websocket_stage(tx: &Tx, id: &str, stage: &str) -> Result<bool
     Ok(api.is_some_and(|api| !is_http(&api)) && tx.exists(&keys::one(id, Kind::Stage, stage))?)
 }
 
+/// Whether a stage is one of an HTTP API.
+pub(crate) fn has_http_stage(tx: &Tx, id: &str, stage: &str) -> Result<bool, ApiError> {
+    let api = tx.get::<Api>(&keys::api(id))?;
+    Ok(api.is_some_and(|api| is_http(&api)) && tx.exists(&keys::one(id, Kind::Stage, stage))?)
+}
+
 /// All of a kind that an API has.
 pub(crate) fn all<T: DeserializeOwned>(tx: &Tx, api: &str, kind: Kind) -> Result<Vec<T>, ApiError> {
     Ok(tx.scan::<T>(&keys::all(api, kind))?.into_values().collect())

@@ -76,6 +76,9 @@ pub(super) const SUBTYPES: &[Subtype] = &[
     },
 ];
 
+/// Parameters of services that are no text: AWS takes no constant for them.
+const STRUCTURES: [&str; 2] = ["MessageAttributes", "MessageSystemAttributes"];
+
 impl Subtype {
     /// Finds a subtype by its name.
     pub(super) fn find(name: &str) -> Option<&'static Self> {
@@ -87,14 +90,22 @@ impl Subtype {
         let given = |name: &str| parameters.is_some_and(|parameters| parameters.contains_key(name));
         if !self.required.iter().all(|name| given(name)) {
             return bad_request(format!(
-                "Operation: {} requires enabling passthrough, or defining all of the following parameters: [{}]",
+                "Operation: {} requires enabling passthrough, or defining all of the following parameters in the parameter \
+                 mapping: [{}]",
                 self.name,
                 self.required.join(", ")
             ));
         }
-        for name in parameters.into_iter().flat_map(BTreeMap::keys) {
+        for (name, source) in parameters.into_iter().flatten() {
             if !self.required.iter().chain(self.optional).any(|known| known == name) {
                 return bad_request(format!("Parameter: {name} does not fit schema of {}", self.name));
+            }
+            let is_reference = references(source).next().is_some();
+            if !is_source(source, "request.") || (STRUCTURES.contains(&name.as_str()) && !is_reference) {
+                return bad_request(format!(
+                    "Invalid selection expression specified: Validation Result: warnings : [], errors : [Invalid source: \
+                     {source} specified for destination: {name}]"
+                ));
             }
         }
         Ok(())
@@ -117,7 +128,7 @@ pub(super) fn check_request(parameters: &BTreeMap<String, String>) -> Result<(),
         if !fits {
             return invalid(&format!("Invalid Request Actioned Parameter destination specified: {target}"));
         }
-        check_source(source, "$request.")?;
+        check_source(source, target, "request.")?;
     }
     Ok(())
 }
@@ -144,7 +155,7 @@ pub(super) fn check_response(status: &str, parameters: &BTreeMap<String, String>
         if !fits {
             return invalid(&format!("Invalid Response Actioned Parameter destination specified: {target}"));
         }
-        check_source(source, "$response.")?;
+        check_source(source, target, "response.")?;
     }
     Ok(())
 }
@@ -153,18 +164,23 @@ fn is_change(action: &str) -> bool {
     matches!(action, "append" | "overwrite" | "remove")
 }
 
-fn check_source(source: &str, message: &str) -> Result<(), ApiError> {
-    let place = source.trim_start_matches("${").trim_start_matches('$');
-    let wrong = ["request.", "response."].iter().any(|known| {
-        place.starts_with(known) && source.starts_with('$') && *known != message.trim_start_matches('$')
-    });
-    // Paths into bodies neither look for something at any depth nor filter.
-    let wrong = wrong || references(source).any(|name| !is_reference(name));
-    let wrong = wrong || body_paths(source).any(|path| path.contains("..") || path.contains("[?"));
-    match wrong {
-        true => invalid(&format!("Invalid mapping expression specified: {source}")),
-        false => Ok(()),
+fn check_source(source: &str, target: &str, side: &str) -> Result<(), ApiError> {
+    match is_source(source, side) {
+        true => Ok(()),
+        false => invalid(&format!("Invalid source: {source} specified for destination: {target}")),
     }
+}
+
+/// Whether a value can be read: constants, and references to `side`, which is `request.` or `response.`.
+fn is_source(source: &str, side: &str) -> bool {
+    let place = source.trim_start_matches("${").trim_start_matches('$');
+    let is_other_side = ["request.", "response."]
+        .iter()
+        .any(|known| place.starts_with(known) && source.starts_with('$') && *known != side);
+    // Paths into bodies neither look for something at any depth nor filter.
+    !is_other_side
+        && references(source).all(is_reference)
+        && !body_paths(source).any(|path| path.contains("..") || path.contains("[?"))
 }
 
 /// Whether a name that begins as a part of the request or of the answer is one.
@@ -304,6 +320,16 @@ mod tests {
         let mut more = one("QueueUrl", "x");
         more.insert("Body".to_owned(), "x".to_owned());
         assert!(queue.check(Some(&more)).is_err());
+        let send = |attributes: &str| {
+            let mut parameters = one("QueueUrl", "x");
+            parameters.insert("MessageBody".to_owned(), "$request.body".to_owned());
+            parameters.insert("MessageAttributes".to_owned(), attributes.to_owned());
+            Subtype::find("SQS-SendMessage").unwrap().check(Some(&parameters)).is_ok()
+        };
+        assert!(send("$request.body.attributes"));
+        assert!(send(r#"{"a": {"DataType": "String", "StringValue": "${request.path}"}}"#));
+        assert!(!send(r#"{"a": {"DataType": "String", "StringValue": "b"}}"#));
+        assert!(!send("$request.nothing.a"));
         assert!(Subtype::find("DynamoDB-PutItem").is_none());
     }
 }

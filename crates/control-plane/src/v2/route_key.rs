@@ -18,8 +18,8 @@ pub(super) fn check(key: &str) -> Result<(), ApiError> {
     }
     let malformed = || {
         ApiError::BadRequest(
-            "The provided route key is not formatted properly for HTTP protocol. Format should be \"<HTTP METHOD> \
-             /<RESOURCE PATH>\" or \"$default\""
+            "The provided route key is not formatted properly for HTTP protocol. Format should be \"[HTTP METHOD] \
+             /[RESOURCE PATH]\" or \"$default\""
                 .to_owned(),
         )
     };

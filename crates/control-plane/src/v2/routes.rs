@@ -14,6 +14,8 @@ use crate::{ApiError, quotas};
 
 /// How many scopes a route may ask for. A quota that AWS does not raise.
 const SCOPES_MAX: usize = 10;
+/// What stands before an integration's id in a route's target.
+const TARGETS: &str = "integrations/";
 
 impl V2<'_> {
     /// `CreateRoute`.
@@ -29,7 +31,7 @@ impl V2<'_> {
             route.route_id = Some(members::unused(tx, api_id, Kind::Route)?);
             route.api_key_required.get_or_insert(false);
             route.authorization_type.get_or_insert(AuthorizationType::None);
-            check(tx, &api, &route)?;
+            check(tx, &api, &route, None)?;
             let most = self.0.settings.quotas.routes_per_api;
             quotas::check_one_more_below(tx, &keys::all(api_id, Kind::Route), most, "Routes")?;
             tx.put(&keys::one(api_id, Kind::Route, required(&route.route_id)), &route)?;
@@ -66,6 +68,10 @@ impl V2<'_> {
             let api = self.api(tx, api_id)?;
             let before: Route = members::find(tx, api_id, Kind::Route, id)?;
             let mut route: Route = updated(&before, &input)?;
+            if before.api_gateway_managed == Some(true) && route.route_key != before.route_key {
+                // API reference: what quick create has made keeps its key, but for `UpdateApi`.
+                return bad_request("Cannot update the RouteKey of a Route that is managed by API Gateway");
+            }
             if matches!(input.authorization_type, Some(AuthorizationType::None | AuthorizationType::AwsIam)) {
                 route.authorizer_id = None;
                 route.authorization_scopes = None;
@@ -76,7 +82,7 @@ impl V2<'_> {
             blank(&mut route.target);
             blank(&mut route.model_selection_expression);
             blank(&mut route.route_response_selection_expression);
-            check(tx, &api, &route)?;
+            check(tx, &api, &route, Some(id))?;
             tx.put(&keys::one(api_id, Kind::Route, id), &route)?;
             self.redeploy(tx, api_id)?;
             Ok(route)
@@ -122,8 +128,15 @@ impl V2<'_> {
     }
 }
 
-/// AWS's rules for a route.
-fn check(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError> {
+/// AWS's rules for a route. `id` is that of one that is there: AWS's words for a target name it.
+fn check(tx: &Tx, api: &Api, route: &Route, id: Option<&str>) -> Result<(), ApiError> {
+    let target = route.target.as_deref();
+    if target.is_some_and(|target| !target.starts_with(TARGETS)) {
+        return bad_request(format!(
+            "Unexpected or malformed target in route {}. Correct format should be integrations/<integration_id>.",
+            id.unwrap_or("null")
+        ));
+    }
     check_alone(tx, api, route)?;
     check_unique(tx, required(&api.api_id), route)
 }
@@ -150,13 +163,10 @@ pub(super) fn check_alone(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiEr
         websocket::check_route(tx, api, route)?;
     }
     check_authorization(tx, api, route)?;
-    let Some(target) = &route.target else { return Ok(()) };
-    let Some(integration) = target.strip_prefix("integrations/") else {
-        return bad_request(
-            "Unexpected or malformed target in route. Correct format should be integrations/<integration_id>.",
-        );
-    };
-    members::find::<Integration>(tx, id, Kind::Integration, integration).map(drop)
+    match route.target.as_deref().map(|target| target.trim_start_matches(TARGETS)) {
+        Some(integration) => members::find::<Integration>(tx, id, Kind::Integration, integration).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// No two routes of an API may take the same requests.

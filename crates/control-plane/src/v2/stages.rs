@@ -192,13 +192,13 @@ fn drop_blanks(stage: &mut Stage) {
         .take_if(|log| required(&log.destination_arn).is_empty() && required(&log.format).is_empty());
 }
 
-/// A name that a stage can have.
+/// A name that a stage can have. Hyphens are allowed, whatever AWS's sentence says.
 pub(super) fn check_name(api: &Api, name: &str) -> Result<(), ApiError> {
     let default = is_http(api) && name == route_key::DEFAULT;
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     match default || (!name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(word)) {
         true => Ok(()),
-        false => bad_request("Stage name only allows a-zA-Z0-9_-"),
+        false => bad_request("Stage name only allows a-zA-Z0-9_"),
     }
 }
 
@@ -217,7 +217,7 @@ pub(super) fn check(tx: &Tx, api: &Api, stage: &Stage) -> Result<(), ApiError> {
         if destination.is_empty() || format.is_empty() {
             return bad_request("Access log settings need both a destinationArn and a format");
         }
-        access_log::check_destination(destination)?;
+        access_log::check_destination_v2(destination)?;
         access_log::check_format(format)?;
     }
     let settings = stage.route_settings.iter().flatten().map(|(_, settings)| settings);

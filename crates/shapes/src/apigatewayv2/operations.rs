@@ -134,16 +134,16 @@ static API: Structure = Structure::new("Api", &[
     Member::new("ApiKeySelectionExpression", "apiKeySelectionExpression", "apiKeySelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("CorsConfiguration", "corsConfiguration", "corsConfiguration", Body, false, Shape::Structure(&CORS)),
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("DisableSchemaValidation", "disableSchemaValidation", "disableSchemaValidation", Body, false, Shape::Boolean),
     Member::new("DisableExecuteApiEndpoint", "disableExecuteApiEndpoint", "disableExecuteApiEndpoint", Body, false, Shape::Boolean),
     Member::new("ImportInfo", "importInfo", "importInfo", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("IpAddressType", "ipAddressType", "ipAddressType", Body, false, Shape::String(Constraint { values: super::IpAddressType::NAMES, ..Constraint::NONE })),
-    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("ProtocolType", "protocolType", "protocolType", Body, true, Shape::String(Constraint { values: super::ProtocolType::NAMES, ..Constraint::NONE })),
     Member::new("RouteSelectionExpression", "routeSelectionExpression", "routeSelectionExpression", Body, true, Shape::String(Constraint::NONE)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
+    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("Warnings", "warnings", "warnings", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
 ]);
 
@@ -152,7 +152,7 @@ static API_MAPPING: Structure = Structure::new("ApiMapping", &[
     Member::new("ApiId", "apiId", "apiId", Body, true, Shape::String(Constraint::NONE)),
     Member::new("ApiMappingId", "apiMappingId", "apiMappingId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ApiMappingKey", "apiMappingKey", "apiMappingKey", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Stage", "stage", "stage", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("Stage", "stage", "stage", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -165,15 +165,15 @@ static AUTHORIZATION: Structure = Structure::new("Authorization", &[
 static AUTHORIZER: Structure = Structure::new("Authorizer", &[
     Member::new("AuthorizerCredentialsArn", "authorizerCredentialsArn", "authorizerCredentialsArn", Body, false, Shape::String(Constraint::NONE)),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("AuthorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", Body, false, Shape::Integer(Constraint { min: Some(0), max: Some(3600), ..Constraint::NONE })),
     Member::new("AuthorizerType", "authorizerType", "authorizerType", Body, false, Shape::String(Constraint { values: super::AuthorizerType::NAMES, ..Constraint::NONE })),
-    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("EnableSimpleResponses", "enableSimpleResponses", "enableSimpleResponses", Body, false, Shape::Boolean),
     Member::new("IdentitySource", "identitySource", "identitySource", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("JwtConfiguration", "jwtConfiguration", "jwtConfiguration", Body, false, Shape::Structure(&JWT_CONFIGURATION)),
-    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -187,7 +187,7 @@ static COGNITO_CONFIG: Structure = Structure::new("CognitoConfig", &[
 static CORS: Structure = Structure::new("Cors", &[
     Member::new("AllowCredentials", "allowCredentials", "allowCredentials", Body, false, Shape::Boolean),
     Member::new("AllowHeaders", "allowHeaders", "allowHeaders", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("AllowMethods", "allowMethods", "allowMethods", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
+    Member::new("AllowMethods", "allowMethods", "allowMethods", Body, false, Shape::List(&Shape::String(Constraint { max: Some(64), ..Constraint::NONE }))),
     Member::new("AllowOrigins", "allowOrigins", "allowOrigins", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("ExposeHeaders", "exposeHeaders", "exposeHeaders", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("MaxAge", "maxAge", "maxAge", Body, false, Shape::Integer(Constraint { min: Some(-1), max: Some(86400), ..Constraint::NONE })),
@@ -198,7 +198,7 @@ static CREATE_API_MAPPING_REQUEST: Structure = Structure::new("CreateApiMappingR
     Member::new("ApiId", "apiId", "apiId", Body, true, Shape::String(Constraint::NONE)),
     Member::new("ApiMappingKey", "apiMappingKey", "apiMappingKey", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DomainName", "domainName", "domainName", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("Stage", "stage", "stage", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("Stage", "stage", "stage", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -206,7 +206,7 @@ static CREATE_API_MAPPING_RESPONSE: Structure = Structure::new("CreateApiMapping
     Member::new("ApiId", "apiId", "apiId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ApiMappingId", "apiMappingId", "apiMappingId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ApiMappingKey", "apiMappingKey", "apiMappingKey", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Stage", "stage", "stage", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Stage", "stage", "stage", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -214,17 +214,17 @@ static CREATE_API_REQUEST: Structure = Structure::new("CreateApiRequest", &[
     Member::new("ApiKeySelectionExpression", "apiKeySelectionExpression", "apiKeySelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("CorsConfiguration", "corsConfiguration", "corsConfiguration", Body, false, Shape::Structure(&CORS)),
     Member::new("CredentialsArn", "credentialsArn", "credentialsArn", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("DisableSchemaValidation", "disableSchemaValidation", "disableSchemaValidation", Body, false, Shape::Boolean),
     Member::new("DisableExecuteApiEndpoint", "disableExecuteApiEndpoint", "disableExecuteApiEndpoint", Body, false, Shape::Boolean),
     Member::new("IpAddressType", "ipAddressType", "ipAddressType", Body, false, Shape::String(Constraint { values: super::IpAddressType::NAMES, ..Constraint::NONE })),
-    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("ProtocolType", "protocolType", "protocolType", Body, true, Shape::String(Constraint { values: super::ProtocolType::NAMES, ..Constraint::NONE })),
     Member::new("RouteKey", "routeKey", "routeKey", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteSelectionExpression", "routeSelectionExpression", "routeSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
+    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
+    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -235,16 +235,16 @@ static CREATE_API_RESPONSE: Structure = Structure::new("CreateApiResponse", &[
     Member::new("ApiKeySelectionExpression", "apiKeySelectionExpression", "apiKeySelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("CorsConfiguration", "corsConfiguration", "corsConfiguration", Body, false, Shape::Structure(&CORS)),
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("DisableSchemaValidation", "disableSchemaValidation", "disableSchemaValidation", Body, false, Shape::Boolean),
     Member::new("DisableExecuteApiEndpoint", "disableExecuteApiEndpoint", "disableExecuteApiEndpoint", Body, false, Shape::Boolean),
     Member::new("ImportInfo", "importInfo", "importInfo", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("IpAddressType", "ipAddressType", "ipAddressType", Body, false, Shape::String(Constraint { values: super::IpAddressType::NAMES, ..Constraint::NONE })),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("ProtocolType", "protocolType", "protocolType", Body, false, Shape::String(Constraint { values: super::ProtocolType::NAMES, ..Constraint::NONE })),
     Member::new("RouteSelectionExpression", "routeSelectionExpression", "routeSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
+    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("Warnings", "warnings", "warnings", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
 ]);
 
@@ -252,37 +252,37 @@ static CREATE_API_RESPONSE: Structure = Structure::new("CreateApiResponse", &[
 static CREATE_AUTHORIZER_REQUEST: Structure = Structure::new("CreateAuthorizerRequest", &[
     Member::new("ApiId", "apiId", "apiId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("AuthorizerCredentialsArn", "authorizerCredentialsArn", "authorizerCredentialsArn", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("AuthorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", Body, false, Shape::Integer(Constraint { min: Some(0), max: Some(3600), ..Constraint::NONE })),
     Member::new("AuthorizerType", "authorizerType", "authorizerType", Body, true, Shape::String(Constraint { values: super::AuthorizerType::NAMES, ..Constraint::NONE })),
-    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("EnableSimpleResponses", "enableSimpleResponses", "enableSimpleResponses", Body, false, Shape::Boolean),
     Member::new("IdentitySource", "identitySource", "identitySource", Body, true, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("JwtConfiguration", "jwtConfiguration", "jwtConfiguration", Body, false, Shape::Structure(&JWT_CONFIGURATION)),
-    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static CREATE_AUTHORIZER_RESPONSE: Structure = Structure::new("CreateAuthorizerResponse", &[
     Member::new("AuthorizerCredentialsArn", "authorizerCredentialsArn", "authorizerCredentialsArn", Body, false, Shape::String(Constraint::NONE)),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("AuthorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", Body, false, Shape::Integer(Constraint { min: Some(0), max: Some(3600), ..Constraint::NONE })),
     Member::new("AuthorizerType", "authorizerType", "authorizerType", Body, false, Shape::String(Constraint { values: super::AuthorizerType::NAMES, ..Constraint::NONE })),
-    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("EnableSimpleResponses", "enableSimpleResponses", "enableSimpleResponses", Body, false, Shape::Boolean),
     Member::new("IdentitySource", "identitySource", "identitySource", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("JwtConfiguration", "jwtConfiguration", "jwtConfiguration", Body, false, Shape::Structure(&JWT_CONFIGURATION)),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static CREATE_DEPLOYMENT_REQUEST: Structure = Structure::new("CreateDeploymentRequest", &[
     Member::new("ApiId", "apiId", "apiId", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("StageName", "stageName", "stageName", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
+    Member::new("StageName", "stageName", "stageName", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -292,27 +292,27 @@ static CREATE_DEPLOYMENT_RESPONSE: Structure = Structure::new("CreateDeploymentR
     Member::new("DeploymentId", "deploymentId", "deploymentId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DeploymentStatus", "deploymentStatus", "deploymentStatus", Body, false, Shape::String(Constraint { values: super::DeploymentStatus::NAMES, ..Constraint::NONE })),
     Member::new("DeploymentStatusMessage", "deploymentStatusMessage", "deploymentStatusMessage", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static CREATE_DOMAIN_NAME_REQUEST: Structure = Structure::new("CreateDomainNameRequest", &[
-    Member::new("DomainName", "domainName", "domainName", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("DomainName", "domainName", "domainName", Body, true, Shape::String(Constraint { max: Some(512), ..Constraint::NONE })),
     Member::new("DomainNameConfigurations", "domainNameConfigurations", "domainNameConfigurations", Body, false, Shape::List(&Shape::Structure(&DOMAIN_NAME_CONFIGURATION))),
     Member::new("MutualTlsAuthentication", "mutualTlsAuthentication", "mutualTlsAuthentication", Body, false, Shape::Structure(&MUTUAL_TLS_AUTHENTICATION_INPUT)),
     Member::new("RoutingMode", "routingMode", "routingMode", Body, false, Shape::String(Constraint { values: super::RoutingMode::NAMES, ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static CREATE_DOMAIN_NAME_RESPONSE: Structure = Structure::new("CreateDomainNameResponse", &[
     Member::new("ApiMappingSelectionExpression", "apiMappingSelectionExpression", "apiMappingSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("DomainName", "domainName", "domainName", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("DomainName", "domainName", "domainName", Body, false, Shape::String(Constraint { max: Some(512), ..Constraint::NONE })),
     Member::new("DomainNameArn", "domainNameArn", "domainNameArn", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DomainNameConfigurations", "domainNameConfigurations", "domainNameConfigurations", Body, false, Shape::List(&Shape::Structure(&DOMAIN_NAME_CONFIGURATION))),
     Member::new("MutualTlsAuthentication", "mutualTlsAuthentication", "mutualTlsAuthentication", Body, false, Shape::Structure(&MUTUAL_TLS_AUTHENTICATION)),
     Member::new("RoutingMode", "routingMode", "routingMode", Body, false, Shape::String(Constraint { values: super::RoutingMode::NAMES, ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -322,16 +322,16 @@ static CREATE_INTEGRATION_REQUEST: Structure = Structure::new("CreateIntegration
     Member::new("ConnectionType", "connectionType", "connectionType", Body, false, Shape::String(Constraint { values: super::ConnectionType::NAMES, ..Constraint::NONE })),
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("CredentialsArn", "credentialsArn", "credentialsArn", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
+    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("IntegrationType", "integrationType", "integrationType", Body, true, Shape::String(Constraint { values: super::IntegrationType::NAMES, ..Constraint::NONE })),
-    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("PassthroughBehavior", "passthroughBehavior", "passthroughBehavior", Body, false, Shape::String(Constraint { values: super::PassthroughBehavior::NAMES, ..Constraint::NONE })),
-    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint::NONE)))),
+    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE })))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("TimeoutInMillis", "timeoutInMillis", "timeoutInMillis", Body, false, Shape::Integer(Constraint { min: Some(50), max: Some(30000), ..Constraint::NONE })),
     Member::new("TlsConfig", "tlsConfig", "tlsConfig", Body, false, Shape::Structure(&TLS_CONFIG_INPUT)),
@@ -343,8 +343,8 @@ static CREATE_INTEGRATION_RESPONSE_REQUEST: Structure = Structure::new("CreateIn
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("IntegrationId", "integrationId", "integrationId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("IntegrationResponseKey", "integrationResponseKey", "integrationResponseKey", Body, true, Shape::String(Constraint::NONE)),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
 ]);
 
@@ -353,8 +353,8 @@ static CREATE_INTEGRATION_RESPONSE_RESPONSE: Structure = Structure::new("CreateI
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("IntegrationResponseId", "integrationResponseId", "integrationResponseId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("IntegrationResponseKey", "integrationResponseKey", "integrationResponseKey", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
 ]);
 
@@ -365,18 +365,18 @@ static CREATE_INTEGRATION_RESULT: Structure = Structure::new("CreateIntegrationR
     Member::new("ConnectionType", "connectionType", "connectionType", Body, false, Shape::String(Constraint { values: super::ConnectionType::NAMES, ..Constraint::NONE })),
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("CredentialsArn", "credentialsArn", "credentialsArn", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("IntegrationId", "integrationId", "integrationId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("IntegrationResponseSelectionExpression", "integrationResponseSelectionExpression", "integrationResponseSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("IntegrationType", "integrationType", "integrationType", Body, false, Shape::String(Constraint { values: super::IntegrationType::NAMES, ..Constraint::NONE })),
-    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("PassthroughBehavior", "passthroughBehavior", "passthroughBehavior", Body, false, Shape::String(Constraint { values: super::PassthroughBehavior::NAMES, ..Constraint::NONE })),
-    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint::NONE)))),
+    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE })))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("TimeoutInMillis", "timeoutInMillis", "timeoutInMillis", Body, false, Shape::Integer(Constraint { min: Some(50), max: Some(30000), ..Constraint::NONE })),
     Member::new("TlsConfig", "tlsConfig", "tlsConfig", Body, false, Shape::Structure(&TLS_CONFIG)),
@@ -385,26 +385,26 @@ static CREATE_INTEGRATION_RESULT: Structure = Structure::new("CreateIntegrationR
 #[rustfmt::skip] // One member a line.
 static CREATE_MODEL_REQUEST: Structure = Structure::new("CreateModelRequest", &[
     Member::new("ApiId", "apiId", "apiId", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint::NONE)),
-    Member::new("Schema", "schema", "schema", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint { max: Some(256), ..Constraint::NONE })),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
+    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("Schema", "schema", "schema", Body, true, Shape::String(Constraint { max: Some(32768), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static CREATE_MODEL_RESPONSE: Structure = Structure::new("CreateModelResponse", &[
-    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint { max: Some(256), ..Constraint::NONE })),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("ModelId", "modelId", "modelId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Schema", "schema", "schema", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("Schema", "schema", "schema", Body, false, Shape::String(Constraint { max: Some(32768), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static CREATE_PORTAL_PRODUCT_REQUEST: Structure = Structure::new("CreatePortalProductRequest", &[
     Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { min: Some(0), max: Some(1024), ..Constraint::NONE })),
     Member::new("DisplayName", "displayName", "displayName", Body, true, Shape::String(Constraint { min: Some(1), max: Some(255), ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -415,7 +415,7 @@ static CREATE_PORTAL_PRODUCT_RESPONSE: Structure = Structure::new("CreatePortalP
     Member::new("LastModified", "lastModified", "lastModified", Body, false, Shape::Timestamp),
     Member::new("PortalProductArn", "portalProductArn", "portalProductArn", Body, false, Shape::String(Constraint { min: Some(20), max: Some(2048), ..Constraint::NONE })),
     Member::new("PortalProductId", "portalProductId", "portalProductId", Body, false, Shape::String(Constraint { pattern: Some("^[a-z0-9]+$"), min: Some(10), max: Some(30), ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -426,7 +426,7 @@ static CREATE_PORTAL_REQUEST: Structure = Structure::new("CreatePortalRequest", 
     Member::new("LogoUri", "logoUri", "logoUri", Body, false, Shape::String(Constraint { min: Some(0), max: Some(1092), ..Constraint::NONE })),
     Member::new("PortalContent", "portalContent", "portalContent", Body, true, Shape::Structure(&PORTAL_CONTENT)),
     Member::new("RumAppMonitorName", "rumAppMonitorName", "rumAppMonitorName", Body, false, Shape::String(Constraint { min: Some(0), max: Some(255), ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -443,7 +443,7 @@ static CREATE_PORTAL_RESPONSE: Structure = Structure::new("CreatePortalResponse"
     Member::new("PublishStatus", "publishStatus", "publishStatus", Body, false, Shape::String(Constraint { values: super::PublishStatus::NAMES, ..Constraint::NONE })),
     Member::new("RumAppMonitorName", "rumAppMonitorName", "rumAppMonitorName", Body, false, Shape::String(Constraint { min: Some(0), max: Some(255), ..Constraint::NONE })),
     Member::new("StatusException", "statusException", "statusException", Body, false, Shape::Structure(&STATUS_EXCEPTION)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -484,23 +484,23 @@ static CREATE_PRODUCT_REST_ENDPOINT_PAGE_RESPONSE: Structure = Structure::new("C
 static CREATE_ROUTE_REQUEST: Structure = Structure::new("CreateRouteRequest", &[
     Member::new("ApiId", "apiId", "apiId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("ApiKeyRequired", "apiKeyRequired", "apiKeyRequired", Body, false, Shape::Boolean),
-    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
+    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint { max: Some(64), ..Constraint::NONE }))),
     Member::new("AuthorizationType", "authorizationType", "authorizationType", Body, false, Shape::String(Constraint { values: super::AuthorizationType::NAMES, ..Constraint::NONE })),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteKey", "routeKey", "routeKey", Body, true, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseSelectionExpression", "routeResponseSelectionExpression", "routeResponseSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static CREATE_ROUTE_RESPONSE_REQUEST: Structure = Structure::new("CreateRouteResponseRequest", &[
     Member::new("ApiId", "apiId", "apiId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteId", "routeId", "routeId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseKey", "routeResponseKey", "routeResponseKey", Body, true, Shape::String(Constraint::NONE)),
@@ -509,7 +509,7 @@ static CREATE_ROUTE_RESPONSE_REQUEST: Structure = Structure::new("CreateRouteRes
 #[rustfmt::skip] // One member a line.
 static CREATE_ROUTE_RESPONSE_RESPONSE: Structure = Structure::new("CreateRouteResponseResponse", &[
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteResponseId", "routeResponseId", "routeResponseId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseKey", "routeResponseKey", "routeResponseKey", Body, false, Shape::String(Constraint::NONE)),
@@ -519,17 +519,17 @@ static CREATE_ROUTE_RESPONSE_RESPONSE: Structure = Structure::new("CreateRouteRe
 static CREATE_ROUTE_RESULT: Structure = Structure::new("CreateRouteResult", &[
     Member::new("ApiGatewayManaged", "apiGatewayManaged", "apiGatewayManaged", Body, false, Shape::Boolean),
     Member::new("ApiKeyRequired", "apiKeyRequired", "apiKeyRequired", Body, false, Shape::Boolean),
-    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
+    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint { max: Some(64), ..Constraint::NONE }))),
     Member::new("AuthorizationType", "authorizationType", "authorizationType", Body, false, Shape::String(Constraint { values: super::AuthorizationType::NAMES, ..Constraint::NONE })),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteId", "routeId", "routeId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteKey", "routeKey", "routeKey", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseSelectionExpression", "routeResponseSelectionExpression", "routeResponseSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -558,11 +558,11 @@ static CREATE_STAGE_REQUEST: Structure = Structure::new("CreateStageRequest", &[
     Member::new("ClientCertificateId", "clientCertificateId", "clientCertificateId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DefaultRouteSettings", "defaultRouteSettings", "defaultRouteSettings", Body, false, Shape::Structure(&ROUTE_SETTINGS)),
     Member::new("DeploymentId", "deploymentId", "deploymentId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("RouteSettings", "routeSettings", "routeSettings", Body, false, Shape::Map(&Shape::Structure(&ROUTE_SETTINGS))),
-    Member::new("StageName", "stageName", "stageName", Body, true, Shape::String(Constraint::NONE)),
-    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("StageName", "stageName", "stageName", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(2048), ..Constraint::NONE }))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -574,33 +574,33 @@ static CREATE_STAGE_RESPONSE: Structure = Structure::new("CreateStageResponse", 
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
     Member::new("DefaultRouteSettings", "defaultRouteSettings", "defaultRouteSettings", Body, false, Shape::Structure(&ROUTE_SETTINGS)),
     Member::new("DeploymentId", "deploymentId", "deploymentId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("LastDeploymentStatusMessage", "lastDeploymentStatusMessage", "lastDeploymentStatusMessage", Body, false, Shape::String(Constraint::NONE)),
     Member::new("LastUpdatedDate", "lastUpdatedDate", "lastUpdatedDate", Body, false, Shape::Timestamp),
     Member::new("RouteSettings", "routeSettings", "routeSettings", Body, false, Shape::Map(&Shape::Structure(&ROUTE_SETTINGS))),
-    Member::new("StageName", "stageName", "stageName", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("StageName", "stageName", "stageName", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(2048), ..Constraint::NONE }))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static CREATE_VPC_LINK_REQUEST: Structure = Structure::new("CreateVpcLinkRequest", &[
-    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("SecurityGroupIds", "securityGroupIds", "securityGroupIds", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("SubnetIds", "subnetIds", "subnetIds", Body, true, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static CREATE_VPC_LINK_RESPONSE: Structure = Structure::new("CreateVpcLinkResponse", &[
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("SecurityGroupIds", "securityGroupIds", "securityGroupIds", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("SubnetIds", "subnetIds", "subnetIds", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
     Member::new("VpcLinkId", "vpcLinkId", "vpcLinkId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("VpcLinkStatus", "vpcLinkStatus", "vpcLinkStatus", Body, false, Shape::String(Constraint { values: super::VpcLinkStatus::NAMES, ..Constraint::NONE })),
-    Member::new("VpcLinkStatusMessage", "vpcLinkStatusMessage", "vpcLinkStatusMessage", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("VpcLinkStatusMessage", "vpcLinkStatusMessage", "vpcLinkStatusMessage", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("VpcLinkVersion", "vpcLinkVersion", "vpcLinkVersion", Body, false, Shape::String(Constraint { values: super::VpcLinkVersion::NAMES, ..Constraint::NONE })),
 ]);
 
@@ -755,7 +755,7 @@ static DEPLOYMENT: Structure = Structure::new("Deployment", &[
     Member::new("DeploymentId", "deploymentId", "deploymentId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DeploymentStatus", "deploymentStatus", "deploymentStatus", Body, false, Shape::String(Constraint { values: super::DeploymentStatus::NAMES, ..Constraint::NONE })),
     Member::new("DeploymentStatusMessage", "deploymentStatusMessage", "deploymentStatusMessage", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -786,19 +786,19 @@ static DISPLAY_ORDER: Structure = Structure::new("DisplayOrder", &[
 #[rustfmt::skip] // One member a line.
 static DOMAIN_NAME: Structure = Structure::new("DomainName", &[
     Member::new("ApiMappingSelectionExpression", "apiMappingSelectionExpression", "apiMappingSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("DomainName", "domainName", "domainName", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("DomainName", "domainName", "domainName", Body, true, Shape::String(Constraint { max: Some(512), ..Constraint::NONE })),
     Member::new("DomainNameArn", "domainNameArn", "domainNameArn", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DomainNameConfigurations", "domainNameConfigurations", "domainNameConfigurations", Body, false, Shape::List(&Shape::Structure(&DOMAIN_NAME_CONFIGURATION))),
     Member::new("MutualTlsAuthentication", "mutualTlsAuthentication", "mutualTlsAuthentication", Body, false, Shape::Structure(&MUTUAL_TLS_AUTHENTICATION)),
     Member::new("RoutingMode", "routingMode", "routingMode", Body, false, Shape::String(Constraint { values: super::RoutingMode::NAMES, ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static DOMAIN_NAME_CONFIGURATION: Structure = Structure::new("DomainNameConfiguration", &[
     Member::new("ApiGatewayDomainName", "apiGatewayDomainName", "apiGatewayDomainName", Body, false, Shape::String(Constraint::NONE)),
     Member::new("CertificateArn", "certificateArn", "certificateArn", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("CertificateName", "certificateName", "certificateName", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("CertificateName", "certificateName", "certificateName", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("CertificateUploadDate", "certificateUploadDate", "certificateUploadDate", Body, false, Shape::Timestamp),
     Member::new("DomainNameStatus", "domainNameStatus", "domainNameStatus", Body, false, Shape::String(Constraint { values: super::DomainNameStatus::NAMES, ..Constraint::NONE })),
     Member::new("DomainNameStatusMessage", "domainNameStatusMessage", "domainNameStatusMessage", Body, false, Shape::String(Constraint::NONE)),
@@ -862,7 +862,7 @@ static GET_API_MAPPING_RESPONSE: Structure = Structure::new("GetApiMappingRespon
     Member::new("ApiId", "apiId", "apiId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ApiMappingId", "apiMappingId", "apiMappingId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ApiMappingKey", "apiMappingKey", "apiMappingKey", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Stage", "stage", "stage", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Stage", "stage", "stage", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -891,16 +891,16 @@ static GET_API_RESPONSE: Structure = Structure::new("GetApiResponse", &[
     Member::new("ApiKeySelectionExpression", "apiKeySelectionExpression", "apiKeySelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("CorsConfiguration", "corsConfiguration", "corsConfiguration", Body, false, Shape::Structure(&CORS)),
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("DisableSchemaValidation", "disableSchemaValidation", "disableSchemaValidation", Body, false, Shape::Boolean),
     Member::new("DisableExecuteApiEndpoint", "disableExecuteApiEndpoint", "disableExecuteApiEndpoint", Body, false, Shape::Boolean),
     Member::new("ImportInfo", "importInfo", "importInfo", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("IpAddressType", "ipAddressType", "ipAddressType", Body, false, Shape::String(Constraint { values: super::IpAddressType::NAMES, ..Constraint::NONE })),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("ProtocolType", "protocolType", "protocolType", Body, false, Shape::String(Constraint { values: super::ProtocolType::NAMES, ..Constraint::NONE })),
     Member::new("RouteSelectionExpression", "routeSelectionExpression", "routeSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
+    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("Warnings", "warnings", "warnings", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
 ]);
 
@@ -926,15 +926,15 @@ static GET_AUTHORIZER_REQUEST: Structure = Structure::new("GetAuthorizerRequest"
 static GET_AUTHORIZER_RESPONSE: Structure = Structure::new("GetAuthorizerResponse", &[
     Member::new("AuthorizerCredentialsArn", "authorizerCredentialsArn", "authorizerCredentialsArn", Body, false, Shape::String(Constraint::NONE)),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("AuthorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", Body, false, Shape::Integer(Constraint { min: Some(0), max: Some(3600), ..Constraint::NONE })),
     Member::new("AuthorizerType", "authorizerType", "authorizerType", Body, false, Shape::String(Constraint { values: super::AuthorizerType::NAMES, ..Constraint::NONE })),
-    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("EnableSimpleResponses", "enableSimpleResponses", "enableSimpleResponses", Body, false, Shape::Boolean),
     Member::new("IdentitySource", "identitySource", "identitySource", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("JwtConfiguration", "jwtConfiguration", "jwtConfiguration", Body, false, Shape::Structure(&JWT_CONFIGURATION)),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -963,7 +963,7 @@ static GET_DEPLOYMENT_RESPONSE: Structure = Structure::new("GetDeploymentRespons
     Member::new("DeploymentId", "deploymentId", "deploymentId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DeploymentStatus", "deploymentStatus", "deploymentStatus", Body, false, Shape::String(Constraint { values: super::DeploymentStatus::NAMES, ..Constraint::NONE })),
     Member::new("DeploymentStatusMessage", "deploymentStatusMessage", "deploymentStatusMessage", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -987,12 +987,12 @@ static GET_DOMAIN_NAME_REQUEST: Structure = Structure::new("GetDomainNameRequest
 #[rustfmt::skip] // One member a line.
 static GET_DOMAIN_NAME_RESPONSE: Structure = Structure::new("GetDomainNameResponse", &[
     Member::new("ApiMappingSelectionExpression", "apiMappingSelectionExpression", "apiMappingSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("DomainName", "domainName", "domainName", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("DomainName", "domainName", "domainName", Body, false, Shape::String(Constraint { max: Some(512), ..Constraint::NONE })),
     Member::new("DomainNameArn", "domainNameArn", "domainNameArn", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DomainNameConfigurations", "domainNameConfigurations", "domainNameConfigurations", Body, false, Shape::List(&Shape::Structure(&DOMAIN_NAME_CONFIGURATION))),
     Member::new("MutualTlsAuthentication", "mutualTlsAuthentication", "mutualTlsAuthentication", Body, false, Shape::Structure(&MUTUAL_TLS_AUTHENTICATION)),
     Member::new("RoutingMode", "routingMode", "routingMode", Body, false, Shape::String(Constraint { values: super::RoutingMode::NAMES, ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1025,8 +1025,8 @@ static GET_INTEGRATION_RESPONSE_RESPONSE: Structure = Structure::new("GetIntegra
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("IntegrationResponseId", "integrationResponseId", "integrationResponseId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("IntegrationResponseKey", "integrationResponseKey", "integrationResponseKey", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
 ]);
 
@@ -1051,18 +1051,18 @@ static GET_INTEGRATION_RESULT: Structure = Structure::new("GetIntegrationResult"
     Member::new("ConnectionType", "connectionType", "connectionType", Body, false, Shape::String(Constraint { values: super::ConnectionType::NAMES, ..Constraint::NONE })),
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("CredentialsArn", "credentialsArn", "credentialsArn", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("IntegrationId", "integrationId", "integrationId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("IntegrationResponseSelectionExpression", "integrationResponseSelectionExpression", "integrationResponseSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("IntegrationType", "integrationType", "integrationType", Body, false, Shape::String(Constraint { values: super::IntegrationType::NAMES, ..Constraint::NONE })),
-    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("PassthroughBehavior", "passthroughBehavior", "passthroughBehavior", Body, false, Shape::String(Constraint { values: super::PassthroughBehavior::NAMES, ..Constraint::NONE })),
-    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint::NONE)))),
+    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE })))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("TimeoutInMillis", "timeoutInMillis", "timeoutInMillis", Body, false, Shape::Integer(Constraint { min: Some(50), max: Some(30000), ..Constraint::NONE })),
     Member::new("TlsConfig", "tlsConfig", "tlsConfig", Body, false, Shape::Structure(&TLS_CONFIG)),
@@ -1089,11 +1089,11 @@ static GET_MODEL_REQUEST: Structure = Structure::new("GetModelRequest", &[
 
 #[rustfmt::skip] // One member a line.
 static GET_MODEL_RESPONSE: Structure = Structure::new("GetModelResponse", &[
-    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint { max: Some(256), ..Constraint::NONE })),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("ModelId", "modelId", "modelId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Schema", "schema", "schema", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("Schema", "schema", "schema", Body, false, Shape::String(Constraint { max: Some(32768), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1134,7 +1134,7 @@ static GET_PORTAL_PRODUCT_RESPONSE: Structure = Structure::new("GetPortalProduct
     Member::new("LastModified", "lastModified", "lastModified", Body, false, Shape::Timestamp),
     Member::new("PortalProductArn", "portalProductArn", "portalProductArn", Body, false, Shape::String(Constraint { min: Some(20), max: Some(2048), ..Constraint::NONE })),
     Member::new("PortalProductId", "portalProductId", "portalProductId", Body, false, Shape::String(Constraint { pattern: Some("^[a-z0-9]+$"), min: Some(10), max: Some(30), ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1168,7 +1168,7 @@ static GET_PORTAL_RESPONSE: Structure = Structure::new("GetPortalResponse", &[
     Member::new("PublishStatus", "publishStatus", "publishStatus", Body, false, Shape::String(Constraint { values: super::PublishStatus::NAMES, ..Constraint::NONE })),
     Member::new("RumAppMonitorName", "rumAppMonitorName", "rumAppMonitorName", Body, false, Shape::String(Constraint { min: Some(0), max: Some(255), ..Constraint::NONE })),
     Member::new("StatusException", "statusException", "statusException", Body, false, Shape::Structure(&STATUS_EXCEPTION)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1223,7 +1223,7 @@ static GET_ROUTE_RESPONSE_REQUEST: Structure = Structure::new("GetRouteResponseR
 #[rustfmt::skip] // One member a line.
 static GET_ROUTE_RESPONSE_RESPONSE: Structure = Structure::new("GetRouteResponseResponse", &[
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteResponseId", "routeResponseId", "routeResponseId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseKey", "routeResponseKey", "routeResponseKey", Body, false, Shape::String(Constraint::NONE)),
@@ -1247,17 +1247,17 @@ static GET_ROUTE_RESPONSES_RESPONSE: Structure = Structure::new("GetRouteRespons
 static GET_ROUTE_RESULT: Structure = Structure::new("GetRouteResult", &[
     Member::new("ApiGatewayManaged", "apiGatewayManaged", "apiGatewayManaged", Body, false, Shape::Boolean),
     Member::new("ApiKeyRequired", "apiKeyRequired", "apiKeyRequired", Body, false, Shape::Boolean),
-    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
+    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint { max: Some(64), ..Constraint::NONE }))),
     Member::new("AuthorizationType", "authorizationType", "authorizationType", Body, false, Shape::String(Constraint { values: super::AuthorizationType::NAMES, ..Constraint::NONE })),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteId", "routeId", "routeId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteKey", "routeKey", "routeKey", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseSelectionExpression", "routeResponseSelectionExpression", "routeResponseSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1304,13 +1304,13 @@ static GET_STAGE_RESPONSE: Structure = Structure::new("GetStageResponse", &[
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
     Member::new("DefaultRouteSettings", "defaultRouteSettings", "defaultRouteSettings", Body, false, Shape::Structure(&ROUTE_SETTINGS)),
     Member::new("DeploymentId", "deploymentId", "deploymentId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("LastDeploymentStatusMessage", "lastDeploymentStatusMessage", "lastDeploymentStatusMessage", Body, false, Shape::String(Constraint::NONE)),
     Member::new("LastUpdatedDate", "lastUpdatedDate", "lastUpdatedDate", Body, false, Shape::Timestamp),
     Member::new("RouteSettings", "routeSettings", "routeSettings", Body, false, Shape::Map(&Shape::Structure(&ROUTE_SETTINGS))),
-    Member::new("StageName", "stageName", "stageName", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("StageName", "stageName", "stageName", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(2048), ..Constraint::NONE }))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1333,7 +1333,7 @@ static GET_TAGS_REQUEST: Structure = Structure::new("GetTagsRequest", &[
 
 #[rustfmt::skip] // One member a line.
 static GET_TAGS_RESPONSE: Structure = Structure::new("GetTagsResponse", &[
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1344,13 +1344,13 @@ static GET_VPC_LINK_REQUEST: Structure = Structure::new("GetVpcLinkRequest", &[
 #[rustfmt::skip] // One member a line.
 static GET_VPC_LINK_RESPONSE: Structure = Structure::new("GetVpcLinkResponse", &[
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("SecurityGroupIds", "securityGroupIds", "securityGroupIds", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("SubnetIds", "subnetIds", "subnetIds", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
     Member::new("VpcLinkId", "vpcLinkId", "vpcLinkId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("VpcLinkStatus", "vpcLinkStatus", "vpcLinkStatus", Body, false, Shape::String(Constraint { values: super::VpcLinkStatus::NAMES, ..Constraint::NONE })),
-    Member::new("VpcLinkStatusMessage", "vpcLinkStatusMessage", "vpcLinkStatusMessage", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("VpcLinkStatusMessage", "vpcLinkStatusMessage", "vpcLinkStatusMessage", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("VpcLinkVersion", "vpcLinkVersion", "vpcLinkVersion", Body, false, Shape::String(Constraint { values: super::VpcLinkVersion::NAMES, ..Constraint::NONE })),
 ]);
 
@@ -1389,16 +1389,16 @@ static IMPORT_API_RESPONSE: Structure = Structure::new("ImportApiResponse", &[
     Member::new("ApiKeySelectionExpression", "apiKeySelectionExpression", "apiKeySelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("CorsConfiguration", "corsConfiguration", "corsConfiguration", Body, false, Shape::Structure(&CORS)),
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("DisableSchemaValidation", "disableSchemaValidation", "disableSchemaValidation", Body, false, Shape::Boolean),
     Member::new("DisableExecuteApiEndpoint", "disableExecuteApiEndpoint", "disableExecuteApiEndpoint", Body, false, Shape::Boolean),
     Member::new("ImportInfo", "importInfo", "importInfo", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("IpAddressType", "ipAddressType", "ipAddressType", Body, false, Shape::String(Constraint { values: super::IpAddressType::NAMES, ..Constraint::NONE })),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("ProtocolType", "protocolType", "protocolType", Body, false, Shape::String(Constraint { values: super::ProtocolType::NAMES, ..Constraint::NONE })),
     Member::new("RouteSelectionExpression", "routeSelectionExpression", "routeSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
+    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("Warnings", "warnings", "warnings", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
 ]);
 
@@ -1409,18 +1409,18 @@ static INTEGRATION: Structure = Structure::new("Integration", &[
     Member::new("ConnectionType", "connectionType", "connectionType", Body, false, Shape::String(Constraint { values: super::ConnectionType::NAMES, ..Constraint::NONE })),
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("CredentialsArn", "credentialsArn", "credentialsArn", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("IntegrationId", "integrationId", "integrationId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("IntegrationResponseSelectionExpression", "integrationResponseSelectionExpression", "integrationResponseSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("IntegrationType", "integrationType", "integrationType", Body, false, Shape::String(Constraint { values: super::IntegrationType::NAMES, ..Constraint::NONE })),
-    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("PassthroughBehavior", "passthroughBehavior", "passthroughBehavior", Body, false, Shape::String(Constraint { values: super::PassthroughBehavior::NAMES, ..Constraint::NONE })),
-    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint::NONE)))),
+    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE })))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("TimeoutInMillis", "timeoutInMillis", "timeoutInMillis", Body, false, Shape::Integer(Constraint { min: Some(50), max: Some(30000), ..Constraint::NONE })),
     Member::new("TlsConfig", "tlsConfig", "tlsConfig", Body, false, Shape::Structure(&TLS_CONFIG)),
@@ -1431,15 +1431,15 @@ static INTEGRATION_RESPONSE: Structure = Structure::new("IntegrationResponse", &
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("IntegrationResponseId", "integrationResponseId", "integrationResponseId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("IntegrationResponseKey", "integrationResponseKey", "integrationResponseKey", Body, true, Shape::String(Constraint::NONE)),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static JWT_CONFIGURATION: Structure = Structure::new("JWTConfiguration", &[
     Member::new("Audience", "audience", "audience", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("Issuer", "issuer", "issuer", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Issuer", "issuer", "issuer", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1511,24 +1511,24 @@ static LIST_ROUTING_RULES_RESPONSE: Structure = Structure::new("ListRoutingRules
 
 #[rustfmt::skip] // One member a line.
 static MODEL: Structure = Structure::new("Model", &[
-    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint { max: Some(256), ..Constraint::NONE })),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("ModelId", "modelId", "modelId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint::NONE)),
-    Member::new("Schema", "schema", "schema", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("Schema", "schema", "schema", Body, false, Shape::String(Constraint { max: Some(32768), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static MUTUAL_TLS_AUTHENTICATION: Structure = Structure::new("MutualTlsAuthentication", &[
-    Member::new("TruststoreUri", "truststoreUri", "truststoreUri", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("TruststoreVersion", "truststoreVersion", "truststoreVersion", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("TruststoreUri", "truststoreUri", "truststoreUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
+    Member::new("TruststoreVersion", "truststoreVersion", "truststoreVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("TruststoreWarnings", "truststoreWarnings", "truststoreWarnings", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static MUTUAL_TLS_AUTHENTICATION_INPUT: Structure = Structure::new("MutualTlsAuthenticationInput", &[
-    Member::new("TruststoreUri", "truststoreUri", "truststoreUri", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("TruststoreVersion", "truststoreVersion", "truststoreVersion", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("TruststoreUri", "truststoreUri", "truststoreUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
+    Member::new("TruststoreVersion", "truststoreVersion", "truststoreVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1554,7 +1554,7 @@ static PORTAL_PRODUCT_SUMMARY: Structure = Structure::new("PortalProductSummary"
     Member::new("LastModified", "lastModified", "lastModified", Body, true, Shape::Timestamp),
     Member::new("PortalProductArn", "portalProductArn", "portalProductArn", Body, true, Shape::String(Constraint { min: Some(20), max: Some(2048), ..Constraint::NONE })),
     Member::new("PortalProductId", "portalProductId", "portalProductId", Body, true, Shape::String(Constraint { pattern: Some("^[a-z0-9]+$"), min: Some(10), max: Some(30), ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1572,7 +1572,7 @@ static PORTAL_SUMMARY: Structure = Structure::new("PortalSummary", &[
     Member::new("PublishStatus", "publishStatus", "publishStatus", Body, false, Shape::String(Constraint { values: super::PublishStatus::NAMES, ..Constraint::NONE })),
     Member::new("RumAppMonitorName", "rumAppMonitorName", "rumAppMonitorName", Body, false, Shape::String(Constraint { min: Some(0), max: Some(255), ..Constraint::NONE })),
     Member::new("StatusException", "statusException", "statusException", Body, false, Shape::Structure(&STATUS_EXCEPTION)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1673,16 +1673,16 @@ static REIMPORT_API_RESPONSE: Structure = Structure::new("ReimportApiResponse", 
     Member::new("ApiKeySelectionExpression", "apiKeySelectionExpression", "apiKeySelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("CorsConfiguration", "corsConfiguration", "corsConfiguration", Body, false, Shape::Structure(&CORS)),
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("DisableSchemaValidation", "disableSchemaValidation", "disableSchemaValidation", Body, false, Shape::Boolean),
     Member::new("DisableExecuteApiEndpoint", "disableExecuteApiEndpoint", "disableExecuteApiEndpoint", Body, false, Shape::Boolean),
     Member::new("ImportInfo", "importInfo", "importInfo", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("IpAddressType", "ipAddressType", "ipAddressType", Body, false, Shape::String(Constraint { values: super::IpAddressType::NAMES, ..Constraint::NONE })),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("ProtocolType", "protocolType", "protocolType", Body, false, Shape::String(Constraint { values: super::ProtocolType::NAMES, ..Constraint::NONE })),
     Member::new("RouteSelectionExpression", "routeSelectionExpression", "routeSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
+    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("Warnings", "warnings", "warnings", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
 ]);
 
@@ -1701,23 +1701,23 @@ static REST_ENDPOINT_IDENTIFIER: Structure = Structure::new("RestEndpointIdentif
 static ROUTE: Structure = Structure::new("Route", &[
     Member::new("ApiGatewayManaged", "apiGatewayManaged", "apiGatewayManaged", Body, false, Shape::Boolean),
     Member::new("ApiKeyRequired", "apiKeyRequired", "apiKeyRequired", Body, false, Shape::Boolean),
-    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
+    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint { max: Some(64), ..Constraint::NONE }))),
     Member::new("AuthorizationType", "authorizationType", "authorizationType", Body, false, Shape::String(Constraint { values: super::AuthorizationType::NAMES, ..Constraint::NONE })),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteId", "routeId", "routeId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteKey", "routeKey", "routeKey", Body, true, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseSelectionExpression", "routeResponseSelectionExpression", "routeResponseSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static ROUTE_RESPONSE: Structure = Structure::new("RouteResponse", &[
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteResponseId", "routeResponseId", "routeResponseId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseKey", "routeResponseKey", "routeResponseKey", Body, true, Shape::String(Constraint::NONE)),
@@ -1749,7 +1749,7 @@ static ROUTING_RULE_ACTION: Structure = Structure::new("RoutingRuleAction", &[
 #[rustfmt::skip] // One member a line.
 static ROUTING_RULE_ACTION_INVOKE_API: Structure = Structure::new("RoutingRuleActionInvokeApi", &[
     Member::new("ApiId", "apiId", "apiId", Body, true, Shape::String(Constraint::NONE)),
-    Member::new("Stage", "stage", "stage", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("Stage", "stage", "stage", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("StripBasePath", "stripBasePath", "stripBasePath", Body, false, Shape::Boolean),
 ]);
 
@@ -1790,13 +1790,13 @@ static STAGE: Structure = Structure::new("Stage", &[
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
     Member::new("DefaultRouteSettings", "defaultRouteSettings", "defaultRouteSettings", Body, false, Shape::Structure(&ROUTE_SETTINGS)),
     Member::new("DeploymentId", "deploymentId", "deploymentId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("LastDeploymentStatusMessage", "lastDeploymentStatusMessage", "lastDeploymentStatusMessage", Body, false, Shape::String(Constraint::NONE)),
     Member::new("LastUpdatedDate", "lastUpdatedDate", "lastUpdatedDate", Body, false, Shape::Timestamp),
     Member::new("RouteSettings", "routeSettings", "routeSettings", Body, false, Shape::Map(&Shape::Structure(&ROUTE_SETTINGS))),
-    Member::new("StageName", "stageName", "stageName", Body, true, Shape::String(Constraint::NONE)),
-    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("StageName", "stageName", "stageName", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(2048), ..Constraint::NONE }))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1808,7 +1808,7 @@ static STATUS_EXCEPTION: Structure = Structure::new("StatusException", &[
 #[rustfmt::skip] // One member a line.
 static TAG_RESOURCE_REQUEST: Structure = Structure::new("TagResourceRequest", &[
     Member::new("ResourceArn", "resource-arn", "resourceArn", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1817,12 +1817,12 @@ static TAG_RESOURCE_RESPONSE: Structure = Structure::new("TagResourceResponse", 
 
 #[rustfmt::skip] // One member a line.
 static TLS_CONFIG: Structure = Structure::new("TlsConfig", &[
-    Member::new("ServerNameToVerify", "serverNameToVerify", "serverNameToVerify", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("ServerNameToVerify", "serverNameToVerify", "serverNameToVerify", Body, false, Shape::String(Constraint { max: Some(512), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static TLS_CONFIG_INPUT: Structure = Structure::new("TlsConfigInput", &[
-    Member::new("ServerNameToVerify", "serverNameToVerify", "serverNameToVerify", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("ServerNameToVerify", "serverNameToVerify", "serverNameToVerify", Body, false, Shape::String(Constraint { max: Some(512), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1837,7 +1837,7 @@ static UPDATE_API_MAPPING_REQUEST: Structure = Structure::new("UpdateApiMappingR
     Member::new("ApiMappingId", "apiMappingId", "apiMappingId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("ApiMappingKey", "apiMappingKey", "apiMappingKey", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DomainName", "domainName", "domainName", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("Stage", "stage", "stage", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Stage", "stage", "stage", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1845,7 +1845,7 @@ static UPDATE_API_MAPPING_RESPONSE: Structure = Structure::new("UpdateApiMapping
     Member::new("ApiId", "apiId", "apiId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ApiMappingId", "apiMappingId", "apiMappingId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ApiMappingKey", "apiMappingKey", "apiMappingKey", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Stage", "stage", "stage", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Stage", "stage", "stage", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1854,15 +1854,15 @@ static UPDATE_API_REQUEST: Structure = Structure::new("UpdateApiRequest", &[
     Member::new("ApiKeySelectionExpression", "apiKeySelectionExpression", "apiKeySelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("CorsConfiguration", "corsConfiguration", "corsConfiguration", Body, false, Shape::Structure(&CORS)),
     Member::new("CredentialsArn", "credentialsArn", "credentialsArn", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("DisableSchemaValidation", "disableSchemaValidation", "disableSchemaValidation", Body, false, Shape::Boolean),
     Member::new("DisableExecuteApiEndpoint", "disableExecuteApiEndpoint", "disableExecuteApiEndpoint", Body, false, Shape::Boolean),
     Member::new("IpAddressType", "ipAddressType", "ipAddressType", Body, false, Shape::String(Constraint { values: super::IpAddressType::NAMES, ..Constraint::NONE })),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("RouteKey", "routeKey", "routeKey", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteSelectionExpression", "routeSelectionExpression", "routeSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
+    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1873,16 +1873,16 @@ static UPDATE_API_RESPONSE: Structure = Structure::new("UpdateApiResponse", &[
     Member::new("ApiKeySelectionExpression", "apiKeySelectionExpression", "apiKeySelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("CorsConfiguration", "corsConfiguration", "corsConfiguration", Body, false, Shape::Structure(&CORS)),
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("DisableSchemaValidation", "disableSchemaValidation", "disableSchemaValidation", Body, false, Shape::Boolean),
     Member::new("DisableExecuteApiEndpoint", "disableExecuteApiEndpoint", "disableExecuteApiEndpoint", Body, false, Shape::Boolean),
     Member::new("ImportInfo", "importInfo", "importInfo", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("IpAddressType", "ipAddressType", "ipAddressType", Body, false, Shape::String(Constraint { values: super::IpAddressType::NAMES, ..Constraint::NONE })),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("ProtocolType", "protocolType", "protocolType", Body, false, Shape::String(Constraint { values: super::ProtocolType::NAMES, ..Constraint::NONE })),
     Member::new("RouteSelectionExpression", "routeSelectionExpression", "routeSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
+    Member::new("Version", "version", "version", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("Warnings", "warnings", "warnings", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
 ]);
 
@@ -1891,37 +1891,37 @@ static UPDATE_AUTHORIZER_REQUEST: Structure = Structure::new("UpdateAuthorizerRe
     Member::new("ApiId", "apiId", "apiId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("AuthorizerCredentialsArn", "authorizerCredentialsArn", "authorizerCredentialsArn", Body, false, Shape::String(Constraint::NONE)),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("AuthorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", Body, false, Shape::Integer(Constraint { min: Some(0), max: Some(3600), ..Constraint::NONE })),
     Member::new("AuthorizerType", "authorizerType", "authorizerType", Body, false, Shape::String(Constraint { values: super::AuthorizerType::NAMES, ..Constraint::NONE })),
-    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("EnableSimpleResponses", "enableSimpleResponses", "enableSimpleResponses", Body, false, Shape::Boolean),
     Member::new("IdentitySource", "identitySource", "identitySource", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("JwtConfiguration", "jwtConfiguration", "jwtConfiguration", Body, false, Shape::Structure(&JWT_CONFIGURATION)),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static UPDATE_AUTHORIZER_RESPONSE: Structure = Structure::new("UpdateAuthorizerResponse", &[
     Member::new("AuthorizerCredentialsArn", "authorizerCredentialsArn", "authorizerCredentialsArn", Body, false, Shape::String(Constraint::NONE)),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", "authorizerPayloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("AuthorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", "authorizerResultTtlInSeconds", Body, false, Shape::Integer(Constraint { min: Some(0), max: Some(3600), ..Constraint::NONE })),
     Member::new("AuthorizerType", "authorizerType", "authorizerType", Body, false, Shape::String(Constraint { values: super::AuthorizerType::NAMES, ..Constraint::NONE })),
-    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("AuthorizerUri", "authorizerUri", "authorizerUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("EnableSimpleResponses", "enableSimpleResponses", "enableSimpleResponses", Body, false, Shape::Boolean),
     Member::new("IdentitySource", "identitySource", "identitySource", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IdentityValidationExpression", "identityValidationExpression", "identityValidationExpression", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("JwtConfiguration", "jwtConfiguration", "jwtConfiguration", Body, false, Shape::Structure(&JWT_CONFIGURATION)),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static UPDATE_DEPLOYMENT_REQUEST: Structure = Structure::new("UpdateDeploymentRequest", &[
     Member::new("ApiId", "apiId", "apiId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("DeploymentId", "deploymentId", "deploymentId", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1931,7 +1931,7 @@ static UPDATE_DEPLOYMENT_RESPONSE: Structure = Structure::new("UpdateDeploymentR
     Member::new("DeploymentId", "deploymentId", "deploymentId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DeploymentStatus", "deploymentStatus", "deploymentStatus", Body, false, Shape::String(Constraint { values: super::DeploymentStatus::NAMES, ..Constraint::NONE })),
     Member::new("DeploymentStatusMessage", "deploymentStatusMessage", "deploymentStatusMessage", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1945,12 +1945,12 @@ static UPDATE_DOMAIN_NAME_REQUEST: Structure = Structure::new("UpdateDomainNameR
 #[rustfmt::skip] // One member a line.
 static UPDATE_DOMAIN_NAME_RESPONSE: Structure = Structure::new("UpdateDomainNameResponse", &[
     Member::new("ApiMappingSelectionExpression", "apiMappingSelectionExpression", "apiMappingSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("DomainName", "domainName", "domainName", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("DomainName", "domainName", "domainName", Body, false, Shape::String(Constraint { max: Some(512), ..Constraint::NONE })),
     Member::new("DomainNameArn", "domainNameArn", "domainNameArn", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DomainNameConfigurations", "domainNameConfigurations", "domainNameConfigurations", Body, false, Shape::List(&Shape::Structure(&DOMAIN_NAME_CONFIGURATION))),
     Member::new("MutualTlsAuthentication", "mutualTlsAuthentication", "mutualTlsAuthentication", Body, false, Shape::Structure(&MUTUAL_TLS_AUTHENTICATION)),
     Member::new("RoutingMode", "routingMode", "routingMode", Body, false, Shape::String(Constraint { values: super::RoutingMode::NAMES, ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -1960,17 +1960,17 @@ static UPDATE_INTEGRATION_REQUEST: Structure = Structure::new("UpdateIntegration
     Member::new("ConnectionType", "connectionType", "connectionType", Body, false, Shape::String(Constraint { values: super::ConnectionType::NAMES, ..Constraint::NONE })),
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("CredentialsArn", "credentialsArn", "credentialsArn", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("IntegrationId", "integrationId", "integrationId", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("IntegrationType", "integrationType", "integrationType", Body, false, Shape::String(Constraint { values: super::IntegrationType::NAMES, ..Constraint::NONE })),
-    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("PassthroughBehavior", "passthroughBehavior", "passthroughBehavior", Body, false, Shape::String(Constraint { values: super::PassthroughBehavior::NAMES, ..Constraint::NONE })),
-    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint::NONE)))),
+    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE })))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("TimeoutInMillis", "timeoutInMillis", "timeoutInMillis", Body, false, Shape::Integer(Constraint { min: Some(50), max: Some(30000), ..Constraint::NONE })),
     Member::new("TlsConfig", "tlsConfig", "tlsConfig", Body, false, Shape::Structure(&TLS_CONFIG_INPUT)),
@@ -1983,8 +1983,8 @@ static UPDATE_INTEGRATION_RESPONSE_REQUEST: Structure = Structure::new("UpdateIn
     Member::new("IntegrationId", "integrationId", "integrationId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("IntegrationResponseId", "integrationResponseId", "integrationResponseId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("IntegrationResponseKey", "integrationResponseKey", "integrationResponseKey", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
 ]);
 
@@ -1993,8 +1993,8 @@ static UPDATE_INTEGRATION_RESPONSE_RESPONSE: Structure = Structure::new("UpdateI
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("IntegrationResponseId", "integrationResponseId", "integrationResponseId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("IntegrationResponseKey", "integrationResponseKey", "integrationResponseKey", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("ResponseTemplates", "responseTemplates", "responseTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
 ]);
 
@@ -2005,18 +2005,18 @@ static UPDATE_INTEGRATION_RESULT: Structure = Structure::new("UpdateIntegrationR
     Member::new("ConnectionType", "connectionType", "connectionType", Body, false, Shape::String(Constraint { values: super::ConnectionType::NAMES, ..Constraint::NONE })),
     Member::new("ContentHandlingStrategy", "contentHandlingStrategy", "contentHandlingStrategy", Body, false, Shape::String(Constraint { values: super::ContentHandlingStrategy::NAMES, ..Constraint::NONE })),
     Member::new("CredentialsArn", "credentialsArn", "credentialsArn", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("IntegrationId", "integrationId", "integrationId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationMethod", "integrationMethod", "integrationMethod", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
     Member::new("IntegrationResponseSelectionExpression", "integrationResponseSelectionExpression", "integrationResponseSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationSubtype", "integrationSubtype", "integrationSubtype", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("IntegrationType", "integrationType", "integrationType", Body, false, Shape::String(Constraint { values: super::IntegrationType::NAMES, ..Constraint::NONE })),
-    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("IntegrationUri", "integrationUri", "integrationUri", Body, false, Shape::String(Constraint { max: Some(2048), ..Constraint::NONE })),
     Member::new("PassthroughBehavior", "passthroughBehavior", "passthroughBehavior", Body, false, Shape::String(Constraint { values: super::PassthroughBehavior::NAMES, ..Constraint::NONE })),
-    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint::NONE)))),
+    Member::new("PayloadFormatVersion", "payloadFormatVersion", "payloadFormatVersion", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE }))),
+    Member::new("RequestTemplates", "requestTemplates", "requestTemplates", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(32768), ..Constraint::NONE }))),
+    Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Map(&Shape::String(Constraint { max: Some(512), ..Constraint::NONE })))),
     Member::new("TemplateSelectionExpression", "templateSelectionExpression", "templateSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
     Member::new("TimeoutInMillis", "timeoutInMillis", "timeoutInMillis", Body, false, Shape::Integer(Constraint { min: Some(50), max: Some(30000), ..Constraint::NONE })),
     Member::new("TlsConfig", "tlsConfig", "tlsConfig", Body, false, Shape::Structure(&TLS_CONFIG)),
@@ -2025,20 +2025,20 @@ static UPDATE_INTEGRATION_RESULT: Structure = Structure::new("UpdateIntegrationR
 #[rustfmt::skip] // One member a line.
 static UPDATE_MODEL_REQUEST: Structure = Structure::new("UpdateModelRequest", &[
     Member::new("ApiId", "apiId", "apiId", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint { max: Some(256), ..Constraint::NONE })),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("ModelId", "modelId", "modelId", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Schema", "schema", "schema", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("Schema", "schema", "schema", Body, false, Shape::String(Constraint { max: Some(32768), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static UPDATE_MODEL_RESPONSE: Structure = Structure::new("UpdateModelResponse", &[
-    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("ContentType", "contentType", "contentType", Body, false, Shape::String(Constraint { max: Some(256), ..Constraint::NONE })),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("ModelId", "modelId", "modelId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Schema", "schema", "schema", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("Schema", "schema", "schema", Body, false, Shape::String(Constraint { max: Some(32768), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -2057,7 +2057,7 @@ static UPDATE_PORTAL_PRODUCT_RESPONSE: Structure = Structure::new("UpdatePortalP
     Member::new("LastModified", "lastModified", "lastModified", Body, false, Shape::Timestamp),
     Member::new("PortalProductArn", "portalProductArn", "portalProductArn", Body, false, Shape::String(Constraint { min: Some(20), max: Some(2048), ..Constraint::NONE })),
     Member::new("PortalProductId", "portalProductId", "portalProductId", Body, false, Shape::String(Constraint { pattern: Some("^[a-z0-9]+$"), min: Some(10), max: Some(30), ..Constraint::NONE })),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -2086,7 +2086,7 @@ static UPDATE_PORTAL_RESPONSE: Structure = Structure::new("UpdatePortalResponse"
     Member::new("PublishStatus", "publishStatus", "publishStatus", Body, false, Shape::String(Constraint { values: super::PublishStatus::NAMES, ..Constraint::NONE })),
     Member::new("RumAppMonitorName", "rumAppMonitorName", "rumAppMonitorName", Body, false, Shape::String(Constraint { min: Some(0), max: Some(255), ..Constraint::NONE })),
     Member::new("StatusException", "statusException", "statusException", Body, false, Shape::Structure(&STATUS_EXCEPTION)),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -2128,24 +2128,24 @@ static UPDATE_PRODUCT_REST_ENDPOINT_PAGE_RESPONSE: Structure = Structure::new("U
 static UPDATE_ROUTE_REQUEST: Structure = Structure::new("UpdateRouteRequest", &[
     Member::new("ApiId", "apiId", "apiId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("ApiKeyRequired", "apiKeyRequired", "apiKeyRequired", Body, false, Shape::Boolean),
-    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
+    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint { max: Some(64), ..Constraint::NONE }))),
     Member::new("AuthorizationType", "authorizationType", "authorizationType", Body, false, Shape::String(Constraint { values: super::AuthorizationType::NAMES, ..Constraint::NONE })),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteId", "routeId", "routeId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("RouteKey", "routeKey", "routeKey", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseSelectionExpression", "routeResponseSelectionExpression", "routeResponseSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static UPDATE_ROUTE_RESPONSE_REQUEST: Structure = Structure::new("UpdateRouteResponseRequest", &[
     Member::new("ApiId", "apiId", "apiId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteId", "routeId", "routeId", Uri, true, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseId", "routeResponseId", "routeResponseId", Uri, true, Shape::String(Constraint::NONE)),
@@ -2155,7 +2155,7 @@ static UPDATE_ROUTE_RESPONSE_REQUEST: Structure = Structure::new("UpdateRouteRes
 #[rustfmt::skip] // One member a line.
 static UPDATE_ROUTE_RESPONSE_RESPONSE: Structure = Structure::new("UpdateRouteResponseResponse", &[
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("ResponseModels", "responseModels", "responseModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("ResponseParameters", "responseParameters", "responseParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteResponseId", "routeResponseId", "routeResponseId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseKey", "routeResponseKey", "routeResponseKey", Body, false, Shape::String(Constraint::NONE)),
@@ -2165,17 +2165,17 @@ static UPDATE_ROUTE_RESPONSE_RESPONSE: Structure = Structure::new("UpdateRouteRe
 static UPDATE_ROUTE_RESULT: Structure = Structure::new("UpdateRouteResult", &[
     Member::new("ApiGatewayManaged", "apiGatewayManaged", "apiGatewayManaged", Body, false, Shape::Boolean),
     Member::new("ApiKeyRequired", "apiKeyRequired", "apiKeyRequired", Body, false, Shape::Boolean),
-    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
+    Member::new("AuthorizationScopes", "authorizationScopes", "authorizationScopes", Body, false, Shape::List(&Shape::String(Constraint { max: Some(64), ..Constraint::NONE }))),
     Member::new("AuthorizationType", "authorizationType", "authorizationType", Body, false, Shape::String(Constraint { values: super::AuthorizationType::NAMES, ..Constraint::NONE })),
     Member::new("AuthorizerId", "authorizerId", "authorizerId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("ModelSelectionExpression", "modelSelectionExpression", "modelSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("OperationName", "operationName", "operationName", Body, false, Shape::String(Constraint { max: Some(64), ..Constraint::NONE })),
+    Member::new("RequestModels", "requestModels", "requestModels", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(128), ..Constraint::NONE }))),
     Member::new("RequestParameters", "requestParameters", "requestParameters", Body, false, Shape::Map(&Shape::Structure(&PARAMETER_CONSTRAINTS))),
     Member::new("RouteId", "routeId", "routeId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteKey", "routeKey", "routeKey", Body, false, Shape::String(Constraint::NONE)),
     Member::new("RouteResponseSelectionExpression", "routeResponseSelectionExpression", "routeResponseSelectionExpression", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Target", "target", "target", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -2186,10 +2186,10 @@ static UPDATE_STAGE_REQUEST: Structure = Structure::new("UpdateStageRequest", &[
     Member::new("ClientCertificateId", "clientCertificateId", "clientCertificateId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("DefaultRouteSettings", "defaultRouteSettings", "defaultRouteSettings", Body, false, Shape::Structure(&ROUTE_SETTINGS)),
     Member::new("DeploymentId", "deploymentId", "deploymentId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("RouteSettings", "routeSettings", "routeSettings", Body, false, Shape::Map(&Shape::Structure(&ROUTE_SETTINGS))),
     Member::new("StageName", "stageName", "stageName", Uri, true, Shape::String(Constraint::NONE)),
-    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(2048), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
@@ -2201,43 +2201,43 @@ static UPDATE_STAGE_RESPONSE: Structure = Structure::new("UpdateStageResponse", 
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
     Member::new("DefaultRouteSettings", "defaultRouteSettings", "defaultRouteSettings", Body, false, Shape::Structure(&ROUTE_SETTINGS)),
     Member::new("DeploymentId", "deploymentId", "deploymentId", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Description", "description", "description", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("LastDeploymentStatusMessage", "lastDeploymentStatusMessage", "lastDeploymentStatusMessage", Body, false, Shape::String(Constraint::NONE)),
     Member::new("LastUpdatedDate", "lastUpdatedDate", "lastUpdatedDate", Body, false, Shape::Timestamp),
     Member::new("RouteSettings", "routeSettings", "routeSettings", Body, false, Shape::Map(&Shape::Structure(&ROUTE_SETTINGS))),
-    Member::new("StageName", "stageName", "stageName", Body, false, Shape::String(Constraint::NONE)),
-    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("StageName", "stageName", "stageName", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
+    Member::new("StageVariables", "stageVariables", "stageVariables", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(2048), ..Constraint::NONE }))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static UPDATE_VPC_LINK_REQUEST: Structure = Structure::new("UpdateVpcLinkRequest", &[
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("VpcLinkId", "vpcLinkId", "vpcLinkId", Uri, true, Shape::String(Constraint::NONE)),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static UPDATE_VPC_LINK_RESPONSE: Structure = Structure::new("UpdateVpcLinkResponse", &[
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
-    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, false, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("SecurityGroupIds", "securityGroupIds", "securityGroupIds", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("SubnetIds", "subnetIds", "subnetIds", Body, false, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
     Member::new("VpcLinkId", "vpcLinkId", "vpcLinkId", Body, false, Shape::String(Constraint::NONE)),
     Member::new("VpcLinkStatus", "vpcLinkStatus", "vpcLinkStatus", Body, false, Shape::String(Constraint { values: super::VpcLinkStatus::NAMES, ..Constraint::NONE })),
-    Member::new("VpcLinkStatusMessage", "vpcLinkStatusMessage", "vpcLinkStatusMessage", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("VpcLinkStatusMessage", "vpcLinkStatusMessage", "vpcLinkStatusMessage", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("VpcLinkVersion", "vpcLinkVersion", "vpcLinkVersion", Body, false, Shape::String(Constraint { values: super::VpcLinkVersion::NAMES, ..Constraint::NONE })),
 ]);
 
 #[rustfmt::skip] // One member a line.
 static VPC_LINK: Structure = Structure::new("VpcLink", &[
     Member::new("CreatedDate", "createdDate", "createdDate", Body, false, Shape::Timestamp),
-    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint::NONE)),
+    Member::new("Name", "name", "name", Body, true, Shape::String(Constraint { max: Some(128), ..Constraint::NONE })),
     Member::new("SecurityGroupIds", "securityGroupIds", "securityGroupIds", Body, true, Shape::List(&Shape::String(Constraint::NONE))),
     Member::new("SubnetIds", "subnetIds", "subnetIds", Body, true, Shape::List(&Shape::String(Constraint::NONE))),
-    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint::NONE))),
+    Member::new("Tags", "tags", "tags", Body, false, Shape::Map(&Shape::String(Constraint { max: Some(1600), ..Constraint::NONE }))),
     Member::new("VpcLinkId", "vpcLinkId", "vpcLinkId", Body, true, Shape::String(Constraint::NONE)),
     Member::new("VpcLinkStatus", "vpcLinkStatus", "vpcLinkStatus", Body, false, Shape::String(Constraint { values: super::VpcLinkStatus::NAMES, ..Constraint::NONE })),
-    Member::new("VpcLinkStatusMessage", "vpcLinkStatusMessage", "vpcLinkStatusMessage", Body, false, Shape::String(Constraint::NONE)),
+    Member::new("VpcLinkStatusMessage", "vpcLinkStatusMessage", "vpcLinkStatusMessage", Body, false, Shape::String(Constraint { max: Some(1024), ..Constraint::NONE })),
     Member::new("VpcLinkVersion", "vpcLinkVersion", "vpcLinkVersion", Body, false, Shape::String(Constraint { values: super::VpcLinkVersion::NAMES, ..Constraint::NONE })),
 ]);

@@ -36,7 +36,12 @@ pub fn apply(headers: &mut Headers, origin: Option<&Bytes>, cors: &Cors, is_pref
 
 fn add(headers: &mut Headers, origin: Option<Bytes>, others: &[(&'static str, Bytes)]) {
     let Some(origin) = origin else { return };
+    let is_any = &*origin == b"*";
     headers.append("access-control-allow-origin", origin);
+    if !is_any {
+        // Caches are told so too: another origin would get another answer. AWS writes it here, and in this form.
+        headers.append("vary", "origin");
+    }
     for (name, value) in others {
         headers.append(*name, value.clone());
     }

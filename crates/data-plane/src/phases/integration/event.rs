@@ -175,7 +175,7 @@ pub(super) fn authorizer(event: &mut Writer, record: &AuthorizerRecord) {
 pub(super) struct Writer {
     pub(super) out: Vec<u8>,
     /// What stands for an object without members: `null`, or for authorizers `{}`.
-    nothing: &'static str,
+    pub(super) nothing: &'static str,
 }
 
 impl Writer {

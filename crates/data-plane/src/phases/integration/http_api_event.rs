@@ -1,6 +1,7 @@
 //! The events that functions behind HTTP APIs get: format 2.0, and 1.0 as HTTP APIs write it.
 //!
-//! In format 2.0 what a request does not have is absent; in format 1.0 it is null.
+//! In format 2.0 what a request does not have is absent; in format 1.0 it is null. What the developer guide's examples leave
+//! open follows events of AWS that users have published.
 
 use std::borrow::Cow;
 
@@ -18,25 +19,88 @@ use crate::phases::headers::for_integration;
 use crate::plan::authorization::Authorization;
 use crate::record::{AuthorizerRecord, IdentityRecord, JwtRecord};
 
-/// A request's headers under lower-case names, in order.
-fn request_headers(exchange: &Exchange<'_>) -> Vec<(String, String)> {
-    for_integration(exchange)
-        .iter()
-        .map(|header| (header.name_str().to_ascii_lowercase(), header.value_str().into_owned()))
-        .collect()
+/// A request's headers in order, under names that `name` writes, with the length of the body.
+fn headers(exchange: &Exchange<'_>, length: u64, name: fn(&str) -> Cow<'_, str>) -> Vec<(String, String)> {
+    let headers = for_integration(exchange);
+    let sent = headers.iter().map(|header| (header.name_str(), header.value_str().into_owned()));
+    let length = std::iter::once(("content-length", length.to_string()));
+    sent.chain(length).map(|(own, value)| (name(own).into_owned(), value)).collect()
 }
 
-/// The same, with the length of the body that goes along.
-fn headers(exchange: &Exchange<'_>, body: &[u8]) -> Vec<(String, String)> {
-    let mut headers = request_headers(exchange);
-    headers.push(("content-length".to_owned(), body.len().to_string()));
-    headers
+/// How format 2.0 writes a header's name.
+fn lower(name: &str) -> Cow<'_, str> {
+    Cow::Owned(name.to_ascii_lowercase())
 }
 
-/// The path as events show it. HTTP APIs decode it, in both formats, where REST APIs do not, and it ends where a question
-/// mark comes out (measured by others at AWS).
+/// How format 1.0 writes it: those that the gateway knows in spellings of its own, others as the client does.
+fn known(name: &str) -> Cow<'_, str> {
+    const CAPITALIZED: [&str; 8] = [
+        "Content-Length",
+        "Content-Type",
+        "Host",
+        "User-Agent",
+        "X-Amzn-Trace-Id",
+        "X-Forwarded-For",
+        "X-Forwarded-Port",
+        "X-Forwarded-Proto",
+    ];
+    // The standard's request headers; AWS's events show most of them.
+    const LOWER: [&str; 32] = [
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "access-control-request-headers",
+        "access-control-request-method",
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-language",
+        "content-location",
+        "content-range",
+        "cookie",
+        "date",
+        "dnt",
+        "forwarded",
+        "from",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "origin",
+        "pragma",
+        "proxy-authorization",
+        "range",
+        "referer",
+        "trailers",
+        "upgrade-insecure-requests",
+        "via",
+        "warning",
+        "x-requested-with",
+    ];
+    let own = CAPITALIZED.into_iter().chain(LOWER).find(|known| known.eq_ignore_ascii_case(name));
+    own.map_or(Cow::Borrowed(name), Cow::Borrowed)
+}
+
+/// How long the body of a request is that an authorizer sees no body of; nothing if the client did not say.
+fn announced_length(exchange: &Exchange<'_>) -> u64 {
+    let length = exchange.head.headers.get_str("content-length");
+    length.and_then(|length| length.trim().parse().ok()).unwrap_or_default()
+}
+
+/// The path as events of format 2.0 show it. HTTP APIs decode it, in both formats, where REST APIs do not, and it ends
+/// where a question mark comes out (measured by others at AWS).
 fn path(exchange: &Exchange<'_>) -> String {
     decoded(encoded_path(exchange))
+}
+
+/// The path as events of format 1.0 show it: behind a custom domain, as the client sent it.
+fn path_1(exchange: &Exchange<'_>) -> String {
+    match exchange.by_domain && exchange.mapped_path.is_none() {
+        true => decoded(exchange.head.path().to_owned()),
+        false => path(exchange),
+    }
 }
 
 fn decoded(path: String) -> String {
@@ -48,11 +112,8 @@ fn decoded(path: String) -> String {
     path
 }
 
-/// The path with its stage, unless that is `$default`; behind a custom domain, the path as the client sent it.
+/// The path with its stage, unless that is `$default`. A custom domain's base path is no part of it.
 fn encoded_path(exchange: &Exchange<'_>) -> String {
-    if exchange.by_domain && exchange.mapped_path.is_none() {
-        return exchange.head.path().to_owned();
-    }
     let below = exchange.mapped_path.as_deref().unwrap_or_else(|| exchange.path());
     let at_root = exchange.plan.http_api.as_ref().is_some_and(|http| http.at_root);
     match at_root {
@@ -127,7 +188,7 @@ pub(super) fn write_2(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
     let mut event = Writer::new(2048 + body.len() * 4 / 3);
     event.begin();
     event.text("version", "2.0");
-    request_2(&mut event, exchange, &headers(exchange, body), true);
+    request_2(&mut event, exchange, &headers(exchange, body.len() as u64, lower), true);
     let is_base64 = !body.is_empty() && write_body(&mut event, exchange, body);
     parameters_2(&mut event, exchange);
     event.raw("isBase64Encoded", if is_base64 { "true" } else { "false" });
@@ -151,7 +212,7 @@ pub(in crate::phases) fn authorizer_2(
         [] => event.null("identitySource"),
         identity => event.raw("identitySource", &serde_json::to_string(identity).unwrap_or_default()),
     }
-    request_2(&mut event, exchange, &request_headers(exchange), false);
+    request_2(&mut event, exchange, &headers(exchange, announced_length(exchange), lower), false);
     parameters_2(&mut event, exchange);
     variables_2(&mut event, exchange);
     event.end();
@@ -294,12 +355,12 @@ fn context_2(event: &mut Writer, exchange: &Exchange<'_>, path: &str, route_key:
 /// Writes an event of format 1.0.
 pub(super) fn write_1(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
     let mut event = Writer::new(2048 + body.len() * 4 / 3);
-    let headers = headers(exchange, body);
+    let headers = headers(exchange, body.len() as u64, known);
     let named: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let (query, _) = query(exchange);
     let query: Vec<_> = query.iter().map(|(name, value)| (name.as_str(), value)).collect();
-    let path = path(exchange);
-    let same = |one: &str, other: &str| one == other;
+    let path = path_1(exchange);
+    let same = str::eq_ignore_ascii_case;
 
     event.begin();
     event.text("version", "1.0");
@@ -308,10 +369,11 @@ pub(super) fn write_1(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
     event.text("httpMethod", exchange.head.method.as_str());
     event.last_values("headers", &named, same);
     event.all_values("multiValueHeaders", &named, same);
+    let same = |one: &str, other: &str| one == other;
     event.last_values("queryStringParameters", &query, same);
     event.all_values("multiValueQueryStringParameters", &query, same);
     event.name("requestContext");
-    context_1(&mut event, exchange, &path);
+    context_1(&mut event, exchange, &path, true);
     let parameters = path_parameters(exchange);
     let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value)).collect();
     event.last_values("pathParameters", &parameters, same);
@@ -329,17 +391,18 @@ pub(super) fn write_1(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
     event.out.into()
 }
 
-/// Writes the event for an authorizer function in format 1.0: the request without its body.
+/// Writes the event for an authorizer function in format 1.0: the request without its body. What is not there is empty, not
+/// null.
 pub(in crate::phases) fn authorizer_1(
     exchange: &Exchange<'_>,
     arn: &str,
     identity: &[Cow<'_, str>],
 ) -> Bytes {
-    let mut event = Writer::new(2048);
-    let headers = request_headers(exchange);
+    let mut event = Writer { nothing: "{}", ..Writer::new(2048) };
+    let headers = headers(exchange, announced_length(exchange), known);
     let named: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let query: Vec<_> = exchange.query().iter().map(|(name, value)| (name.as_str(), value)).collect();
-    let path = path(exchange);
+    let path = path_1(exchange);
     let same = |one: &str, other: &str| one == other;
     let source = identity.join(",");
     let source = (!identity.is_empty()).then_some(source.as_str());
@@ -353,7 +416,7 @@ pub(in crate::phases) fn authorizer_1(
     event.text("resource", exchange.resource().map_or("", |resource| &resource.path));
     event.text("path", &path);
     event.text("httpMethod", exchange.head.method.as_str());
-    event.last_values("headers", &named, same);
+    event.last_values("headers", &named, str::eq_ignore_ascii_case);
     event.last_values("queryStringParameters", &query, same);
     let parameters = path_parameters(exchange);
     let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value)).collect();
@@ -362,40 +425,43 @@ pub(in crate::phases) fn authorizer_1(
         exchange.plan.variables.iter().map(|(name, value)| (name.as_str(), value)).collect();
     event.last_values("stageVariables", &variables, same);
     event.name("requestContext");
-    context_1(&mut event, exchange, &path);
+    context_1(&mut event, exchange, &path, false);
     event.end();
     event.out.into()
 }
 
-/// What the authorizer said. An open route has the members of a token, without values.
+/// What the authorizer said: a token's claims and scopes, which a function's context stands beside. An open route has no
+/// such member.
 fn authorizer_member_1(event: &mut Writer, record: Option<&AuthorizerRecord>) {
+    let Some(record) = record else { return };
     event.name("authorizer");
     event.begin();
-    match record {
-        Some(AuthorizerRecord { jwt: Some(jwt), .. }) => claims(event, jwt),
-        Some(record) => {
-            if let Some(id) = &record.principal_id {
-                event.text("principalId", id);
-            }
-            for (name, value) in record.context.iter().filter(|(name, _)| *name != "principalId") {
-                event.raw(name, &value.to_string());
-            }
-        }
+    match &record.jwt {
+        Some(jwt) => claims(event, jwt),
         None => {
             event.null("claims");
             event.null("scopes");
+            if let Some(id) = &record.principal_id {
+                event.text("principalId", id);
+            }
+            let written = ["claims", "scopes", "principalId"];
+            for (name, value) in record.context.iter().filter(|(name, _)| !written.contains(&name.as_str())) {
+                event.raw(name, &value.to_string());
+            }
         }
     }
     event.end();
 }
 
-fn context_1(event: &mut Writer, exchange: &Exchange<'_>, path: &str) {
+fn context_1(event: &mut Writer, exchange: &Exchange<'_>, path: &str, authorized: bool) {
     let plan = exchange.plan;
     let domain = exchange.domain_name().unwrap_or_default();
     event.begin();
     event.text("accountId", &plan.account_id);
     event.text("apiId", &plan.api_id);
-    authorizer_member_1(event, exchange.record.authorizer.as_deref());
+    if authorized {
+        authorizer_member_1(event, exchange.record.authorizer.as_deref());
+    }
     event.text("domainName", domain);
     event.text("domainPrefix", domain.split('.').next().unwrap_or_default());
     event.text("extendedRequestId", &String::from_utf8_lossy(&exchange.extended_request_id));
@@ -407,6 +473,7 @@ fn context_1(event: &mut Writer, exchange: &Exchange<'_>, path: &str) {
     event.optional("accessKey", identity.access_key.as_deref());
     event.optional("accountId", identity.account_id.as_deref());
     event.optional("caller", identity.caller.as_deref());
+    event.null("cognitoAmr");
     event.optional("cognitoAuthenticationProvider", identity.cognito_authentication_provider.as_deref());
     event.optional("cognitoAuthenticationType", identity.cognito_authentication_type.as_deref());
     event.optional("cognitoIdentityId", identity.cognito_identity_id.as_deref());
@@ -423,7 +490,7 @@ fn context_1(event: &mut Writer, exchange: &Exchange<'_>, path: &str) {
     event.text("requestId", &String::from_utf8_lossy(&exchange.request_id));
     event.text("requestTime", &common_log_time(exchange.received_at));
     event.raw("requestTimeEpoch", &epoch_millis(exchange.received_at).to_string());
-    event.null("resourceId");
+    event.text("resourceId", exchange.resource().map_or("", |resource| &resource.route_key));
     event.text("resourcePath", exchange.resource().map_or("", |resource| &resource.path));
     event.text("stage", &plan.stage);
     event.end();

@@ -45,7 +45,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &FunctionInteg
     let framing = ["connection", "content-length", "transfer-encoding", "keep-alive", "trailer"];
     head.headers.retain(|header| !framing.iter().any(|name| header.is(name)));
     if !body.is_empty() && !head.headers.contains("content-type") {
-        head.headers.append("content-type", "text/plain;charset=UTF-8");
+        head.headers.append("content-type", "text/plain; charset=utf-8");
     }
     exchange.response = Some((head, Body::from(body)));
     Ok(())

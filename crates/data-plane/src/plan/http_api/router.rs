@@ -2,7 +2,7 @@
 //!
 //! Among full matches a literal segment comes before a variable one, and at the same path a route for the method before
 //! one for `ANY`. A path that has no route for the method is no match. Other than in REST APIs a slash at the end counts:
-//! `/pets/` is not `/pets`.
+//! `/pets/` is not `/pets`, but it is `/pets/{proxy+}` with nothing for the parameter, and `/` is `/{proxy+}`.
 
 use std::ops::Range;
 
@@ -137,7 +137,7 @@ impl Node {
             }
             captures.pop();
         }
-        if !greedy || text.is_empty() {
+        if !greedy {
             return None;
         }
         let route = self.greedy.for_method(method)?;
@@ -202,11 +202,14 @@ mod tests {
         check("PUT", "/pets/dog/1", r#"ANY /{proxy+} ["pets/dog/1"]"#);
         check("GET", "/", "GET / []");
         check("GET", "", "GET / []");
-        check("POST", "/", "$default []");
+        check("POST", "/", r#"ANY /{proxy+} [""]"#);
+        check("POST", "", r#"ANY /{proxy+} [""]"#);
+        check("GET", "/pets/", r#"GET /pets/{proxy+} [""]"#);
         check("GET", "/%70ets/dog/1", "GET /pets/dog/1 []");
         assert_eq!(find(&["GET /a"], "GET", "/a/"), "none");
         assert_eq!(find(&["GET /a/"], "GET", "/a/"), "GET /a/ []");
         assert_eq!(find(&["GET /{a}"], "GET", "/"), "none");
+        assert_eq!(find(&["GET /a/{b+}"], "GET", "/a"), "none");
         assert_eq!(find(&["GET /a", "ANY /a"], "GET", "/a"), "GET /a []");
         assert_eq!(find(&["GET /a", "ANY /a"], "PUT", "/a"), "ANY /a []");
     }
@@ -239,9 +242,8 @@ mod tests {
             for (index, part) in parts.iter().enumerate() {
                 let segment = segments.get(index)?;
                 if part.ends_with("+}") {
-                    let empty = index + 1 == segments.len() && segment.is_empty();
                     strength.push(2);
-                    return (!empty).then_some((true, strength, own == "ANY"));
+                    return Some((true, strength, own == "ANY"));
                 }
                 strength.push(match part {
                     part if part.starts_with('{') && !segment.is_empty() => 1,
