@@ -7,7 +7,7 @@ import requests
 from harness import ACCOUNT, REGION, body_json, eventually
 from test_access_logs import logging_gateway  # noqa: F401
 from test_http_api_authorizers import guard, issuer, jwt_authorizer  # noqa: F401
-from test_http_api_traffic import HttpApi
+from test_http_api_traffic import HttpApi, functions_of
 
 GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:access"
 NAMES = [
@@ -52,6 +52,30 @@ def test_access_logs(logging_gateway, issuer, echo):  # noqa: F811
     assert (refused["authorizer.claims.sub"], refused["authorizer.status"]) == ("-", "401")
     assert refused["authorizer.error"] == "the token does not have a valid audience"
     assert (missing["routeKey"], missing["authorizer.status"]) == ("-", "-")
+
+
+def test_what_access_logs_say_of_functions_that_fail(logging_gateway):  # noqa: F811
+    """AWS's words, by which its users look for them."""
+    gateway = logging_gateway
+    new_function = functions_of(gateway)
+    api = HttpApi(gateway)
+    api.function("GET /fails", new_function("exports.handler = async () => { throw new Error('boom') }"))
+    api.function("GET /closed", new_function("exports.handler = async () => 1", source=None))
+    log = {"DestinationArn": GROUP, "Format": "$context.routeKey|$context.requestId|$context.integrationErrorMessage"}
+    api.client.update_stage(ApiId=api.id, StageName="$default", AccessLogSettings=log)
+    for path in "/fails", "/closed":
+        answer = api.call("GET", path)
+        assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal Server Error"})
+
+    def lines():
+        found = gateway.access_log.read_text().splitlines() if gateway.access_log.exists() else []
+        return len(found) == 2 and {line.split("|")[0]: line.split("|")[2] for line in found}
+
+    assert eventually(lines, what="two lines") == {
+        "GET /fails": "The Lambda function returned the following error: boom. Check your Lambda function code and try again.",
+        "GET /closed": "The IAM role configured on the integration or API Gateway doesn't have permissions to call the "
+        "integration. Check the permissions and try again.",
+    }
 
 
 def test_metrics(gateway, echo):

@@ -51,6 +51,11 @@ def api(gateway):
 @pytest.fixture
 def new_function(gateway):
     """Makes functions of Node code and gives their ARNs."""
+    return functions_of(gateway)
+
+
+def functions_of(gateway):
+    """What makes functions of Node code there, and gives their ARNs."""
     import io
     import zipfile
 

@@ -279,7 +279,10 @@ def test_responses(client, api, http_api):
     refused(client.create_route_response, "BadRequestException", message, **where)
     proxy = {"IntegrationType": "HTTP_PROXY", "IntegrationMethod": "ANY", "IntegrationUri": "http://127.0.0.1:1"}
     own = client.create_integration(ApiId=http_api, **proxy)["IntegrationId"]
-    message = "IntegrationResponses are currently not supported for this API protocol type."
+    message = (
+        "IntegrationResponses are currently not supported for this API protocol type. This is because the API may only be "
+        "configured with proxy integration at this time."
+    )
     where = {"ApiId": http_api, "IntegrationId": own, "IntegrationResponseKey": "$default"}
     refused(client.create_integration_response, "BadRequestException", message, **where)
 
@@ -287,7 +290,7 @@ def test_responses(client, api, http_api):
 def test_stages(client, api, gateway):
     made = client.create_stage(ApiId=api, StageName="dev")
     off = {"DataTraceEnabled": False, "DetailedMetricsEnabled": False, "LoggingLevel": "OFF"}
-    assert (made["AutoDeploy"], made["DefaultRouteSettings"]) == (False, off)
+    assert ("AutoDeploy" in made, made["DefaultRouteSettings"]) == (False, off)
     assert (made["RouteSettings"], "DeploymentId" in made) == ({}, False)
     where = {"ApiId": api, "StageName": "dev"}
     settings = {"DataTraceEnabled": True, "DetailedMetricsEnabled": True, "LoggingLevel": "ERROR",
@@ -330,7 +333,8 @@ def test_usage_plans(client, api, http_api, gateway):
     assert plan["apiStages"] == [{"apiId": api, "stage": "dev"}]
     client.create_stage(ApiId=http_api, StageName="dev")
     wrong = [{"apiId": http_api, "stage": "dev"}]
-    refused(plans.create_usage_plan, "NotFoundException", "API Stage not found", name="p", apiStages=wrong)
+    no_http = "Usage plans are not allowed for HTTP Apis"
+    refused(plans.create_usage_plan, "BadRequestException", no_http, name="p", apiStages=wrong)
     wrong = [{"apiId": api, "stage": "dev", "throttle": {"say": {"rateLimit": 1.0, "burstLimit": 1}}}]
     refused(plans.create_usage_plan, "BadRequestException", "Invalid method", name="p", apiStages=wrong)
     client.delete_stage(ApiId=api, StageName="dev")

@@ -29,7 +29,8 @@ impl V2<'_> {
             members::find::<Integration>(tx, api, Kind::Integration, owner)?;
             if is_http(&whole) {
                 return bad_request(
-                    "IntegrationResponses are currently not supported for this API protocol type.",
+                    "IntegrationResponses are currently not supported for this API protocol type. This is because the API may \
+                     only be configured with proxy integration at this time.",
                 );
             }
             let mut response: IntegrationResponse = recast(&input)?;

@@ -18,11 +18,11 @@ use crate::{ApiError, access_log, api_mappings, client_certificates, quotas, sta
 const NAME_MAX: usize = 128;
 
 impl V2<'_> {
-    /// A new stage with AWS's defaults; those of WebSocket APIs say more of logs.
+    /// A new stage with AWS's defaults; those of WebSocket APIs say more of logs. Whether it deploys itself is not shown
+    /// where nobody has said so.
     pub(super) fn new_stage(&self, name: &str, http: bool) -> Stage {
         let now = self.0.now();
         Stage {
-            auto_deploy: Some(false),
             created_date: Some(now),
             last_updated_date: Some(now),
             default_route_settings: Some(RouteSettings {

@@ -29,6 +29,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &FunctionInteg
     };
     let answer = call_function(exchange, &integration.function, event, false).await?;
     if let Some(error) = answer.function_error {
+        exchange.record.integration.error = Some(told(&answer.payload).into());
         let payload = String::from_utf8_lossy(&answer.payload);
         return Err(Fault::internal(format!("the function failed ({error}): {payload}")));
     }
@@ -49,6 +50,16 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &FunctionInteg
     }
     exchange.response = Some((head, Body::from(body)));
     Ok(())
+}
+
+/// What AWS says in `$context.integrationErrorMessage` of a function that failed: with its `errorMessage`.
+fn told(payload: &[u8]) -> String {
+    let error: Option<Value> = serde_json::from_slice(payload).ok();
+    let message = error.as_ref().and_then(|error| error.get("errorMessage")).and_then(Value::as_str);
+    format!(
+        "The Lambda function returned the following error: {}. Check your Lambda function code and try again.",
+        message.unwrap_or_default()
+    )
 }
 
 fn decode(body: &[u8]) -> Result<Bytes, String> {

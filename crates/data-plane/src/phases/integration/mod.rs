@@ -66,7 +66,7 @@ pub async fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         }
     };
     if let Err(fault) = &outcome {
-        exchange.record.integration.error = Some(fault.reason_to_log().into());
+        exchange.record.integration.error.get_or_insert_with(|| fault.reason_to_log().into());
     }
     outcome
 }
@@ -90,6 +90,10 @@ fn upstream_fault(error: UpstreamError) -> Fault {
 /// What HTTP APIs say of a role in `$context.integrationErrorMessage`.
 const NO_ROLE: &str = "API Gateway doesn\u{2019}t have permissions to assume the IAM role configured on the integration. \
                        Check the permissions and try again.";
+
+/// The same of a function that is not there or may not be called.
+const NO_PERMISSION: &str = "The IAM role configured on the integration or API Gateway doesn't have permissions to call the \
+                             integration. Check the permissions and try again.";
 
 /// The keys that a call is signed with; none for the gateway's own.
 async fn keys(exchange: &Exchange<'_>, signer: &Signer) -> Result<Option<Arc<Credential>>, Fault> {
@@ -169,6 +173,11 @@ async fn call_function(
         Ok(Err(error)) => {
             record.service_status = error.status();
             record.status = record.service_status;
+            if exchange.plan.http_api.is_some()
+                && matches!(error, LambdaError::NotFound(_) | LambdaError::NotPermitted(_))
+            {
+                record.error = Some(NO_PERMISSION.into());
+            }
             Err(refused_call(exchange, &error, &request_id))
         }
         Err(_) => Err(timed_out(function.timeout)),
