@@ -588,6 +588,14 @@ class Unprivileged(Gateway):
         return nobody + super().command_line()
 
 
+class WithoutNamespaces(Gateway):
+    """A gateway that can make no namespaces, as in most containers."""
+
+    def command_line(self):
+        none = "echo 0 > /proc/sys/user/max_user_namespaces; echo 0 > /proc/sys/user/max_mnt_namespaces; exec \"$@\""
+        return ["unshare", "--user", "--map-root-user", "sh", "-c", none, "sh", *super().command_line()]
+
+
 class TestSecrets:
     def test_a_function_reads_neither_memory_nor_environment_of_the_gateway(self):
         source = """const fs = require('fs');
@@ -691,6 +699,39 @@ class TestSecrets:
             (tmp_path / "stagedoor.toml").write_text(f'[functions]\nuser = "{user}"\n')
             status, _, told = Gateway(tmp_path, "--config", str(tmp_path / "stagedoor.toml")).run_to_end()
             assert status == 2 and part in told
+
+    @pytest.mark.skipif(os.getuid() != 0, reason="needs a user namespace in which there can be no other")
+    def test_without_namespaces_layers_are_on_search_paths(self, tmp_path):
+        """And a function has no rights all the same; the log says what it can see."""
+        gateway = WithoutNamespaces(tmp_path).start()
+        try:
+            client = gateway.client("lambda")
+            wrapper = '#!/bin/sh\nexport WRAPPED=1\nexec "$@"\n'
+            layers = [
+                client.publish_layer_version(LayerName=name, Content={"ZipFile": archive(files)})["LayerVersionArn"]
+                for name, files in (
+                    ("first", {"nodejs/node_modules/a/index.js": "module.exports = 'a';", "python/a.py": "text = 'a'"}),
+                    ("runtime", {"bootstrap": BOOTSTRAP.replace("WHOSE", "layer")}),
+                    ("wrapper", {"bootstrap": wrapper}),
+                )
+            ]
+            source = """import a from 'a'; import fs from 'fs';
+            export const handler = async () => {
+              let told;
+              try { told = fs.readFileSync(`/proc/${process.ppid}/environ`, 'utf8'); } catch (error) { told = error.code; }
+              return [a, process.env.WRAPPED, told, /CapEff:\\s+0+\\n/.test(fs.readFileSync('/proc/self/status'))];
+            };"""
+            variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/bootstrap"}}
+            create(gateway, "node", source, file="index.mjs", Layers=layers, Environment=variables)
+            assert invoke(gateway, "node")[1] == ["a", "1", "EACCES", True]
+            create(gateway, "own", "no program", runtime="provided.al2023", file="index.txt", Layers=layers[:2])
+            assert invoke(gateway, "own")[1] == "layer"
+            source = "import a\ndef handler(event, context):\n    return a.text\n"
+            create(gateway, "python", source, runtime="python3.12", file="index.py", Layers=layers)
+            assert invoke(gateway, "python")[1] == "a"
+            assert "functions have no view of the files of their own" in gateway.log()
+        finally:
+            gateway.close()
 
     def test_a_function_has_an_environment_of_its_own(self, new_gateway):
         gateway = new_gateway(env={"AWS_SECRET_ACCESS_KEY": "the gateway's own", "MINE": "too"}).start()
