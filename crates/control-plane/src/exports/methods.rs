@@ -297,7 +297,7 @@ fn integration_extension(integration: &Integration, resource: &str) -> Value {
     if let Some(arn) = filled(&integration.integration_target) {
         put("integrationTarget", arn.into());
     }
-    put("type", kind.clone().into());
+    put("type", kind.into());
     if let Some(credentials) = filled(&integration.credentials) {
         put("credentials", credentials.into());
     }
@@ -328,8 +328,8 @@ fn integration_extension(integration: &Integration, resource: &str) -> Value {
     if let Some(namespace) = namespace.filter(|name| keys.is_some() || name != resource) {
         put("cacheNamespace", namespace.into());
     }
-    // AWS names no timeout where there is nothing to wait for.
-    if let Some(timeout) = integration.timeout_in_millis.filter(|ms| kind != "mock" || *ms != 29_000) {
+    // AWS leaves out the timeout that there is where none is given.
+    if let Some(timeout) = integration.timeout_in_millis.filter(|ms| *ms != 29_000) {
         put("timeoutInMillis", timeout.into());
     }
     if let Some(keys) = keys {
