@@ -73,8 +73,13 @@ pub enum ImportError {
     #[error("Warnings found during import:{}", lines(.0, true))]
     Warned(Vec<Finding>),
     /// The API was made and cannot be served.
-    #[error("{}", .0.join("; "))]
-    NotServable(Vec<String>),
+    #[error("{}", .problems.join("; "))]
+    NotServable {
+        /// What keeps it from being served.
+        problems: Vec<String>,
+        /// What was left out of it, which may be why.
+        warnings: Vec<Finding>,
+    },
     /// The import could not be stored.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -88,7 +93,8 @@ impl ImportError {
             Self::Unreadable(findings) | Self::Warned(findings) | Self::Refused { errors: findings, .. } => {
                 findings
             }
-            Self::NotServable(_) | Self::Api(_) => &[],
+            Self::NotServable { warnings, .. } => warnings,
+            Self::Api(_) => &[],
         }
     }
 }

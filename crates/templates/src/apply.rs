@@ -174,8 +174,9 @@ fn definition(stage: &StageSpec) -> StageDefinition {
 /// An error of the control plane as problems of the document.
 fn problems(file: &Path, document: &Document, error: &ImportError) -> Vec<Problem> {
     let mut problems: Vec<Problem> = match error {
-        ImportError::NotServable(messages) => {
-            messages.iter().map(|message| Problem::from_message(file, document, message)).collect()
+        ImportError::NotServable { problems, warnings } => {
+            let problems = problems.iter().map(|message| Problem::from_message(file, document, message));
+            problems.chain(warnings.iter().map(|finding| Problem::from_finding(file, finding))).collect()
         }
         ImportError::Api(error) => vec![Problem::from_message(file, document, &error.to_string())],
         ImportError::Unreadable(_) | ImportError::Refused { .. } | ImportError::Warned(_) => {

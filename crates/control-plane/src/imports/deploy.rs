@@ -76,7 +76,7 @@ impl ControlPlane {
             }
             // What is read back is in the order in which a deployment freezes it.
             let api = self.load_api(tx, id)?;
-            self.put_stages(tx, id, &api, stages)?;
+            self.put_stages(tx, id, &api, stages, &warnings)?;
             Ok(Deployed { api, warnings })
         })
     }
@@ -88,6 +88,7 @@ impl ControlPlane {
         id: &str,
         api: &RestApiSnapshot,
         definitions: &[StageDefinition],
+        warnings: &[Finding],
     ) -> Result<(), ImportError> {
         let now = self.now();
         let before: BTreeMap<String, Stage> = tx.scan(&keys::all(id, Kind::Stage))?;
@@ -118,7 +119,7 @@ impl ControlPlane {
             named.insert(key);
         }
         if !problems.is_empty() {
-            return Err(ImportError::NotServable(problems));
+            return Err(ImportError::NotServable { problems, warnings: warnings.to_vec() });
         }
         let mut used = BTreeSet::from([deployment]);
         for (key, stage) in before.iter().filter(|(key, _)| !named.contains(*key)) {
