@@ -271,10 +271,13 @@ class TestControlPlane:
         client = gateway.client()
         made = client.import_rest_api(body=json.dumps(document).encode())
         assert any("x-amazon-apigateway-nonsense" in warning for warning in made.get("warnings", ())), made
+        # AWS says nothing of it, so it is nothing to fail on; what AWS warns of is.
+        client.import_rest_api(body=json.dumps(document).encode(), failOnWarnings=True)
+        document["paths"]["/a"]["get"]["x-amazon-apigateway-integration"]["type"] = "nonsense"
         with pytest.raises(botocore.exceptions.ClientError) as refused:
             client.import_rest_api(body=json.dumps(document).encode(), failOnWarnings=True)
         assert refused.value.response["Error"]["Code"] == "BadRequestException"
-        assert len(client.get_rest_apis()["items"]) == 1
+        assert len(client.get_rest_apis()["items"]) == 2
 
     def test_circular_references_end(self, gateway):
         node = {

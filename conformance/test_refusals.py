@@ -80,7 +80,7 @@ EXCEPTIONS = {
         "CreateDeployment", "CreateDocumentationPart", "CreateDocumentationVersion", "CreateModel", "CreateStage",
         "GetAuthorizers", "GetDeployments", "GetDocumentationParts", "GetDocumentationVersions", "GetGatewayResponses",
         "GetModels", "GetRequestValidators", "GetResources", "GetStages", "ImportDocumentationParts",
-        "TestInvokeAuthorizer", "TestInvokeMethod", "GetTags", "TagResource", "UntagResource",
+        "TestInvokeAuthorizer", "TestInvokeMethod", "GetTags", "TagResource", "UntagResource", "DeleteDocumentationPart",
     )
 } | {
     ("apigateway", name): POSITION
