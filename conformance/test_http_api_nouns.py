@@ -10,6 +10,7 @@ from test_operations import without_metadata
 from test_protocol import error_of, signed
 
 FUNCTION = f"arn:aws:lambda:{REGION}:000000000000:function:f"
+LISTENER = f"arn:aws:elasticloadbalancing:{REGION}:000000000000:listener/app/a/b/c"
 
 
 @pytest.fixture
@@ -174,10 +175,10 @@ def test_routes(client, api):
     for path in "/{id}.json", "/a{b}", "/{}", "/a//b", "/*", "/a~b":
         refused(create, "BadRequestException", message, ApiId=api, RouteKey=f"GET {path}")
     gone(create, "Invalid Integration identifier", ApiId=api, RouteKey="GET /", Target="integrations/absent")
-    message = "Setting the authorization type to JWT requires a valid JWT authorizer."
+    message = "Invalid authorizer ID specified. Setting the authorization type to JWT requires a valid JWT authorizer."
     refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", AuthorizationType="JWT")
     wrong = {"AuthorizationType": "JWT", "AuthorizerId": "absent"}
-    refused(create, "BadRequestException", f"Invalid authorizer ID specified. {message}", ApiId=api, RouteKey="GET /", **wrong)
+    refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", **wrong)
     message = (
         "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or COGNITO_USER_POOLS requires a valid "
         "authorizer."
@@ -189,7 +190,9 @@ def test_routes(client, api):
     refused(create, "BadRequestException", message, ApiId=api, RouteKey="GET /", AuthorizationScopes=["a"])
     message = f"Unexpected or malformed target in route {where['RouteId']}. Correct format"
     refused(client.update_route, "BadRequestException", message, **where, Target="absent")
-    refused(create, "BadRequestException", "ApiKeyRequired is not currently", ApiId=api, RouteKey="GET /", ApiKeyRequired=True)
+    message = "ApiKeyRequired is not currently supported for HTTP APIs. Please set ApiKeyRequired to false for route "
+    refused(create, "BadRequestException", message + "null", ApiId=api, RouteKey="GET /", ApiKeyRequired=True)
+    refused(client.update_route, "BadRequestException", message + where["RouteId"], **where, ApiKeyRequired=True)
     refused(client.delete_route_request_parameter, "NotFoundException", "x", **where, RequestParameterKey="x")
     client.delete_route(**where)
     gone(client.get_route, "Invalid Route identifier", **where)
@@ -251,7 +254,10 @@ def test_integrations(client, api):
             "HttpMethod parameter method must be specified for integrationType HTTPPROXY",
         ),
         ({**http, "ConnectionType": "VPC_LINK"}, "ConnectionId must be set to vpcLinkId for ConnectionType VPC_LINK"),
-        ({**http, "ConnectionType": "VPC_LINK", "ConnectionId": "absent"}, "Vpc Link"),
+        (
+            {**http, "ConnectionType": "VPC_LINK", "ConnectionId": "absent", "IntegrationUri": LISTENER},
+            "Invalid Vpc Link identifier specified absent",
+        ),
         ({**http, "RequestTemplates": {"a/b": "x"}}, "requestTemplates"),
         (
             {**http, "RequestParameters": {"append:header.Connection": "x"}},

@@ -28,7 +28,7 @@ REFUSED = [
      "'method.request.header.[a-zA-Z0-9._-]+'."),
     ("create_authorizer", AUTHORIZER | {"type": "REQUEST", "identitySource": "header.A"},
      "Invalid request identity source expression: header.A. The sources must be separated by comma, and each source must be "
-     "either a request parameter, matching 'method.request.querystring|header.[a-zA-Z0-9._-]+', or a stage variable, "
+     "either a method request parameter, matching 'method.request.querystring|header.[a-zA-Z0-9._-]+', or a stage variable, "
      "matching 'stageVariables.[a-zA-Z0-9._-]+', or a context parameter, matching 'context.[a-zA-Z0-9._-]+'"),
     ("create_authorizer", AUTHORIZER | {"authorizerUri": URI.replace(f"gateway:{REGION}", "gateway:region")},
      f"Invalid Authorizer URI: {URI.replace(f'gateway:{REGION}', 'gateway:region')}. Authorizer URI should be a valid API "
@@ -42,10 +42,11 @@ REFUSED = [
     ("create_authorizer", {"name": "a", "type": "COGNITO_USER_POOLS", "identitySource": "method.request.header.A"},
      "ProviderARNs cannot be empty"),
     ("put_method", {"authorizationType": "NONE", "authorizationScopes": ["a"]},
-     "Authorization Scopes are only valid for COGNITO_USER_POOLS authorization type"),
+     "Invalid Method authorization type specified. Authorization Scopes are only valid for COGNITO_USER_POOLS authorization "
+     "type"),
     ("put_method", {"authorizationType": "NONE", "requestParameters": {"page": True}}, MAPPING + "specified: page]"),
     ("put_method", {"authorizationType": "NONE", "requestParameters": {"method.request.cookie.a": False}},
-     MAPPING + "parameter specified: method.request.cookie.a]"),
+     MAPPING + "specified: method.request.cookie.a]"),
     ("put_integration", HTTP | {"connectionType": "VPC_LINK"},
      "ConnectionId should be set to the vpcLinkId or stage variable on connection type VPC_LINK"),
     ("put_integration", HTTP | {"credentials": "role"}, "Invalid ARN specified in the request"),
@@ -65,7 +66,7 @@ REFUSED = [
      ".../caching/dataEncrypted, .../caching/requireAuthorizationForCacheControl, "
      ".../caching/unauthorizedCacheControlHeaderStrategy]"),
     ("create_model", {"name": "a-b", "contentType": "application/json", "schema": "{}"}, "Model name must be alphanumeric: a-b"),
-    ("create_model", {"name": "a", "contentType": "json", "schema": "{}"}, "Invalid content type specified: json"),
+    ("create_model", {"name": "a", "contentType": "json", "schema": "{}"}, "Validation Result: warnings : [], errors : [Invalid content type specified: json]"),
     ("create_model", {"name": "a", "contentType": "application/json", "schema": '{"type": "String"}'},
      "Invalid model specified: Validation Result: warnings : [], errors : [Invalid model schema specified]"),
     ("create_stage", {"stageName": "a", "variables": {"a-b": "c"}},
@@ -77,7 +78,7 @@ REFUSED = [
     ("update_stage", ("/*/*/caching/ttlInSeconds", "3601"),
      "Invalid time-to-live setting, must be an integer no greater than 3600"),
     ("update_stage", ("/accessLogSettings/destinationArn", f"arn:aws:firehose:{REGION}:1:deliverystream/logs"),
-     "Kinesis Firehose delivery stream name must begin with the characters 'amazon-apigateway-'"),
+     "Kinesis Firehose delivery stream name must begin with the characters 'amazon-apigateway-': 'deliverystream/logs'"),
     ("update_stage", ("/accessLogSettings/destinationArn", "arn:aws:s3:::logs"),
      "Invalid ARN specified in the request. The ARN must be a valid CloudWatch Logs log group or Kinesis Data Firehose "
      "delivery stream ARN."),

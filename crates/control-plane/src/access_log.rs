@@ -31,6 +31,15 @@ pub(crate) fn check_format(format: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Checks a format of a stage of the newer service.
+///
+/// # Errors
+/// [`ApiError::BadRequest`].
+pub(crate) fn check_format_v2(format: &str) -> Result<(), ApiError> {
+    check_format(format)
+        .or_else(|error| bad_request(format!("The following errors are found in Access Log Format: {error}")))
+}
+
 /// Whether a format has this variable.
 fn shows(format: &str, name: &str) -> bool {
     let (plain, braced) = (format!("$context.{name}"), format!("${{context.{name}}}"));
@@ -65,9 +74,11 @@ pub(crate) fn check_destination(arn: &str) -> Result<(), ApiError> {
         {
             Ok(())
         }
-        ["arn", _, "firehose", _, _, resource] if resource.starts_with("deliverystream/") => bad_request(
-            "Kinesis Firehose delivery stream name must begin with the characters 'amazon-apigateway-'",
-        ),
+        ["arn", _, "firehose", _, _, resource] if resource.starts_with("deliverystream/") => {
+            bad_request(format!(
+                "Kinesis Firehose delivery stream name must begin with the characters 'amazon-apigateway-': '{resource}'"
+            ))
+        }
         _ => bad_request(
             "Invalid ARN specified in the request. The ARN must be a valid CloudWatch Logs log group or Kinesis Data \
              Firehose delivery stream ARN.",

@@ -249,11 +249,13 @@ pub(crate) fn check_request_source(source: &str, prefix: &str) -> Result<(), Api
         source.strip_prefix("stageVariables."),
         source.strip_prefix("context."),
     ];
+    let parameter =
+        if prefix == "method.request." { "method request parameter" } else { "request parameter" };
     match names.into_iter().flatten().any(is_name) {
         true => Ok(()),
         false => bad_request(format!(
             "Invalid request identity source expression: {source}. The sources must be separated by comma, and each source \
-             must be either a request parameter, matching '{prefix}querystring|header.[a-zA-Z0-9._-]+', or a stage \
+             must be either a {parameter}, matching '{prefix}querystring|header.[a-zA-Z0-9._-]+', or a stage \
              variable, matching 'stageVariables.[a-zA-Z0-9._-]+', or a context parameter, matching \
              'context.[a-zA-Z0-9._-]+'"
         )),

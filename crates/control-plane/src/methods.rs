@@ -10,7 +10,6 @@ use stagedoor_shapes::apigateway::{
 use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required};
 use crate::keys::{self, Kind};
-use crate::mapping::undeclared;
 use crate::patch::{ENTRY, MEMBER, Patch, REPLACE, Style, Table};
 use crate::tx::Tx;
 use crate::{integrations, resources};
@@ -230,7 +229,10 @@ pub(crate) fn check(method: &mut Method, references: &impl References) -> Result
     if method.authorization_type.as_deref() != Some("COGNITO_USER_POOLS")
         && method.authorization_scopes.as_ref().is_some_and(|scopes| !scopes.is_empty())
     {
-        return bad_request("Authorization Scopes are only valid for COGNITO_USER_POOLS authorization type");
+        return bad_request(
+            "Invalid Method authorization type specified. Authorization Scopes are only valid for COGNITO_USER_POOLS \
+             authorization type",
+        );
     }
     if let Some(id) = &method.request_validator_id
         && !references.has_validator(id)?
@@ -307,7 +309,7 @@ pub(crate) fn check_parameters(
             _ => false,
         };
         if !valid {
-            return if name.starts_with(prefix) { undeclared(name) } else { invalid_mapping(name) };
+            return invalid_mapping(name);
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":._$-".contains(&byte);
         if !place.is_some_and(|(_, name)| name.bytes().all(plain)) {

@@ -263,7 +263,9 @@ pub(crate) fn check(model: &Model) -> Result<(), ApiError> {
     let content_type = required(&model.content_type);
     let parts = content_type.split_once('/');
     if !parts.is_some_and(|(kind, subtype)| !kind.is_empty() && !subtype.is_empty()) {
-        return bad_request(format!("Invalid content type specified: {content_type}"));
+        return bad_request(format!(
+            "Validation Result: warnings : [], errors : [Invalid content type specified: {content_type}]"
+        ));
     }
     let schema = required(&model.schema);
     if schema.is_empty() {

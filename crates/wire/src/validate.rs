@@ -11,7 +11,8 @@ use crate::{java, service::Service};
 const JUDGED_LATER: [&str; 3] = ["authorizerResultTtlInSeconds", "maxAge", "timeoutInMillis"];
 
 /// Members whose absence AWS tells with the rest of the noun, in words of its own.
-const MISSED_LATER: [(&str, &str); 2] = [("CreateApi", "name"), ("CreateVpcLink", "subnetIds")];
+const MISSED_LATER: [(&str, &str); 3] =
+    [("CreateApi", "name"), ("CreateAuthorizer", "authorizerType"), ("CreateVpcLink", "subnetIds")];
 
 /// The message of a refusal, or `None` if the input is as the model wants it.
 pub(crate) fn violations(

@@ -108,6 +108,9 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
     if required(&authorizer.name).is_empty() {
         return bad_request("Name cannot be empty");
     }
+    if authorizer.authorizer_type.is_none() {
+        return bad_request("Invalid request input. CreateAuthorizer input is missing authorizer type.");
+    }
     if !is_http(api) {
         return websocket::check_authorizer(authorizer);
     }
@@ -122,7 +125,7 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
         }
         let audiences = configuration.audience.as_ref().map_or(0, Vec::len);
         if audiences == 0 {
-            return bad_request("Audience must be specified in the JWT configuration");
+            return bad_request("Audience list must have at least 1 item for JWT Authorizer");
         }
         quotas::check(audiences, AUDIENCES_MAX, "Audiences", "authorizer")?;
         if sources.len() != 1 {
@@ -204,7 +207,10 @@ fn check_sources(sources: &[String], places: &[&str]) -> Result<(), ApiError> {
         name.is_some_and(|name| !name.is_empty() && !name.contains(char::is_whitespace))
     };
     match sources.iter().find(|source| !fits(source)) {
-        Some(source) => bad_request(format!("Invalid identity source expression: {source}")),
+        Some(source) => bad_request(format!(
+            "Invalid identity source expression: {source}. The source must be a request header, request querystring, stage \
+             variable or context parameter"
+        )),
         None => Ok(()),
     }
 }

@@ -182,7 +182,7 @@ impl V2<'_> {
             // Asking the store for other routes each time would take the square of their number.
             let key = required(&route.route_key);
             let checked = match forms.insert(route_key::form(key)) {
-                true => routes::check_alone(tx, api, &route),
+                true => routes::check_alone(tx, api, &route, None),
                 false => routes::already_there(key),
             };
             match checked {

@@ -190,15 +190,19 @@ pub(super) fn check(tx: &Tx, api: &Api, integration: &Integration) -> Result<(),
         if id.is_empty() {
             return bad_request("ConnectionId must be set to vpcLinkId for ConnectionType VPC_LINK");
         }
-        if is_http(api) && !id.contains("${") && tx.get::<VpcLink>(&vpc_links::key(id))?.is_none() {
-            return bad_request(format!("Invalid Vpc Link identifier specified {id}"));
-        }
     } else if integration.connection_id.as_deref().is_some_and(|id| !id.is_empty()) {
         return bad_request("ConnectionId is only supported for connectionType VPC_LINK");
     }
-    match is_http(api) {
-        true => check_http(integration),
-        false => websocket::check_integration(tx, integration),
+    if !is_http(api) {
+        return websocket::check_integration(tx, integration);
+    }
+    check_http(integration)?;
+    // AWS looks at where a link leads before it looks for the link.
+    match integration.connection_id.as_deref().filter(|id| !id.is_empty() && !id.contains("${")) {
+        Some(id) if tx.get::<VpcLink>(&vpc_links::key(id))?.is_none() => {
+            bad_request(format!("Invalid Vpc Link identifier specified {id}"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -136,7 +136,7 @@ pub(super) fn check_request(parameters: &BTreeMap<String, String>) -> Result<(),
 /// Checks the response parameters for one status.
 pub(super) fn check_response(status: &str, parameters: &BTreeMap<String, String>) -> Result<(), ApiError> {
     if !status.parse::<u16>().is_ok_and(|status| (200..600).contains(&status)) {
-        return bad_request(format!("Status Code {status} is not valid"));
+        return invalid(&format!("Status Code {status} is not valid."));
     }
     for (target, source) in parameters {
         let (action, place) = target.split_once(':').unwrap_or(("", target));

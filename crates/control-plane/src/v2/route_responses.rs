@@ -30,7 +30,10 @@ impl V2<'_> {
             let whole: Api = self.api(tx, api)?;
             members::find::<Route>(tx, api, Kind::Route, owner)?;
             if is_http(&whole) {
-                return bad_request("RouteResponses are currently not supported for this API protocol type.");
+                return bad_request(
+                    "RouteResponses are currently not supported for this API protocol type. This is because the API may only \
+                     be configured with proxy integration at this time.",
+                );
             }
             let mut response: RouteResponse = recast(&input)?;
             response.route_response_id = Some(ids::short()?);
@@ -124,7 +127,10 @@ impl V2<'_> {
 /// AWS's rules for a response of a route.
 pub(super) fn check(tx: &Tx, api: &Api, owner: &str, response: &RouteResponse) -> Result<(), ApiError> {
     if required(&response.route_response_key) != KEY {
-        return bad_request("Currently, only $default is supported as a RouteResponseKey.");
+        return bad_request(
+            "Currently, only $default is supported as a RouteResponseKey. The creation of the RouteResponse with a key of \
+             $default will indicate to API Gateway that this Route is intended to handle two-way communication.",
+        );
     }
     websocket::check_selection("modelSelectionExpression", response.model_selection_expression.as_deref())?;
     websocket::check_models(tx, api, response.response_models.as_ref())?;

@@ -137,12 +137,14 @@ fn check(tx: &Tx, api: &Api, route: &Route, id: Option<&str>) -> Result<(), ApiE
             id.unwrap_or("null")
         ));
     }
-    check_alone(tx, api, route)?;
+    check_alone(tx, api, route, id)?;
     check_unique(tx, required(&api.api_id), route)
 }
 
 /// AWS's rules for a route, but for other routes of the same form.
-pub(super) fn check_alone(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError> {
+///
+/// `route_id` is that of one that is there, which AWS names.
+pub(super) fn check_alone(tx: &Tx, api: &Api, route: &Route, route_id: Option<&str>) -> Result<(), ApiError> {
     let id = required(&api.api_id);
     if is_http(api) {
         route_key::check(required(&route.route_key))?;
@@ -155,7 +157,11 @@ pub(super) fn check_alone(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiEr
         ];
         if let Some((_, name)) = websocket_only.iter().find(|(set, _)| *set) {
             if *name == "apiKeyRequired" {
-                return bad_request("ApiKeyRequired is not currently supported for HTTP APIs.");
+                return bad_request(format!(
+                    "ApiKeyRequired is not currently supported for HTTP APIs. Please set ApiKeyRequired to false for \
+                     route {}",
+                    route_id.unwrap_or("null")
+                ));
             }
             return bad_request(format!("{name} is only supported for WebSocket APIs"));
         }
@@ -196,7 +202,8 @@ fn check_authorization(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError
     quotas::check(scopes, SCOPES_MAX, "Scopes", "route")?;
     if scopes > 0 && kind != AuthorizationType::Jwt {
         return bad_request(
-            "Authorization Scopes are only valid for COGNITO_USER_POOLS and JWT authorization type",
+            "Invalid Route authorization type specified. Authorization Scopes are only valid for COGNITO_USER_POOLS and \
+             JWT authorization types",
         );
     }
     if !is_http(api) {
@@ -214,11 +221,9 @@ fn check_authorization(tx: &Tx, api: &Api, route: &Route) -> Result<(), ApiError
     };
     if found.is_none_or(|authorizer| authorizer.authorizer_type != Some(wanted)) {
         if kind == AuthorizationType::Jwt {
-            let invalid =
-                if route.authorizer_id.is_some() { "Invalid authorizer ID specified. " } else { "" };
-            return bad_request(format!(
-                "{invalid}Setting the authorization type to JWT requires a valid JWT authorizer."
-            ));
+            return bad_request(
+                "Invalid authorizer ID specified. Setting the authorization type to JWT requires a valid JWT authorizer.",
+            );
         }
         return bad_request(
             "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or COGNITO_USER_POOLS requires \

@@ -218,7 +218,7 @@ pub(super) fn check(tx: &Tx, api: &Api, stage: &Stage) -> Result<(), ApiError> {
             return bad_request("Access log settings need both a destinationArn and a format");
         }
         access_log::check_destination_v2(destination)?;
-        access_log::check_format(format)?;
+        access_log::check_format_v2(format)?;
     }
     let settings = stage.route_settings.iter().flatten().map(|(_, settings)| settings);
     for settings in settings.chain(&stage.default_route_settings) {

@@ -85,7 +85,9 @@ pub(super) fn check_parameters(
 /// Checks an authorizer.
 pub(super) fn check_authorizer(authorizer: &Authorizer) -> Result<(), ApiError> {
     if authorizer.authorizer_type != Some(AuthorizerType::Request) {
-        return bad_request("Only REQUEST authorizer type is supported on WEBSOCKET protocol Apis.");
+        return bad_request(
+            "Invalid authorizer type. Only REQUEST authorizer type is supported on WEBSOCKET protocol Apis.",
+        );
     }
     let http_only = [
         (authorizer.authorizer_result_ttl_in_seconds.is_some(), "AuthorizerResultTtlInSeconds"),

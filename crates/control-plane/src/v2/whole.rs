@@ -173,8 +173,8 @@ impl V2<'_> {
             route.api_key_required.get_or_insert(false);
             route.authorization_type.get_or_insert(AuthorizationType::None);
             let own = route.route_id.as_deref();
-            let checked =
-                routes::check_alone(tx, api, &route).and_then(|()| routes::check_unique(tx, id, &route));
+            let checked = routes::check_alone(tx, api, &route, None)
+                .and_then(|()| routes::check_unique(tx, id, &route));
             found.note(own, checked)?;
             tx.put(&keys::one(id, Route, own.unwrap_or_default()), &route)?;
         }
