@@ -106,7 +106,6 @@ EXCEPTIONS = {
         ({"quota": {"limit": 1, "period": "YEAR"}}, "ValidationException", "1 validation error detected: Value 'YEAR'"),
     ("apigateway", "CreateUsagePlanKey"): ({}, "NotFoundException", NO_PLAN),
     ("apigateway", "CreateVpcLink"): ({"targetArns": []}, "BadRequestException", "No target arn specified for vpc link."),
-    ("apigateway", "DeleteDocumentationPart"): ({}, "NotFoundException", NO_API),
     ("apigateway", "GenerateClientCertificate"):
         ({"tags": {"aws:x": "1"}}, "BadRequestException", "Tag keys starting with 'aws:' are reserved"),
     ("apigateway", "GetUsagePlanKeys"): ({"position": "?"}, "BadRequestException", "Invalid position specified"),
