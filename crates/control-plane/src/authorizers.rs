@@ -293,10 +293,12 @@ fn check_user_pool(arn: &str) -> Result<(), ApiError> {
     if fits { Ok(()) } else { bad_request("Invalid ARN specified in the request") }
 }
 
+/// Whether a text has the form of a region's name: `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`.
 fn is_region(text: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let mut parts = text.split('-');
-    let first = parts.next().is_some_and(|part| part.len() == 2);
-    let last = parts.next_back().is_some_and(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+    let first = parts.next().is_some_and(|part| (2..=4).contains(&part.len()));
+    let last = parts.next_back().is_some_and(is_number);
     let between: Vec<&str> = parts.collect();
     let is_word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
     first && last && !between.is_empty() && between.into_iter().all(is_word)

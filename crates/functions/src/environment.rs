@@ -98,6 +98,7 @@ impl Layers<'_> {
 }
 
 fn joined(first: Vec<PathBuf>, then: Vec<PathBuf>) -> OsString {
-    // Only a path with a colon cannot be a part of one; nothing of ours has one.
-    std::env::join_paths(first.into_iter().chain(then)).unwrap_or_default()
+    // A path with a colon cannot be a part of one.
+    let fits = |path: &PathBuf| !path.as_os_str().as_encoded_bytes().contains(&b':');
+    std::env::join_paths(first.into_iter().chain(then).filter(fits)).unwrap_or_default()
 }

@@ -69,7 +69,7 @@ impl Walls {
     /// Finds out what this machine allows.
     pub(crate) fn find(settings: &Settings) -> Self {
         let Some(launcher) = &settings.launcher else { return Self::default() };
-        let hidden: Vec<_> = settings.hidden.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let hidden = settings.hidden.iter().filter_map(|path| std::path::absolute(path).ok()).collect();
         let mut walls =
             Self { launcher: Some(launcher.clone()), hidden, user: settings.user, ..Self::default() };
         let mut why = walls.tries(true);
@@ -93,7 +93,7 @@ impl Walls {
         let trial = Launch {
             namespace: true,
             alone,
-            hidden: self.hidden.clone(),
+            hidden: self.hidden_now(),
             layers: vec![std::env::temp_dir()],
             user: self.user,
             ..Launch::default()
@@ -110,6 +110,11 @@ impl Walls {
             }
             Err(error) => error.to_string(),
         }
+    }
+
+    /// What is there to be covered, and where: keys that are renewed are often links to another file each time.
+    fn hidden_now(&self) -> Vec<PathBuf> {
+        self.hidden.iter().filter_map(|path| path.canonicalize().ok()).collect()
     }
 
     /// Whether layers are put at [`OPT`].
@@ -140,7 +145,7 @@ impl Walls {
             directory: code.to_owned(),
             namespace: self.namespace,
             alone: self.alone,
-            hidden: self.hidden.clone(),
+            hidden: self.hidden_now(),
             kept: layers.iter().cloned().chain([code.to_owned()]).collect(),
             layers: if self.opt { layers.to_vec() } else { Vec::new() },
             task: self.task.then(|| code.to_owned()),

@@ -86,6 +86,9 @@ impl ConfiguredFunctions {
     /// A sentence: there is no such user, or the gateway may not become one.
     pub(crate) fn user(&self) -> Result<Option<(u32, u32)>, String> {
         let Some(user) = &self.user else { return Ok(None) };
+        if !cfg!(target_os = "linux") {
+            return Err("functions.user needs Linux".to_owned());
+        }
         if !rustix::process::geteuid().is_root() {
             return Err(format!(
                 "functions.user is {user:?}, and only root can run functions as another user"

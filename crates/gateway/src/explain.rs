@@ -34,7 +34,7 @@ pub(crate) struct ExplainOptions {
     #[arg(long, value_name = "ARN")]
     caller: Option<String>,
     /// A data folder, whose file of principals tells the caller's policies, id and tags.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", requires = "caller")]
     data: Option<PathBuf>,
     /// A condition key of the request, such as aws:SourceIp=192.0.2.1; may be repeated. Keys of the caller and of the time
     /// are known without it.

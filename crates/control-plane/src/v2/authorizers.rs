@@ -97,7 +97,8 @@ impl V2<'_> {
     }
 }
 
-fn check_unique(tx: &Tx, api: &str, authorizer: &Authorizer) -> Result<(), ApiError> {
+/// No two authorizers of an API may have the same name.
+pub(super) fn check_unique(tx: &Tx, api: &str, authorizer: &Authorizer) -> Result<(), ApiError> {
     let others: Vec<Authorizer> = all(tx, api, Kind::Authorizer)?;
     let others = others.iter().filter(|other| other.authorizer_id != authorizer.authorizer_id);
     crate::authorizers::check_unique(required(&authorizer.name), others.map(|other| required(&other.name)))

@@ -15,7 +15,7 @@ use crate::{ApiError, quotas};
 /// How many scopes a route may ask for. A quota that AWS does not raise.
 const SCOPES_MAX: usize = 10;
 /// What stands before an integration's id in a route's target.
-const TARGETS: &str = "integrations/";
+pub(super) const TARGETS: &str = "integrations/";
 
 impl V2<'_> {
     /// `CreateRoute`.
@@ -130,13 +130,8 @@ impl V2<'_> {
 
 /// AWS's rules for a route. `id` is that of one that is there: AWS's words for a target name it.
 fn check(tx: &Tx, api: &Api, route: &Route, id: Option<&str>) -> Result<(), ApiError> {
-    let target = route.target.as_deref();
-    if target.is_some_and(|target| !target.starts_with(TARGETS)) {
-        return bad_request(format!(
-            "Unexpected or malformed target in route {}. Correct format should be integrations/<integration_id>.",
-            id.unwrap_or("null")
-        ));
-    }
+    // AWS tells this before anything else.
+    integration_of(route, id)?;
     check_alone(tx, api, route, id)?;
     check_unique(tx, required(&api.api_id), route)
 }
@@ -169,9 +164,21 @@ pub(super) fn check_alone(tx: &Tx, api: &Api, route: &Route, route_id: Option<&s
         websocket::check_route(tx, api, route)?;
     }
     check_authorization(tx, api, route)?;
-    match route.target.as_deref().map(|target| target.trim_start_matches(TARGETS)) {
+    match integration_of(route, route_id)? {
         Some(integration) => members::find::<Integration>(tx, id, Kind::Integration, integration).map(drop),
         None => Ok(()),
+    }
+}
+
+/// The id of the integration that a route leads to. `id` is as for [`check_alone`].
+fn integration_of<'r>(route: &'r Route, id: Option<&str>) -> Result<Option<&'r str>, ApiError> {
+    let Some(target) = &route.target else { return Ok(None) };
+    match target.strip_prefix(TARGETS) {
+        Some(integration) => Ok(Some(integration)),
+        None => bad_request(format!(
+            "Unexpected or malformed target in route {}. Correct format should be integrations/<integration_id>.",
+            id.unwrap_or("null")
+        )),
     }
 }
 

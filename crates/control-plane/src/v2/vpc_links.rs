@@ -1,7 +1,7 @@
 //! VPC links of the second kind, which HTTP APIs use. They are kept as AWS keeps them; where their traffic goes is said
 //! by the gateway's configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stagedoor_shapes::apigatewayv2::{
     Api, CreateVpcLinkRequest, DeleteVpcLinkRequest, DeleteVpcLinkResponse, GetVpcLinkRequest,
@@ -10,6 +10,7 @@ use stagedoor_shapes::apigatewayv2::{
 };
 
 use super::keys::{self, Kind};
+use super::routes::TARGETS;
 use super::{V2, page_of, recast, updated};
 use crate::control_plane::{bad_request, required, whole_seconds};
 use crate::tx::Tx;
@@ -124,15 +125,12 @@ pub(crate) fn check_unused(tx: &Tx, id: &str) -> Result<(), ApiError> {
     let mut places = Vec::new();
     for api in tx.top_level::<Api>(keys::APIS)? {
         let api = required(&api.api_id);
-        let integrations: Vec<Integration> =
-            tx.scan(&keys::all(api, Kind::Integration))?.into_values().collect();
-        let leads_there = |target: &str| {
-            let name = target.strip_prefix("integrations/");
-            let mut named = integrations.iter().filter(|one| one.integration_id.as_deref() == name);
-            named.any(|one| one.connection_id.as_deref() == Some(id))
-        };
+        let integrations = tx.scan::<Integration>(&keys::all(api, Kind::Integration))?;
+        let using = integrations.values().filter(|one| one.connection_id.as_deref() == Some(id));
+        let targets: BTreeSet<String> =
+            using.map(|one| format!("{TARGETS}{}", required(&one.integration_id))).collect();
         for route in tx.scan::<Route>(&keys::all(api, Kind::Route))?.into_values() {
-            if leads_there(required(&route.target)) {
+            if targets.contains(required(&route.target)) {
                 let method = required(&route.route_key).split(' ').next().unwrap_or_default();
                 places.push(format!("{method}:{}", required(&route.route_id)));
             }

@@ -153,7 +153,9 @@ impl V2<'_> {
         }
         for authorizer in &definition.authorizers {
             let own = authorizer.authorizer_id.as_deref();
-            found.note(own, authorizers::check(api, authorizer))?;
+            let checked = authorizers::check(api, authorizer)
+                .and_then(|()| authorizers::check_unique(tx, id, authorizer));
+            found.note(own, checked)?;
             tx.put(&keys::one(id, Authorizer, own.unwrap_or_default()), authorizer)?;
         }
         for integration in &definition.integrations {

@@ -78,8 +78,10 @@ impl LambdaApi {
         };
         let answer = match route.operation {
             Operation::ListFunctionEventInvokeConfigs => {
-                let all =
-                    record.event_invoke.iter().map(|(name, config)| (name.clone(), config.shown(&arn, name)));
+                // An empty name, which is `$LATEST`, would be a marker that clients take for none.
+                let marker = |name: &str| if name.is_empty() { LATEST.to_owned() } else { name.to_owned() };
+                let configs = record.event_invoke.iter();
+                let all = configs.map(|(name, config)| (marker(name), config.shown(&arn, name)));
                 return paging::page(route, "FunctionEventInvokeConfigs", (50, 50), all);
             }
             Operation::GetFunctionEventInvokeConfig => {

@@ -337,8 +337,8 @@ fn add_permission(
     check_qualifier(record, reference.qualifier, arn)?;
     let shown = match principal {
         "*" => json!("*"),
-        service if service.contains('.') => json!({ "Service": service }),
         account if account.starts_with("arn:") => json!({ "AWS": account }),
+        service if service.contains('.') => json!({ "Service": service }),
         account => json!({ "AWS": format!("arn:aws:iam::{account}:root") }),
     };
     let resource =

@@ -34,7 +34,8 @@ pub fn read(text: &[u8]) -> Result<Value, String> {
 pub fn read_leniently(text: &[u8]) -> Result<Value, String> {
     match serde_json::from_slice(text) {
         Ok(value) => Ok(value),
-        Err(_) => lenient::read(&String::from_utf8_lossy(text)),
+        // A mark of the byte order is no text, as it is none to the strict reader.
+        Err(_) => lenient::read(&String::from_utf8_lossy(text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text))),
     }
 }
 

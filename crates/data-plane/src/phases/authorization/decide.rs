@@ -81,9 +81,10 @@ fn plain_spelling(arn: &str) -> Option<String> {
         return None;
     }
     let before = arn.strip_suffix(path)?;
-    let segments = path.split('/').filter(|segment| !segment.is_empty());
-    let decoded: Vec<_> = segments.map(|segment| percent_decode_str(segment).decode_utf8_lossy()).collect();
-    Some(format!("{before}{}", decoded.join("/")))
+    // Decoded first: slashes may be encoded too.
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let segments: Vec<_> = decoded.split('/').filter(|segment| !segment.is_empty()).collect();
+    Some(format!("{before}{}", segments.join("/")))
 }
 
 /// A method's ARN as it would be for whoever resolves the dot segments of its path (RFC 3986, section 5.2.4); nothing if
@@ -100,7 +101,8 @@ fn without_dots(arn: &str) -> Option<String> {
     let mut kept = Vec::new();
     for (segment, name) in segments() {
         match name {
-            Some(".") => {}
+            // Those between two slashes are no segments to whoever takes the two for one.
+            Some("" | ".") => {}
             Some("..") => drop(kept.pop()),
             _ => kept.push(segment),
         }
@@ -183,10 +185,13 @@ mod tests {
         check(&open, "open%5C..%5cadmin", Decision::ImplicitDeny);
         check(&open, "open/x%5C..%5c..%5cadmin", Decision::ImplicitDeny);
         check(&open, "admin/../open/a", Decision::ImplicitDeny);
+        check(&open, "open/%2F../admin", Decision::ImplicitDeny);
+        check(&open, "open%5C%5C..%5Cadmin", Decision::ImplicitDeny);
         let closed = policy(serde_json::json!([statement("Allow", "*"), statement("Deny", "admin")]));
         check(&closed, "open/../admin", Decision::ExplicitDeny);
         check(&closed, "open/..%2fadmin/", Decision::ExplicitDeny);
         check(&closed, "%61dmin", Decision::ExplicitDeny);
+        check(&closed, "%2F%2Fadmin", Decision::ExplicitDeny);
         check(&closed, "admin/../open", Decision::Allow);
     }
 }
