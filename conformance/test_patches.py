@@ -327,7 +327,7 @@ def test_the_endpoint_access_mode_of_a_security_policy(gateway):
     enhanced = "SecurityPolicy_TLS13_1_3_2025_09"
     settings = {"name": "a", "endpointConfiguration": {"types": ["REGIONAL"]}}
     error = error_of(client.create_rest_api, **settings, securityPolicy=enhanced)["Error"]
-    assert error["Message"] == f"endpointAccessMode must be specified with the security policy {enhanced}"
+    assert error["Message"] == "Endpoint access mode is required for the specified security policy"
     api = client.create_rest_api(**settings)["id"]
 
     def update(**values):
@@ -338,6 +338,7 @@ def test_the_endpoint_access_mode_of_a_security_policy(gateway):
 
     api_now = update(securityPolicy=enhanced, endpointAccessMode="STRICT")
     assert (api_now["securityPolicy"], api_now["endpointAccessMode"]) == (enhanced, "STRICT")
+    assert api_now["apiStatus"] == "UPDATING" and client.get_rest_api(restApiId=api)["apiStatus"] == "AVAILABLE"
     with pytest.raises(client.exceptions.BadRequestException, match="is not supported with the security policy TLS_1_0"):
         update(securityPolicy="TLS_1_0")
     assert "endpointAccessMode" not in update(securityPolicy="TLS_1_0", endpointAccessMode="")

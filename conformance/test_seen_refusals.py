@@ -268,6 +268,8 @@ def test_rest_apis_and_domain_names(gateway):
     def domain(words, kind, **more):
         return v1.create_domain_name, {"domainName": "a.example.com", "endpointConfiguration": {"types": [kind]}, **more}, words
 
+    enhanced = {"securityPolicy": "SecurityPolicy_TLS13_1_3_2025_09"}
+    no_mode = "Endpoint access mode is required for the specified security policy"
     store = {"truststoreUri": "s3://bucket/store.pem"}
     check([
         api("VPCEndpoints can only be specified with PRIVATE apis.",
@@ -279,6 +281,10 @@ def test_rest_apis_and_domain_names(gateway):
         domain("Cannot import certificates for EDGE while REGIONAL is active.", "REGIONAL", certificateArn=CERTIFICATE),
         domain(f"Invalid certificate ARN: {ELSEWHERE}. Certificate must be in '{REGION}'.", "REGIONAL",
                regionalCertificateArn=ELSEWHERE),
+        domain("Trailing period should be omitted from domain name", "REGIONAL", regionalCertificateArn=CERTIFICATE,
+               domainName="a.example.com."),
+        domain(no_mode, "REGIONAL", regionalCertificateArn=CERTIFICATE, **enhanced),
+        api(no_mode, endpointConfiguration={"types": ["REGIONAL"]}, **enhanced),
         domain("Mutual TLS authentication is only supported with TLS 1.2.", "REGIONAL", regionalCertificateArn=CERTIFICATE,
                securityPolicy="TLS_1_0", mutualTlsAuthentication=store),
         (v1.create_vpc_link, {"name": "n", "targetArns": [BALANCER, BALANCER + "0"]},
@@ -318,6 +324,10 @@ def test_members_of_rest_apis(gateway):
         model("Model name must be alphanumeric: a-b", "a-b"),
         model("Invalid model specified: Validation Result: warnings : [], errors : [Invalid model schema specified]",
               schema=json.dumps({"type": "thing"})),
+        (v1.create_resource, {**where, "parentId": api.resource("/notes/{userId}"), "pathPart": "{userId}"},
+         "An ancestor of this resource has the same variable name as this one: {userId}"),
+        (v1.create_resource, {**where, "parentId": api.resource("/notes/{userId}/a"), "pathPart": "{userId+}"},
+         "An ancestor of this resource has the same variable name as this one: {userId+}"),
         (v1.create_resource, {**where, "parentId": api.resource("/"), "pathPart": "a b!"},
          "Resource's path part only allow a-zA-Z0-9._-: or a valid greedy path variable and curly braces at the beginning "
          "and the end."),

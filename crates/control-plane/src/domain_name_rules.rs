@@ -136,9 +136,7 @@ pub(crate) fn check_security(
         };
     }
     if mode.is_none() {
-        return bad_request(format!(
-            "endpointAccessMode must be specified with the security policy {policy}"
-        ));
+        return bad_request("Endpoint access mode is required for the specified security policy");
     }
     let edge = types.contains(&EndpointType::Edge);
     if policy.as_str().ends_with("_EDGE") != edge || (edge && types.contains(&EndpointType::Regional)) {
@@ -156,6 +154,9 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     };
     if name.contains('_') {
         return bad_request("Domain names cannot contain an underscore character");
+    }
+    if name.ends_with('.') {
+        return bad_request("Trailing period should be omitted from domain name");
     }
     let rest = name.strip_prefix("*.").unwrap_or(name);
     if name.len() > NAME_MAX || rest.split('.').count() < 2 || !rest.split('.').all(label) {
@@ -232,7 +233,7 @@ mod tests {
             "with these Endpoint Types",
         );
         let enhanced = SecurityPolicy::SecurityPolicyTls13_1_3_2025_09;
-        check_that(|d| d.security_policy = Some(enhanced), "endpointAccessMode must be specified");
+        check_that(|d| d.security_policy = Some(enhanced), "Endpoint access mode is required");
         let edge = SecurityPolicy::SecurityPolicyTls13_2025Edge;
         let with_mode = |d: &mut DomainName, policy| {
             d.security_policy = Some(policy);

@@ -194,12 +194,11 @@ impl ControlPlane {
                 domain.distribution_domain_name = Some(distribution);
                 domain.distribution_hosted_zone_id = Some(DISTRIBUTION_ZONE.to_owned());
             }
-            domain.certificate_upload_date.get_or_insert(self.now().floor());
         } else {
             domain.distribution_domain_name = None;
             domain.distribution_hosted_zone_id = None;
-            domain.certificate_upload_date = None;
         }
+        domain.certificate_upload_date.get_or_insert(self.now().floor());
         if has_type(domain, EndpointType::Regional) {
             if domain.regional_domain_name.is_none() {
                 let region = &self.settings.region;
@@ -274,7 +273,10 @@ impl ControlPlane {
                 domain.certificate_arn = patch.text();
             }
             Field::CertificateName => domain.certificate_name = patch.text(),
-            Field::RegionalCertificateArn => domain.regional_certificate_arn = patch.text(),
+            Field::RegionalCertificateArn => {
+                domain.certificate_upload_date = Some(self.now().floor());
+                domain.regional_certificate_arn = patch.text();
+            }
             Field::RegionalCertificateName => domain.regional_certificate_name = patch.text(),
             Field::EndpointType => patch_types(domain, patch)?,
             Field::IpAddressType => {

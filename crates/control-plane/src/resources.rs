@@ -257,7 +257,30 @@ fn unused_id(tx: &Tx, api: &str) -> Result<String, ApiError> {
 fn check_parent(parent: &Resource, part: &str) -> Result<(), ApiError> {
     check_path_part(part)?;
     let of_parent = parent.path_part.as_deref().unwrap_or_default();
-    if is_greedy(of_parent) { cannot_be_parent(of_parent) } else { Ok(()) }
+    if is_greedy(of_parent) {
+        return cannot_be_parent(of_parent);
+    }
+    check_ancestors(required(&parent.path), part)
+}
+
+/// The name of a variable, be it greedy or not; `None` for a part that stands for itself.
+fn variable_name(part: &str) -> Option<&str> {
+    let name = part.strip_prefix('{')?.strip_suffix('}')?;
+    Some(name.strip_suffix('+').unwrap_or(name))
+}
+
+/// Whether a part can stand below a path: no two variables of a path have the same name.
+///
+/// # Errors
+/// [`ApiError::BadRequest`] with AWS's message.
+pub(crate) fn check_ancestors(path: &str, part: &str) -> Result<(), ApiError> {
+    let name = variable_name(part);
+    match name.is_some() && path.split('/').any(|above| variable_name(above) == name) {
+        true => bad_request(format!(
+            "An ancestor of this resource has the same variable name as this one: {part}"
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The path of a resource below another.

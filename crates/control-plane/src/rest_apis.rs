@@ -1,9 +1,9 @@
 //! REST APIs themselves.
 
 use stagedoor_shapes::apigateway::{
-    ApiKeySourceType, CreateRestApiRequest, DeleteRestApiRequest, EndpointAccessMode, EndpointConfiguration,
-    EndpointType, GetRestApiRequest, GetRestApisRequest, IpAddressType, Op, Resource, RestApi, RestApis,
-    SecurityPolicy, UpdateRestApiRequest,
+    ApiKeySourceType, ApiStatus, CreateRestApiRequest, DeleteRestApiRequest, EndpointAccessMode,
+    EndpointConfiguration, EndpointType, GetRestApiRequest, GetRestApisRequest, IpAddressType, Op, Resource,
+    RestApi, RestApis, SecurityPolicy, UpdateRestApiRequest,
 };
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
@@ -145,12 +145,17 @@ impl ControlPlane {
         let id = required(&input.rest_api_id);
         self.transact(|tx| {
             let mut api = self.api(tx, id)?;
+            let before = (api.security_policy, api.endpoint_access_mode);
             for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
                 self.patch_api(&mut api, &patch)?;
             }
             check_security(&api)?;
             self.settings.quotas.check_apis(tx, &api)?;
             tx.put(&keys::api(id), &api)?;
+            // What AWS takes a quarter of an hour for is done by the time the next call asks.
+            if before != (api.security_policy, api.endpoint_access_mode) {
+                api.api_status = Some(ApiStatus::Updating);
+            }
             Ok(answer_with_tags(api))
         })
     }
@@ -222,6 +227,10 @@ impl ControlPlane {
 pub(crate) fn answer(mut api: RestApi) -> RestApi {
     api.created_date = whole_seconds(api.created_date);
     api.policy = api.policy.map(|policy| policy::answered(&policy));
+    // AWS tells the status of an API since APIs have security policies. Those that were given none are answered as before.
+    if api.security_policy.is_some() {
+        api.api_status.get_or_insert(ApiStatus::Available);
+    }
     api
 }
 

@@ -4,6 +4,7 @@
 //! members is taken for a method setting, `/{resource path}/{method}/{setting}`, where the resource path may hold
 //! slashes, escaped or not.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use stagedoor_shapes::apigateway::{
@@ -137,7 +138,7 @@ fn remove(stage: &mut Stage, path: &str) -> Result<(), ApiError> {
                 return Ok(());
             }
             let settings = stage.method_settings.get_or_insert_default();
-            if settings.remove(&setting_key(path)).is_none() {
+            if settings.remove(&setting_key(settings, path)).is_none() {
                 // The space at the end is AWS's.
                 return bad_request(format!(
                     "Cannot remove method setting {path} because there is no method setting for this method "
@@ -148,17 +149,21 @@ fn remove(stage: &mut Stage, path: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// A method setting's key in answers: the resource's path without its first slash, and the method. The root has no
-/// more than a slash, which stays escaped.
-fn setting_key(path: &str) -> String {
-    match path.rsplit_once('/') {
-        Some(("~1", method)) => format!("~1/{method}"),
-        Some((resource, method)) => {
-            let resource = unescape(resource);
-            format!("{}/{method}", resource.strip_prefix('/').unwrap_or(&resource))
-        }
-        None => path.to_owned(),
+/// The key of a method's settings, which is the path as it was written, as AWS shows it: `pets/{id}/GET` and
+/// `~1pets~1{id}/GET` are keys both. A method that has settings keeps their key, however it is written now.
+fn setting_key(settings: &BTreeMap<String, MethodSetting>, path: &str) -> String {
+    let named = method_named(path);
+    match settings.keys().find(|key| method_named(key) == named) {
+        Some(key) if !settings.contains_key(path) => key.clone(),
+        _ => path.to_owned(),
     }
+}
+
+/// The path of a resource without its first slash, and the method.
+fn method_named(key: &str) -> (String, &str) {
+    let (resource, method) = key.rsplit_once('/').unwrap_or((key, ""));
+    let resource = unescape(resource);
+    (resource.strip_prefix('/').unwrap_or(&resource).to_owned(), method)
 }
 
 fn set_method(stage: &mut Stage, path: &str, value: &str) -> Result<(), ApiError> {
@@ -174,7 +179,7 @@ fn set_method(stage: &mut Stage, path: &str, value: &str) -> Result<(), ApiError
     let settings = stage.method_settings.get_or_insert_default();
     // A method that gets its first own setting starts from what held for it until now.
     let inherited = settings.get(EVERY_METHOD).cloned().unwrap_or_else(defaults);
-    let key = setting_key(method);
+    let key = setting_key(settings, method);
     let mut setting = settings.get(&key).cloned().unwrap_or(inherited);
     match (group, name) {
         ("metrics", "enabled") => setting.metrics_enabled = Some(truth(value)),
@@ -308,9 +313,11 @@ mod tests {
         for path in ["/pets/{id}/GET", "/pets~1{id}/GET", "/~1pets~1{id}/GET", "/~1/ANY"] {
             assert_eq!(patched(&mut stage, Op::Replace, &format!("{path}/metrics/enabled"), "true"), "done");
         }
-        assert!(stage.method_settings.as_ref().unwrap().keys().eq(["pets/{id}/GET", "~1/ANY"]));
+        assert_eq!(patched(&mut stage, Op::Replace, "/~1pets~1{id}/PUT/metrics/enabled", "true"), "done");
+        let shown = ["pets/{id}/GET", "~1/ANY", "~1pets~1{id}/PUT"];
+        assert!(stage.method_settings.as_ref().unwrap().keys().eq(shown));
         assert_eq!(patched(&mut stage, Op::Remove, "/~1pets~1{id}/GET", ""), "done");
-        assert_eq!(stage.method_settings.unwrap().len(), 1);
+        assert_eq!(stage.method_settings.unwrap().len(), 2);
     }
 
     proptest! {
@@ -324,7 +331,7 @@ mod tests {
             let mut stage = Stage::default();
             let path = format!("/{}/GET", resource.replace('/', "~1"));
             prop_assert_eq!(patched(&mut stage, Op::Replace, &format!("{path}/caching/enabled"), "true"), "done");
-            let shown = format!("{}/GET", &resource[1..]);
+            let shown = format!("{}/GET", resource.replace('/', "~1"));
             prop_assert!(stage.method_settings.as_ref().unwrap().contains_key(&shown));
             prop_assert_eq!(patched(&mut stage, Op::Remove, &path, ""), "done");
             prop_assert_eq!(stage.method_settings.unwrap().len(), 0);

@@ -99,7 +99,10 @@ impl Import<'_> {
         let siblings =
             self.api.resources.iter().filter(|one| one.parent_id.is_some() && one.parent_id == parent.id);
         let siblings = siblings.filter_map(|one| one.path_part.as_deref());
-        resources::check_path_part(part).and_then(|()| resources::check_siblings(part, siblings)).err()
+        resources::check_path_part(part)
+            .and_then(|()| resources::check_ancestors(parent.path.as_deref().unwrap_or_default(), part))
+            .and_then(|()| resources::check_siblings(part, siblings))
+            .err()
     }
 
     fn method(&mut self, path: &str, operation: &Operation, resource: &str) -> Option<Method> {

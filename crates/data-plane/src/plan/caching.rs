@@ -12,12 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use stagedoor_shapes::apigateway::{
-    Integration as IntegrationShape, MethodSetting, Stage, UnauthorizedCacheControlHeaderStrategy as Strategy,
+    Integration as IntegrationShape, Stage, UnauthorizedCacheControlHeaderStrategy as Strategy,
 };
 
-use super::PlanError;
 use super::mapping::Source;
 use super::media_types::MediaTypes;
+use super::{PlanError, method_settings};
 use crate::cache::Key;
 use crate::exchange::Exchange;
 
@@ -119,7 +119,7 @@ impl CachingScope<'_> {
     /// applies to `GET` alone.
     fn rules(&self, path: &str, method: &Method) -> Option<CacheRules> {
         let settings = self.stage.method_settings.as_ref()?;
-        let setting = own_setting(settings, path, method.as_str())
+        let setting = method_settings::own(settings, path, method.as_str())
             .or_else(|| settings.get(EVERY_METHOD).filter(|_| *method == Method::GET))?;
         let seconds = setting.cache_ttl_in_seconds.unwrap_or(TIME_TO_LIVE_SECONDS);
         if setting.caching_enabled != Some(true) || seconds <= 0 {
@@ -148,20 +148,6 @@ impl CachingScope<'_> {
             .replacen("method.request.header.", "method.request.multivalueheader.", 1);
         Source::parse(&whole, self.variables)
     }
-}
-
-/// A method's own setting. Its key is the path without its first slash and the method; the root's has the slash left,
-/// escaped or not.
-fn own_setting<'s>(
-    settings: &'s BTreeMap<String, MethodSetting>,
-    path: &str,
-    method: &str,
-) -> Option<&'s MethodSetting> {
-    let path = path.strip_prefix('/').unwrap_or(path);
-    if path.is_empty() {
-        return settings.get(&format!("~1/{method}")).or_else(|| settings.get(&format!("/{method}")));
-    }
-    settings.get(&format!("{path}/{method}"))
 }
 
 impl Caching {
@@ -213,6 +199,8 @@ fn append_length(key: &mut Vec<u8>, length: usize) {
 
 #[cfg(test)]
 mod tests {
+    use stagedoor_shapes::apigateway::MethodSetting;
+
     use super::*;
 
     #[test]
@@ -221,7 +209,7 @@ mod tests {
         let settings: BTreeMap<_, _> =
             keys.into_iter().map(|key| (key.to_owned(), MethodSetting::default())).collect();
         let check = |path: &str, method: &str, expected: bool| {
-            assert_eq!(own_setting(&settings, path, method).is_some(), expected, "{path} {method}");
+            assert_eq!(method_settings::own(&settings, path, method).is_some(), expected, "{path} {method}");
         };
         check("/", "GET", true);
         check("/", "POST", false);
