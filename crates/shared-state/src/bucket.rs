@@ -12,27 +12,20 @@ use crate::{Answer, Bucket, Limit};
 /// Sixteenths of a nanosecond: fine enough for ten thousand a second, and 36 years fit.
 const TICKS_A_SECOND: f64 = 16e9;
 
-#[derive(Debug)]
-pub(crate) struct TokenBucket {
+/// The word of a bucket; [`tick`] says what time it is.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
     full_at: AtomicU64,
-    epoch: Instant,
 }
 
-impl TokenBucket {
-    pub(crate) fn new(epoch: Instant) -> Self {
-        Self { full_at: AtomicU64::new(0), epoch }
-    }
+/// The time in the words of buckets that count from the same moment.
+pub(crate) fn tick(epoch: Instant) -> u64 {
+    u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX / 16).saturating_mul(16)
+}
 
-    /// Whether it is as good as a new one.
-    pub(crate) fn is_full(&self) -> bool {
-        self.full_at.load(Ordering::Relaxed) <= self.now()
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX / 16).saturating_mul(16)
-    }
-
-    fn take_at(&self, limit: Limit, now: u64) -> bool {
+impl Tokens {
+    /// Takes a token; whether there was one.
+    pub(crate) fn take(&self, limit: Limit, now: u64) -> bool {
         if limit.burst == 0 || limit.rate.is_nan() || limit.rate <= 0.0 {
             return false;
         }
@@ -58,9 +51,27 @@ impl TokenBucket {
     }
 }
 
+/// A bucket by itself.
+#[derive(Debug)]
+pub(crate) struct TokenBucket {
+    tokens: Tokens,
+    epoch: Instant,
+}
+
+impl TokenBucket {
+    pub(crate) fn new(epoch: Instant) -> Self {
+        Self { tokens: Tokens::default(), epoch }
+    }
+
+    /// Whether it is as good as a new one.
+    pub(crate) fn is_full(&self) -> bool {
+        self.tokens.full_at.load(Ordering::Relaxed) <= tick(self.epoch)
+    }
+}
+
 impl Bucket for TokenBucket {
     fn take(&self, limit: Limit) -> Answer<bool> {
-        Answer::Now(self.take_at(limit, self.now()))
+        Answer::Now(self.tokens.take(limit, tick(self.epoch)))
     }
 }
 
@@ -71,13 +82,13 @@ mod tests {
 
     const SECOND: u64 = 16_000_000_000;
 
-    fn passed(bucket: &TokenBucket, rate: f64, burst: u32, now: u64, requests: u32) -> usize {
-        (0..requests).filter(|_| bucket.take_at(Limit { rate, burst }, now)).count()
+    fn passed(bucket: &Tokens, rate: f64, burst: u32, now: u64, requests: u32) -> usize {
+        (0..requests).filter(|_| bucket.take(Limit { rate, burst }, now)).count()
     }
 
     #[test]
     fn a_burst_and_then_the_rate() {
-        let bucket = TokenBucket::new(Instant::now());
+        let bucket = Tokens::default();
         assert_eq!(passed(&bucket, 2.5, 10, SECOND, 100), 10);
         assert_eq!(passed(&bucket, 2.5, 10, SECOND * 3, 100), 5);
         assert_eq!(passed(&bucket, 2.5, 10, SECOND * 100, 100), 10);
@@ -85,7 +96,7 @@ mod tests {
 
     #[test]
     fn zero_lets_none_through() {
-        let bucket = TokenBucket::new(Instant::now());
+        let bucket = Tokens::default();
         for (rate, burst) in [(0.0, 0), (0.0, 5), (5.0, 0), (f64::NAN, 1), (-1.0, 1)] {
             assert_eq!(passed(&bucket, rate, burst, SECOND, 3), 0, "{rate} {burst}");
         }
@@ -93,14 +104,14 @@ mod tests {
 
     #[test]
     fn a_change_of_the_limit_empties_nothing() {
-        let bucket = TokenBucket::new(Instant::now());
+        let bucket = Tokens::default();
         assert_eq!(passed(&bucket, 10.0, 10, SECOND, 2), 2);
         assert_eq!(passed(&bucket, 10.0, 20, SECOND, 100), 18);
     }
 
     #[test]
     fn a_faster_limit_fills_an_empty_bucket_faster() {
-        let bucket = TokenBucket::new(Instant::now());
+        let bucket = Tokens::default();
         assert_eq!(passed(&bucket, 0.01, 3, SECOND, 9), 3);
         assert_eq!(passed(&bucket, 10.0, 3, SECOND, 9), 0);
         assert_eq!(passed(&bucket, 10.0, 3, SECOND + SECOND / 10, 9), 1);
@@ -108,7 +119,7 @@ mod tests {
 
     #[test]
     fn threads_share_exactly() {
-        let bucket = TokenBucket::new(Instant::now());
+        let bucket = Tokens::default();
         let passed: usize = std::thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..4).map(|_| scope.spawn(|| passed(&bucket, 1.0, 1000, SECOND, 1000))).collect();
@@ -124,7 +135,7 @@ mod tests {
             burst in 1u32..50,
             steps in proptest::collection::vec((0u64..SECOND, 0u32..20), 1..30),
         ) {
-            let bucket = TokenBucket::new(Instant::now());
+            let bucket = Tokens::default();
             let (mut now, mut total) = (0, 0);
             for (step, requests) in steps {
                 now += step;

@@ -8,7 +8,6 @@
 //! written whole lacks its end and is overlooked.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -146,11 +145,20 @@ fn parse_line(line: &str) -> Option<(&str, &str, Record)> {
     parts.next().is_none().then_some((plan, key, record))
 }
 
+/// Without the machinery of formatting: where each request has another key, this is done for each request.
 fn write_line(text: &mut String, counter: &Counter, record: &Record) {
-    let Record { day, used, remaining, period, extra } = record;
-    let (plan, key) = (&counter.plan, &counter.key);
-    // Writing to memory does not fail.
-    let _ = writeln!(text, "{plan} {key} {day} {used} {remaining} {period} {extra} .");
+    let &Record { day, used, remaining, period, extra } = record;
+    let mut number = itoa::Buffer::new();
+    text.push_str(&counter.plan.id);
+    text.push(' ');
+    text.push_str(&counter.key);
+    for unsigned in [day.into(), used, remaining, period.into()] {
+        text.push(' ');
+        text.push_str(number.format(unsigned));
+    }
+    text.push(' ');
+    text.push_str(number.format(extra));
+    text.push_str(" .\n");
 }
 
 /// Starts the writer. `usages` is what the file is rewritten from.
@@ -188,6 +196,7 @@ struct JournalFile {
 
 impl JournalFile {
     fn follow(mut self, messages: &Receiver<Message>) {
+        let mut text = String::new();
         loop {
             let first = if self.unsynced {
                 match messages.recv_timeout(SYNC_INTERVAL) {
@@ -208,13 +217,12 @@ impl JournalFile {
             if matches!(first, Message::Changed(_)) {
                 std::thread::sleep(WRITE_INTERVAL);
             }
-            let (mut text, mut rewrite, mut waiting, mut end) = (String::new(), false, Vec::new(), false);
+            text.clear();
+            let (mut rewrite, mut waiting, mut end) = (false, Vec::new(), false);
             for message in std::iter::once(first).chain(messages.try_iter()) {
                 match message {
                     Message::Changed(counter) => {
-                        for record in counter.unwritten() {
-                            write_line(&mut text, &counter, &record);
-                        }
+                        counter.unwritten(|record| write_line(&mut text, &counter, record));
                     }
                     Message::Rewrite => rewrite = true,
                     Message::Flush(done) => waiting.push(done),

@@ -79,13 +79,14 @@ pub trait Bucket: Send + Sync {
     fn take(&self, limit: Limit) -> Answer<bool>;
 }
 
-/// What one API key has used of one usage plan.
-pub trait Usage: Send + Sync {
+/// What one API key has used of one usage plan. As a [`Bucket`] it is the plan's throttle for the key: one request asks
+/// both, and with many keys neither is in the processor's caches.
+pub trait Usage: Bucket {
     /// Whether nothing is left of a quota, as far as is known here. Counts nothing.
     fn is_spent(&self, quota: &Quota, now: SystemTime) -> bool;
 
     /// Counts a request; whether the quota allowed it. Without a quota every request is counted and allowed.
-    fn take(&self, quota: Option<&Quota>, now: SystemTime) -> Answer<bool>;
+    fn count(&self, quota: Option<&Quota>, now: SystemTime) -> Answer<bool>;
 
     /// Used and left on each day of a span, both ends included. Without a quota nothing is left.
     fn days(&self, quota: Option<&Quota>, first: Day, last: Day) -> Answer<Vec<DayUsage>>;

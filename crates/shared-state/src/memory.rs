@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::bucket::TokenBucket;
 use crate::journal::{self, Journal, Kept, Record, Writer};
-use crate::usage::Counter;
+use crate::usage::{Counter, PlanCounters};
 use crate::{Bucket, Counters, Usage};
 
 /// How many buckets there are before full ones, which are as good as new, are looked for and dropped.
@@ -21,7 +21,7 @@ pub struct MemoryCounters {
     buckets: Mutex<Buckets>,
     usages: Arc<Usages>,
     // Dropped last, so that everything is written.
-    writer: Option<Writer>,
+    _writer: Option<Writer>,
 }
 
 #[derive(Debug, Default)]
@@ -30,31 +30,52 @@ struct Buckets {
     sweep_at: usize,
 }
 
-/// What API keys have used, by plan and key.
-#[derive(Debug, Default)]
-pub(crate) struct Usages(Mutex<ByPlanAndKey>);
+/// What API keys have used.
+#[derive(Debug)]
+pub(crate) struct Usages {
+    epoch: Instant,
+    journal: Journal,
+    plans: Mutex<HashMap<Box<str>, PlanUsages>>,
+}
 
-type ByPlanAndKey = HashMap<(Box<str>, Box<str>), Arc<Counter>>;
+/// What API keys have used of one plan, by the keys' ids.
+#[derive(Debug)]
+struct PlanUsages {
+    common: Arc<PlanCounters>,
+    by_key: HashMap<Box<str>, Arc<Counter>>,
+}
 
 impl Usages {
-    fn from_kept(kept: Kept, journal: &Journal) -> Arc<Self> {
-        let counters = kept.into_iter().map(|((plan, key), days)| {
-            ((plan.clone().into(), key.clone().into()), counter(&plan, &key, days, journal))
-        });
-        Arc::new(Self(Mutex::new(counters.collect())))
+    fn new(epoch: Instant, journal: Journal) -> Self {
+        Self { epoch, journal, plans: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ByPlanAndKey> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keep(&self, kept: Kept) {
+        for ((plan, key), days) in kept {
+            self.counter(&plan, &key, days);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, PlanUsages>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The counter of a plan and a key; if there is none yet, one that goes on from these days.
+    fn counter(&self, plan: &str, key: &str, days: Vec<Record>) -> Arc<Counter> {
+        let mut plans = self.lock();
+        let PlanUsages { common, by_key } = plans.entry(plan.into()).or_insert_with(|| {
+            let common = PlanCounters { id: plan.into(), epoch: self.epoch, journal: self.journal.clone() };
+            PlanUsages { common: Arc::new(common), by_key: HashMap::new() }
+        });
+        let found = by_key.entry(key.into());
+        let counter =
+            || Arc::new_cyclic(|itself| Counter::new(Arc::clone(common), key, days, itself.clone()));
+        Arc::clone(found.or_insert_with(counter))
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Counter>> {
-        self.lock().values().cloned().collect()
+        self.lock().values().flat_map(|plan| plan.by_key.values().cloned()).collect()
     }
-}
-
-fn counter(plan: &str, key: &str, days: Vec<Record>, journal: &Journal) -> Arc<Counter> {
-    Arc::new_cyclic(|itself| Counter::new(plan, key, days, journal.clone(), itself.clone()))
 }
 
 impl MemoryCounters {
@@ -64,18 +85,21 @@ impl MemoryCounters {
     /// If the file cannot be read or written.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let kept = journal::read(dir)?;
-        let (writer, usages) = journal::start(dir, |journal| Usages::from_kept(kept, journal))?;
-        Ok(Self { epoch: Instant::now(), buckets: Mutex::default(), usages, writer: Some(writer) })
+        let epoch = Instant::now();
+        let (writer, usages) = journal::start(dir, |journal| {
+            let usages = Usages::new(epoch, journal.clone());
+            usages.keep(kept);
+            Arc::new(usages)
+        })?;
+        Ok(Self { epoch, buckets: Mutex::default(), usages, _writer: Some(writer) })
     }
 
     /// Counters that end with the process.
     #[must_use]
     pub fn forgetful() -> Self {
-        Self { epoch: Instant::now(), buckets: Mutex::default(), usages: Arc::default(), writer: None }
-    }
-
-    fn journal(&self) -> Journal {
-        self.writer.as_ref().map(|writer| writer.journal.clone()).unwrap_or_default()
+        let epoch = Instant::now();
+        let usages = Arc::new(Usages::new(epoch, Journal::default()));
+        Self { epoch, buckets: Mutex::default(), usages, _writer: None }
     }
 }
 
@@ -95,21 +119,23 @@ impl Counters for MemoryCounters {
     }
 
     fn usage(&self, plan: &str, key: &str) -> Arc<dyn Usage> {
-        let mut usages = self.usages.lock();
-        let found = usages.entry((plan.into(), key.into()));
-        Arc::clone(found.or_insert_with(|| counter(plan, key, Vec::new(), &self.journal()))) as Arc<dyn Usage>
+        self.usages.counter(plan, key, Vec::new())
     }
 
     fn flush(&self) {
-        self.journal().wait();
+        self.usages.journal.wait();
     }
 
     fn forget(&self, keep: &dyn Fn(&str, &str) -> bool) {
-        let mut usages = self.usages.lock();
-        let before = usages.len();
-        usages.retain(|(plan, key), _| keep(plan, key));
-        if usages.len() != before {
-            self.journal().rewrite();
+        let mut forgot = false;
+        self.usages.lock().retain(|plan, usages| {
+            let before = usages.by_key.len();
+            usages.by_key.retain(|key, _| keep(plan, key));
+            forgot |= usages.by_key.len() != before;
+            !usages.by_key.is_empty()
+        });
+        if forgot {
+            self.usages.journal.rewrite();
         }
     }
 }
@@ -137,7 +163,7 @@ mod tests {
     }
 
     fn take(usage: &dyn Usage, quota: &Quota, day: u64, requests: u32) -> usize {
-        (0..requests).filter(|_| now(usage.take(Some(quota), on(day)))).count()
+        (0..requests).filter(|_| now(usage.count(Some(quota), on(day)))).count()
     }
 
     fn days(usage: &dyn Usage, quota: &Quota, first: u32, last: u32) -> Vec<(u64, u64)> {
@@ -204,7 +230,7 @@ mod tests {
             let usage = counters.usage("p", "k");
             assert_eq!(take(&*usage, &week, 10, 3) + take(&*usage, &week, 11, 2), 5);
             now(usage.set_remaining(&week, on(11), 1));
-            now(counters.usage("gone", "k").take(None, on(11)));
+            now(counters.usage("gone", "k").count(None, on(11)));
             counters.forget(&|plan, _| plan != "gone");
         }
         {
@@ -219,6 +245,17 @@ mod tests {
         let counters = MemoryCounters::open(dir.path()).unwrap();
         assert_eq!(take(&*counters.usage("p", "k"), &week, 12, 9), 0);
         assert_eq!(days(&*counters.usage("gone", "k"), &week, 11, 11), [(0, 10)]);
+    }
+
+    #[test]
+    fn a_key_has_a_bucket_in_each_plan() {
+        let counters = MemoryCounters::forgetful();
+        let limit = crate::Limit { rate: 0.001, burst: 1 };
+        for (plan, key, passed) in
+            [("p", "k", true), ("p", "k", false), ("q", "k", true), ("p", "l", true), ("q", "k", false)]
+        {
+            assert_eq!(now(counters.usage(plan, key).take(limit)), passed, "{plan} {key}");
+        }
     }
 
     #[test]

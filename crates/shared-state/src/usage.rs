@@ -5,11 +5,12 @@
 //! [`TURNING`] into the word meanwhile, so that nobody counts on what is half changed.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Instant, SystemTime};
 
+use crate::bucket::{Tokens, tick};
 use crate::journal::{Journal, Record};
-use crate::{Answer, Day, DayUsage, Quota, Usage};
+use crate::{Answer, Bucket, Day, DayUsage, Limit, Quota, Usage};
 
 /// Bits of the day's requests in the word.
 const USED_BITS: u32 = 40;
@@ -18,32 +19,52 @@ const TURNING: u64 = u64::MAX;
 /// How many days are remembered.
 pub(crate) const DAYS_MAX: u32 = 400;
 
+/// Counters of a million keys are more than a processor's caches hold, so what each request touches stands together, in the
+/// order written here: with the counts of its `Arc` before it, one line of memory, and what is beside it in the next.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Counter {
-    pub(crate) plan: Box<str>,
-    pub(crate) key: Box<str>,
+    /// The plan's throttle for the key.
+    tokens: Tokens,
     today: AtomicU64,
     /// Requests of the period before today.
     before: AtomicU64,
-    /// The first day of the period that `before` and `extra` are about.
-    period: AtomicU32,
     /// What `UpdateUsage` added to the limit of this period.
     extra: AtomicI64,
     /// The limit that the last request was counted against; negative without one.
     limit: AtomicI64,
-    past: Mutex<Past>,
+    /// The first day of the period that `before` and `extra` are about.
+    period: AtomicU32,
     /// Whether it is among those that the journal is to write.
     dirty: AtomicBool,
-    journal: Journal,
     itself: Weak<Self>,
+    pub(crate) plan: Arc<PlanCounters>,
+    pub(crate) key: Box<str>,
+    past: Mutex<Past>,
 }
 
+/// What the counters of one plan have in common.
+#[derive(Debug)]
+pub(crate) struct PlanCounters {
+    pub(crate) id: Box<str>,
+    /// What its buckets count from.
+    pub(crate) epoch: Instant,
+    pub(crate) journal: Journal,
+}
+
+/// Earlier days; most keys have none yet.
+type Past = Option<Box<Days>>;
+
 #[derive(Debug, Default)]
-struct Past {
-    /// Earlier days in order.
+struct Days {
+    /// In order.
     days: Vec<Record>,
     /// How many of them have been handed to the journal.
     written: usize,
+}
+
+fn days(past: &Past) -> &[Record] {
+    past.as_ref().map_or(&[], |past| &past.days)
 }
 
 fn pack(day: u32, used: u64) -> u64 {
@@ -56,38 +77,22 @@ fn unpack(word: u64) -> (u32, u64) {
 
 impl Counter {
     /// A counter that goes on from the days that were kept, in order.
-    pub(crate) fn new(
-        plan: &str,
-        key: &str,
-        mut days: Vec<Record>,
-        journal: Journal,
-        itself: Weak<Self>,
-    ) -> Self {
+    pub(crate) fn new(plan: Arc<PlanCounters>, key: &str, mut days: Vec<Record>, itself: Weak<Self>) -> Self {
         let last = days.pop().unwrap_or_default();
         Self {
-            plan: plan.into(),
-            key: key.into(),
+            tokens: Tokens::default(),
             today: AtomicU64::new(pack(last.day, last.used)),
             // Which period it is shows with the first request, and what was before is counted then.
-            before: AtomicU64::new(0),
-            period: AtomicU32::new(last.period),
+            before: AtomicU64::new(used_between(&days, last.period, last.day)),
             extra: AtomicI64::new(last.extra),
             limit: AtomicI64::new(-1),
-            past: Mutex::new(Past { written: days.len(), days }),
+            period: AtomicU32::new(last.period),
             dirty: AtomicBool::new(false),
-            journal,
             itself,
+            plan,
+            key: key.into(),
+            past: Mutex::new((!days.is_empty()).then(|| Box::new(Days { written: days.len(), days }))),
         }
-        .settled()
-    }
-
-    fn settled(self) -> Self {
-        let past = self.past();
-        let day = unpack(self.today.load(Ordering::Relaxed)).0;
-        let before = used_between(&past.days, self.period.load(Ordering::Relaxed), day);
-        drop(past);
-        self.before.store(before, Ordering::Relaxed);
-        self
     }
 
     fn past(&self) -> MutexGuard<'_, Past> {
@@ -103,14 +108,19 @@ impl Counter {
         if known_day < day {
             if used > 0 || self.extra.load(Ordering::Relaxed) != 0 {
                 let record = self.record(known_day, used);
+                let past = past.get_or_insert_default();
                 past.days.push(record);
+                if let Some(excess) = past.days.len().checked_sub(DAYS_MAX as usize) {
+                    past.days.drain(..excess);
+                    past.written = past.written.saturating_sub(excess);
+                }
             }
             used = 0;
         } else {
             day = known_day;
         }
         let period = quota.map_or(day, |quota| quota.period_start(Day(day)).0);
-        let before = used_between(&past.days, period, day);
+        let before = used_between(days(&past), period, day);
         if self.period.swap(period, Ordering::Relaxed) != period {
             self.extra.store(0, Ordering::Relaxed);
         }
@@ -119,10 +129,6 @@ impl Counter {
             let whole = i64::try_from(before + used + remaining).unwrap_or(i64::MAX);
             self.extra.store(whole - signed(quota.limit), Ordering::Relaxed);
             self.limit.store(signed(quota.limit), Ordering::Relaxed);
-        }
-        if let Some(excess) = past.days.len().checked_sub(DAYS_MAX as usize) {
-            past.days.drain(..excess);
-            past.written = past.written.saturating_sub(excess);
         }
         self.today.store(pack(day, used), Ordering::Release);
         before + used
@@ -143,20 +149,21 @@ impl Counter {
         }
     }
 
-    /// What the journal has not written yet. Counted from here on, it is to be written again.
-    pub(crate) fn unwritten(&self) -> Vec<Record> {
+    /// Tells what the journal has not written yet. Counted from here on, it is to be written again.
+    pub(crate) fn unwritten(&self, mut tell: impl FnMut(&Record)) {
         let mut past = self.past();
         self.dirty.store(false, Ordering::Release);
-        let mut records: Vec<Record> = past.days.iter().skip(past.written).copied().collect();
-        past.written = past.days.len();
-        records.push(self.current(&past));
-        records
+        if let Some(past) = &mut *past {
+            past.days.iter().skip(past.written).for_each(&mut tell);
+            past.written = past.days.len();
+        }
+        tell(&self.current(&past));
     }
 
     /// Everything that is worth keeping.
     pub(crate) fn all(&self) -> Vec<Record> {
         let past = self.past();
-        let mut records = past.days.clone();
+        let mut records = days(&past).to_vec();
         records.push(self.current(&past));
         records
     }
@@ -172,7 +179,7 @@ impl Counter {
             && !self.dirty.swap(true, Ordering::AcqRel)
             && let Some(counter) = self.itself.upgrade()
         {
-            self.journal.changed(counter);
+            self.plan.journal.changed(counter);
         }
     }
 
@@ -181,7 +188,7 @@ impl Counter {
         u64::try_from(signed(quota.limit).saturating_add(self.extra.load(Ordering::Relaxed))).unwrap_or(0)
     }
 
-    fn take_now(&self, quota: Option<&Quota>, now: SystemTime) -> bool {
+    fn count_now(&self, quota: Option<&Quota>, now: SystemTime) -> bool {
         let clock = Day::of(now).0;
         loop {
             let word = self.today.load(Ordering::Acquire);
@@ -217,7 +224,7 @@ impl Counter {
     fn day_usage(&self, past: &MutexGuard<'_, Past>, quota: Option<&Quota>, day: u32) -> DayUsage {
         let current = self.current(past);
         let limit = quota.map_or(0, |quota| quota.limit);
-        let known = past.days.iter().chain([&current]).find(|record| record.day == day);
+        let known = days(past).iter().chain([&current]).find(|record| record.day == day);
         if let Some(record) = known.filter(|record| record.day < current.day || quota.is_none()) {
             return DayUsage {
                 used: record.used,
@@ -228,7 +235,7 @@ impl Counter {
         let period = quota.period_start(Day(day)).0;
         let used_today = known.map_or(0, |record| record.used);
         let until = if day >= current.day { current.day } else { day };
-        let mut used = used_between(&past.days, period, until) + used_today;
+        let mut used = used_between(days(past), period, until) + used_today;
         if day > current.day && current.day >= period {
             used += current.used;
         }
@@ -247,6 +254,12 @@ fn used_between(days: &[Record], first: u32, until: u32) -> u64 {
     days.iter().filter(|record| record.day >= first && record.day < until).map(|record| record.used).sum()
 }
 
+impl Bucket for Counter {
+    fn take(&self, limit: Limit) -> Answer<bool> {
+        Answer::Now(self.tokens.take(limit, tick(self.plan.epoch)))
+    }
+}
+
 impl Usage for Counter {
     fn is_spent(&self, quota: &Quota, now: SystemTime) -> bool {
         let (day, used) = match self.today.load(Ordering::Acquire) {
@@ -259,8 +272,8 @@ impl Usage for Counter {
             && self.before.load(Ordering::Relaxed) + used >= self.allowed(quota)
     }
 
-    fn take(&self, quota: Option<&Quota>, now: SystemTime) -> Answer<bool> {
-        Answer::Now(self.take_now(quota, now))
+    fn count(&self, quota: Option<&Quota>, now: SystemTime) -> Answer<bool> {
+        Answer::Now(self.count_now(quota, now))
     }
 
     fn days(&self, quota: Option<&Quota>, first: Day, last: Day) -> Answer<Vec<DayUsage>> {
@@ -271,7 +284,7 @@ impl Usage for Counter {
     fn set_remaining(&self, quota: &Quota, now: SystemTime, remaining: u64) -> Answer<()> {
         self.turn(Some(quota), Day::of(now).0, Some(remaining));
         self.mark();
-        self.journal.wait();
+        self.plan.journal.wait();
         Answer::Now(())
     }
 }

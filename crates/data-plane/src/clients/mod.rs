@@ -10,9 +10,9 @@ mod shard;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use stagedoor_shared_state::{Bucket, Counters, Usage};
 
 pub use build::ClientsBuilder;
@@ -61,24 +61,19 @@ struct Slot {
 pub struct Client {
     shard: Arc<Shard>,
     /// Where in the shard the key is.
-    at: usize,
+    at: u32,
     /// The plan.
     pub plan: Arc<UsagePlan>,
     /// Which of the key's plans it is.
     index: usize,
 }
 
-/// The counters of a key, for each of its plans.
-type Members = [OnceLock<Member>];
-
 /// The counters of a key in one of its plans.
 pub struct Member {
-    /// What it has used.
+    /// What it has used, and how fast it may call.
     pub usage: Arc<dyn Usage>,
-    /// How fast it may call.
-    pub bucket: Arc<dyn Bucket>,
     /// The same for single methods, by stage and method: those that were called.
-    methods: ArcSwap<Vec<NamedBucket>>,
+    methods: ArcSwapOption<Vec<NamedBucket>>,
 }
 
 type NamedBucket = (Box<str>, Arc<dyn Bucket>);
@@ -154,36 +149,37 @@ impl Client {
 
     /// The counters of the key in this plan.
     pub fn member(&self, counters: &dyn Counters) -> Option<&Member> {
-        let members = self.shard.members(self.at)?.get_or_init(|| {
-            let plans = self.key().into_iter().flat_map(|key| key.plans());
-            plans.map(|_| OnceLock::new()).collect()
-        });
-        let member = members.get(self.index)?;
-        Some(member.get_or_init(|| Member::new(&self.plan.id, self.id(), counters)))
+        let key = self.key()?;
+        let member = self.shard.member(&key, self.index)?;
+        Some(member.get_or_init(|| Member {
+            usage: counters.usage(&self.plan.id, key.id),
+            methods: ArcSwapOption::empty(),
+        }))
+    }
+}
+
+impl Clone for Member {
+    fn clone(&self) -> Self {
+        Self { usage: Arc::clone(&self.usage), methods: ArcSwapOption::new(self.methods.load_full()) }
     }
 }
 
 impl Member {
-    fn new(plan: &str, key: &str, counters: &dyn Counters) -> Self {
-        Self {
-            usage: counters.usage(plan, key),
-            bucket: counters.bucket(&format!("client/{plan}/{key}")),
-            methods: ArcSwap::default(),
-        }
-    }
-
     /// The bucket for one method of a stage. `method` is `{api}/{stage}{path}/{method}`.
     pub fn method_bucket(&self, client: &Client, method: &str, counters: &dyn Counters) -> Arc<dyn Bucket> {
-        if let Some((_, bucket)) = self.methods.load().iter().find(|(known, _)| &**known == method) {
+        let known = self.methods.load();
+        if let Some((_, bucket)) =
+            known.iter().flat_map(|known| known.iter()).find(|(known, _)| &**known == method)
+        {
             return Arc::clone(bucket);
         }
         let bucket = counters.bucket(&format!("client/{}/{}/{method}", client.plan.id, client.id()));
         self.methods.rcu(|known| {
-            let mut methods = Vec::clone(known);
+            let mut methods = known.as_deref().cloned().unwrap_or_default();
             if !methods.iter().any(|(known, _)| &**known == method) {
                 methods.push((method.into(), Arc::clone(&bucket)));
             }
-            methods
+            Some(Arc::new(methods))
         });
         bucket
     }
@@ -250,7 +246,7 @@ mod tests {
             let client = clients.find("value", "a", "dev").unwrap();
             let member = client.member(&counters).unwrap();
             for bucket in [
-                Arc::clone(&member.bucket),
+                Arc::clone(&member.usage) as Arc<dyn Bucket>,
                 member.method_bucket(&client, "a/dev/x/GET", &counters),
                 member.method_bucket(&client, "a/dev/x/GET", &counters),
             ] {

@@ -1,34 +1,42 @@
 //! A part of the index of API keys: records one behind the other in one piece of memory, and where each begins, in the order
 //! of the hashes of their values.
 //!
-//! There may be a million keys, so a key has no allocation of its own, and finding one touches three places: the hashes,
-//! its record, and its counters once it has some.
+//! There may be a million keys, so a key has no allocation of its own, and a request with one touches as few places as can
+//! be, since none of them is in the processor's caches: the hashes, its record, its counters' place and its counters.
 //!
 //! A record: a byte that says whether the key is enabled, the lengths of its value and its id and the number of its plans,
-//! a byte each, then the plans' slots, four bytes each, the value and the id.
+//! a byte each, where its counters begin and its plans' slots, four bytes each, the value and the id. It does not cross
+//! a line of memory that it could have within one.
 
 use std::sync::{Arc, OnceLock};
 
-use super::Members;
+use smallvec::SmallVec;
+
+use super::Member;
 
 /// How many bytes come before a record's plans.
-const HEAD: usize = 4;
+const HEAD: usize = 4 + SLOT;
 const SLOT: usize = size_of::<u32>();
+/// How many bytes a processor fetches at once.
+const LINE: usize = 64;
 
 /// Keys whose hashes fall into one part of the index.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     /// What is left of the hashes, and where the records begin.
     entries: Box<[(u32, u32)]>,
-    records: Box<[u8]>,
-    /// The counters of each key, made when it is first used.
-    members: Box<[OnceLock<Arc<Members>>]>,
+    /// Not boxed: it must not move, or the lines were others.
+    records: Vec<u8>,
+    /// The counters of each key in each of its plans, made when they are first used.
+    members: Box<[OnceLock<Member>]>,
 }
 
 /// A key in its shard.
 #[derive(Clone, Copy)]
 pub(super) struct Record<'s> {
     pub(super) enabled: bool,
+    /// Where in the shard its counters begin.
+    members: u32,
     plans: &'s [u8],
     pub(super) value: &'s str,
     pub(super) id: &'s str,
@@ -37,20 +45,28 @@ pub(super) struct Record<'s> {
 impl<'s> Record<'s> {
     fn read(records: &'s [u8], at: u32) -> Option<Self> {
         let bytes = records.get(usize::try_from(at).ok()?..)?;
-        let (&[enabled, value, id, plans], bytes) = bytes.split_first_chunk::<HEAD>()?;
+        let (&[enabled, value, id, plans, m0, m1, m2, m3], bytes) = bytes.split_first_chunk::<HEAD>()?;
         let (plans, bytes) = bytes.split_at_checked(usize::from(plans) * SLOT)?;
         let (value, bytes) = bytes.split_at_checked(usize::from(value))?;
         let id = bytes.get(..usize::from(id))?;
         let [value, id] = [value, id].map(|text| std::str::from_utf8(text).unwrap_or_default());
-        Some(Self { enabled: enabled == 1, plans, value, id })
+        Some(Self { enabled: enabled == 1, members: u32::from_le_bytes([m0, m1, m2, m3]), plans, value, id })
     }
 
     /// Appends a key; nothing if a part of it is longer than it can be.
-    fn write(records: &mut Vec<u8>, id: &str, value: &str, enabled: bool, plans: &[u32]) -> Option<u32> {
+    fn write(
+        records: &mut Vec<u8>,
+        id: &str,
+        value: &str,
+        enabled: bool,
+        plans: &[u32],
+        members: u32,
+    ) -> Option<u32> {
         let at = u32::try_from(records.len()).ok()?;
         let length = |length| u8::try_from(length).ok();
         let head = [u8::from(enabled), length(value.len())?, length(id.len())?, length(plans.len())?];
         records.extend(head);
+        records.extend(members.to_le_bytes());
         records.extend(plans.iter().flat_map(|plan| plan.to_le_bytes()));
         records.extend(value.bytes().chain(id.bytes()));
         Some(at)
@@ -59,6 +75,11 @@ impl<'s> Record<'s> {
     /// The slots of its plans.
     pub(super) fn plans(&self) -> impl Iterator<Item = u32> + use<'s> {
         self.plans.as_chunks::<SLOT>().0.iter().map(|slot| u32::from_le_bytes(*slot))
+    }
+
+    /// Where the counters of one of its plans are.
+    fn member(&self, index: usize) -> usize {
+        usize::try_from(self.members).map_or(usize::MAX, |members| members.saturating_add(index))
     }
 
     /// All of its bytes.
@@ -73,23 +94,22 @@ impl Shard {
         self.entries.len()
     }
 
-    /// Where the key with a value is.
-    pub(super) fn find(&self, hash: u32, value: &str) -> Option<(usize, Record<'_>)> {
+    /// Where the record of the key with a value is.
+    pub(super) fn find(&self, hash: u32, value: &str) -> Option<(u32, Record<'_>)> {
         let first = place(&self.entries, hash);
-        let same = self.entries.iter().enumerate().skip(first).take_while(|(_, (known, _))| *known == hash);
-        let mut records =
-            same.filter_map(|(at, (_, begin))| Some((at, Record::read(&self.records, *begin)?)));
+        let same = self.entries.iter().skip(first).take_while(|(known, _)| *known == hash);
+        let mut records = same.filter_map(|&(_, at)| Some((at, self.at(at)?)));
         records.find(|(_, record)| record.value == value)
     }
 
     /// The key at a place that [`Shard::find`] gave.
-    pub(super) fn at(&self, at: usize) -> Option<Record<'_>> {
-        Record::read(&self.records, self.entries.get(at)?.1)
+    pub(super) fn at(&self, at: u32) -> Option<Record<'_>> {
+        Record::read(&self.records, at)
     }
 
-    /// The counters of the key at a place.
-    pub(super) fn members(&self, at: usize) -> Option<&OnceLock<Arc<Members>>> {
-        self.members.get(at)
+    /// The counters of a key in one of its plans.
+    pub(super) fn member(&self, key: &Record<'_>, index: usize) -> Option<&OnceLock<Member>> {
+        self.members.get(key.member(index))
     }
 }
 
@@ -128,7 +148,7 @@ impl OpenShard {
     fn position(&self, hash: u32, value: &str) -> Result<usize, usize> {
         let first = self.entries.partition_point(|(known, _)| *known < hash);
         let same = self.entries.iter().enumerate().skip(first).take_while(|(_, (known, _))| *known == hash);
-        let is_it = |begin| Record::read(&self.records, begin).is_some_and(|record| record.value == value);
+        let is_it = |begin| self.read(begin).is_some_and(|record| record.value == value);
         let mut found = same.filter(|(_, (_, begin))| is_it(*begin));
         found.next().map(|(at, _)| at).ok_or(first)
     }
@@ -137,7 +157,7 @@ impl OpenShard {
     pub(super) fn set(&mut self, hash: u32, id: &str, value: &str, enabled: bool, plans: &[u32]) {
         let position = self.position(hash, value);
         // What is longer than it can be nobody could send.
-        let Some(begin) = Record::write(&mut self.records, id, value, enabled, plans) else { return };
+        let Some(begin) = Record::write(&mut self.records, id, value, enabled, plans, 0) else { return };
         match position {
             Ok(at) => {
                 if let Some((_, known)) = self.entries.get_mut(at) {
@@ -155,24 +175,40 @@ impl OpenShard {
         }
     }
 
-    /// The shard, in no more memory than it needs. Keys that are as they were keep their counters.
+    /// The shard, in hardly more memory than it needs. Keys that are as they were keep their counters.
     pub(super) fn close(self) -> Shard {
-        let read = |begin| Record::read(&self.records, begin);
-        let length = self.entries.iter().filter_map(|(_, begin)| Some(read(*begin)?.length())).sum();
-        let mut records = Vec::with_capacity(length);
+        let keys = self.entries.iter().filter_map(|&(hash, begin)| Some((hash, begin, self.read(begin)?)));
+        let end = keys.clone().fold(0, |end, (_, _, key)| begin_in_line(end, key.length()) + key.length());
+        let mut records = Vec::<u8>::with_capacity(end + LINE);
+        let first = records.as_ptr().align_offset(LINE).min(LINE);
+        records.resize(first, 0);
         let mut entries = Vec::with_capacity(self.entries.len());
-        let mut members = Vec::with_capacity(self.entries.len());
-        for &(hash, begin) in &self.entries {
-            let from = usize::try_from(begin).unwrap_or(usize::MAX);
-            let bytes = read(begin).and_then(|record| self.records.get(from..from + record.length()));
-            let (Some(bytes), Ok(at)) = (bytes, u32::try_from(records.len())) else { continue };
-            records.extend_from_slice(bytes);
+        let mut members = Vec::with_capacity(self.before.members.len());
+        for (hash, begin, key) in keys {
+            records.resize(first + begin_in_line(records.len() - first, key.length()), 0);
+            let slots: SmallVec<[u32; 4]> = key.plans().collect();
+            let own = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            let Some(at) = Record::write(&mut records, key.id, key.value, key.enabled, &slots, own) else {
+                continue;
+            };
             entries.push((hash, at));
-            let is_new = from >= self.before.records.len();
-            let known = self.before.entries.binary_search_by_key(&(hash, begin), |entry| *entry);
-            let kept = known.ok().filter(|_| !is_new).and_then(|at| self.before.members(at));
-            members.push(kept.cloned().unwrap_or_default());
+            let is_new = usize::try_from(begin).is_ok_and(|begin| begin >= self.before.records.len());
+            members.extend((0..slots.len()).map(|index| {
+                let known = self.before.member(&key, index).filter(|_| !is_new);
+                known.cloned().unwrap_or_default()
+            }));
         }
-        Shard { entries: entries.into(), records: records.into(), members: members.into() }
+        Shard { entries: entries.into(), records, members: members.into() }
     }
+
+    fn read(&self, begin: u32) -> Option<Record<'_>> {
+        Record::read(&self.records, begin)
+    }
+}
+
+/// Where a record of some length begins that comes after others: at once, or with the next line, if it fits into that and not
+/// into the rest of this one.
+fn begin_in_line(end: usize, length: usize) -> usize {
+    let rest = end.next_multiple_of(LINE) - end;
+    if length <= LINE && length > rest { end + rest } else { end }
 }

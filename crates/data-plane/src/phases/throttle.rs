@@ -37,7 +37,7 @@ async fn admit(exchange: &Exchange<'_>, throttle: &Throttle, client: Option<&Cli
             pass(bucket.take(limit).get().await)?;
         }
         if let Some(limit) = plan.throttle {
-            pass(member.bucket.take(limit).get().await)?;
+            pass(member.usage.take(limit).get().await)?;
         }
     }
     if let Some(limit) = throttle.limit {
@@ -47,7 +47,7 @@ async fn admit(exchange: &Exchange<'_>, throttle: &Throttle, client: Option<&Cli
         pass(account.bucket.take(account.limit).get().await)?;
     }
     if let (Some(client), Some(member)) = (client, member)
-        && !member.usage.take(client.plan.quota.as_ref(), now).get().await
+        && !member.usage.count(client.plan.quota.as_ref(), now).get().await
     {
         return Err(Fault::quota_exceeded());
     }
