@@ -32,12 +32,15 @@ class Issuer:
         self.key, self.fetches, self.named = RSAKey.generate_key(2048, {"kid": "k1"}), 0, self.url
         # How long its answers take, and how much white space its keys are followed by.
         self.delay, self.padding = 0, 0
+        # The status of its discovery document and what is in it besides, and how long that takes.
+        self.status, self.more, self.thinking = 200, {}, 0
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 if self.path == "/.well-known/openid-configuration":
-                    body = {"issuer": issuer.named, "jwks_uri": issuer.keys}
+                    body = {"issuer": issuer.named, "jwks_uri": issuer.keys, **issuer.more}
+                    time.sleep(issuer.thinking)
                 else:
                     issuer.fetches += 1
                     body = KeySet([issuer.key]).as_dict(private=False)
@@ -45,7 +48,7 @@ class Issuer:
                 body = json.dumps(body).encode()
                 if self.path == "/keys":
                     body = body.ljust(issuer.padding)
-                self.send_response(200)
+                self.send_response(200 if self.path == "/keys" else issuer.status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

@@ -201,7 +201,12 @@ class TestFindings:
         assert [it["Name"] for it in client.get_authorizers(ApiId=made["ApiId"])["Items"]] == ["fine"]
         warnings = "\n".join(made["Warnings"])
         message = "Unable to create Authorizer 'issuer': Invalid issuer: Issuer is not a valid URL for JWT Authorizer. Ignoring."
-        assert message in warnings and "Unable to create Authorizer 'kind'" in warnings and "GET /kind" in warnings
+        assert message in warnings and "Unable to create Authorizer 'kind'" in warnings
+        for name in "issuer", "kind":
+            assert (
+                f"Unable to put method 'GET' on resource at path '/{name}': Invalid authorizer definition. Setting the "
+                "authorization type to JWT requires a valid authorizer. Ignoring."
+            ) in made["Warnings"]
 
     def test_what_http_apis_have_no_use_for(self, client):
         operation = {**backend("http://127.0.0.1:1"), "requestBody": {"content": {}}, "operationId": "x", "responses": {"200": {"description": "d"}},
@@ -391,8 +396,8 @@ def test_what_sam_makes_of_a_template(gateway, client, echo):
             "identitySource": ["$context.contextVar", "$request.header.Authorization", "$request.querystring.petId"],
             "authorizerResultTtlInSeconds": 60, "authorizerPayloadFormatVersion": 2.0, "enableSimpleResponses": True}},
         "OpenIdAuth": {"type": "openIdConnect", "x-amazon-apigateway-authorizer": {
-            "type": "jwt", "identitySource": "$request.querystring.param", "openIdConnectUrl": "https://www.example.com/v1/connect",
-            "jwtConfiguration": {"audience": ["MyApi"], "issuer": "https://www.example.com/v1/connect/oidc"}}},
+            "type": "jwt", "identitySource": "$request.querystring.param", "openIdConnectUrl": "https://issuer.test/v1/connect",
+            "jwtConfiguration": {"audience": ["MyApi"], "issuer": "https://issuer.test/v1/connect/oidc"}}},
         "AWS_IAM": {"type": "apiKey", "name": "Authorization", "in": "header", "x-amazon-apigateway-authtype": "awsSigv4"},
     }  # fmt: skip
     body = {

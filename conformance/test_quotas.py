@@ -44,7 +44,7 @@ def test_stages_and_authorizers_of_the_newer_service(new_gateway, tmp_path):
     client = new_gateway("--config", str(tmp_path / "config.toml")).start().client("apigatewayv2")
     at = {"ApiId": client.create_api(Name="a", ProtocolType="HTTP")["ApiId"]}
     jwt = {"AuthorizerType": "JWT", "IdentitySource": ["$request.header.Authorization"],
-           "JwtConfiguration": {"Issuer": "https://a.example.com", "Audience": ["a"]}}  # fmt: skip
+           "JwtConfiguration": {"Issuer": "https://issuer.test", "Audience": ["a"]}}  # fmt: skip
     client.create_stage(**at, StageName="one")
     client.create_authorizer(**at, Name="one", **jwt)
     for what, call in (

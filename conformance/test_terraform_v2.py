@@ -171,7 +171,7 @@ def test_private_integration(client, api):
 
 def test_route_and_authorizers(client, api, integration):
     jwt = {"AuthorizerType": "JWT", "Name": "jwt", "IdentitySource": ["$request.header.Authorization"],
-           "JwtConfiguration": {"Audience": ["test"], "Issuer": "https://cognito-idp.us-east-1.amazonaws.com/p"}}  # fmt: skip
+           "JwtConfiguration": {"Audience": ["test"], "Issuer": "https://issuer.test/p"}}  # fmt: skip
     one = {"ApiId": api, "AuthorizerId": client.create_authorizer(ApiId=api, **jwt)["AuthorizerId"]}
     part_of(jwt, client.get_authorizer(**one))
     # The provider sets 300 seconds itself where there is an identity source.
@@ -182,7 +182,7 @@ def test_route_and_authorizers(client, api, integration):
     part_of(request, client.get_authorizer(**other))
     changed = {"AuthorizerResultTtlInSeconds": 0, "EnableSimpleResponses": False, "IdentitySource": ["$request.querystring.User", "$context.routeKey"]}
     part_of(changed, client.update_authorizer(**other, **changed))
-    changed = {"JwtConfiguration": {"Audience": ["test", "testing"], "Issuer": "https://cognito-idp.us-east-1.amazonaws.com/p"}}
+    changed = {"JwtConfiguration": {"Audience": ["test", "testing"], "Issuer": "https://issuer.test/p"}}
     part_of(changed, client.update_authorizer(**one, **changed))
 
     sent = {"RouteKey": "GET /a", "ApiKeyRequired": False, "AuthorizationType": "JWT", "AuthorizerId": one["AuthorizerId"],

@@ -11,6 +11,7 @@ use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
 use crate::ApiError;
 use crate::api_key_lists::KeyCount;
 use crate::default_endpoint;
+use crate::issuers::{AnyIssuer, Issuers};
 use crate::quotas::Quotas;
 use crate::store::{CommitError, Revision, Store};
 use crate::test_invoke::{MethodTester, NoTester};
@@ -125,6 +126,8 @@ pub struct Settings {
     pub quotas: Quotas,
     /// Asked before anything is deployed.
     pub deployment_check: Arc<dyn DeploymentCheck>,
+    /// Asked about the issuers that authorizers name.
+    pub issuers: Arc<dyn Issuers>,
     /// Where truststores are found.
     pub truststores: Arc<dyn Truststores>,
     /// Encrypts private keys.
@@ -147,6 +150,7 @@ impl Default for Settings {
             traffic_url: None,
             quotas: Quotas::default(),
             deployment_check: Arc::new(NoCheck),
+            issuers: Arc::new(AnyIssuer),
             truststores: Arc::new(NoTruststores),
             secrets: Arc::new(OpenSecrets),
             method_tester: Arc::new(NoTester),

@@ -26,6 +26,7 @@ mod ids;
 pub mod imports;
 mod integration_responses;
 mod integrations;
+mod issuers;
 mod keys;
 mod mapping;
 mod memory;
@@ -63,6 +64,7 @@ pub use control_plane::{
     ControlPlane, DeploymentCheck, NoCheck, NoTruststores, OpenSecrets, Secrets, Settings, Truststores,
 };
 pub use error::ApiError;
+pub use issuers::{AnyIssuer, Issuers};
 pub use memory::MemoryStore;
 pub use policy::stored as spelled_out_policy;
 pub use quotas::Quotas;

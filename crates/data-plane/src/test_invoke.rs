@@ -20,6 +20,7 @@ use tokio::task::LocalSet;
 use crate::exchange::Exchange;
 use crate::logs::execution::{ExecutionLogSettings, response_headers};
 use crate::phases::authorization;
+use crate::phases::authorization::jwt::{self, DocumentError};
 use crate::pipeline;
 use crate::plan::{MAX_PAYLOAD_BYTES, Plan};
 use crate::worker::{ConnectionInfo, Services, TlsConnection, Worker};
@@ -88,6 +89,7 @@ pub struct AuthorizerTestAnswer {
 enum Job {
     Method(Plan, MethodTest, oneshot::Sender<MethodTestAnswer>),
     Authorizer(Plan, MethodTest, oneshot::Sender<AuthorizerTestAnswer>),
+    Issuer(String, oneshot::Sender<Result<String, DocumentError>>),
 }
 
 impl Tester {
@@ -102,6 +104,12 @@ impl Tester {
             LocalSet::new().block_on(&runtime, serve(Worker::new(services, 0), jobs));
         })?;
         Ok(Self(sender))
+    }
+
+    /// Who asks issuers from this worker.
+    #[must_use]
+    pub fn issuers(&self) -> IssuerClient {
+        IssuerClient(self.0.clone())
     }
 
     /// Runs a method of a plan that holds no other. Blocks until it has answered; nothing if the worker is gone.
@@ -121,6 +129,26 @@ impl Tester {
     }
 }
 
+/// Asks issuers of tokens for their discovery documents, from the worker for tests.
+#[derive(Clone, Debug)]
+pub struct IssuerClient(mpsc::UnboundedSender<Job>);
+
+impl IssuerClient {
+    /// Asks these issuers, all at once. Answers each with where its keys are. Blocks, no longer than one may take.
+    #[must_use]
+    pub fn ask(&self, issuers: &[&str]) -> Vec<Result<String, DocumentError>> {
+        let ask = |issuer: &&str| {
+            let (answer, answered) = oneshot::channel();
+            // A worker that is gone drops what it is sent, which ends the wait.
+            _ = self.0.send(Job::Issuer((*issuer).to_owned(), answer));
+            answered
+        };
+        let asked: Vec<_> = issuers.iter().map(ask).collect();
+        let gone = |_| Err(DocumentError::OutOfReach("the worker is gone".to_owned()));
+        asked.into_iter().map(|answered| answered.blocking_recv().unwrap_or_else(gone)).collect()
+    }
+}
+
 async fn serve(worker: Rc<Worker>, mut jobs: mpsc::UnboundedReceiver<Job>) {
     while let Some(job) = jobs.recv().await {
         let worker = Rc::clone(&worker);
@@ -131,6 +159,7 @@ async fn serve(worker: Rc<Worker>, mut jobs: mpsc::UnboundedReceiver<Job>) {
                 Job::Authorizer(plan, test, answer) => {
                     _ = answer.send(run_authorizer(&worker, &plan, test).await);
                 }
+                Job::Issuer(issuer, answer) => _ = answer.send(jwt::ask(&worker, &issuer).await),
             }
         });
     }

@@ -20,6 +20,7 @@ use stagedoor_shared_state::Limit;
 use stagedoor_wire::Credential;
 
 use crate::acme::ConfiguredAcme;
+use crate::issuers::ConfiguredAuthorizers;
 use crate::memory;
 use crate::remote_lambda::{Endpoint, LambdaEndpoint};
 use crate::vpc_links::ConfiguredVpcLink;
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) aws: Aws,
     /// Where user pools are, by their ids, instead of at AWS: the address that their ids are appended to.
     pub(crate) user_pools: BTreeMap<String, String>,
+    /// What authorizers may name.
+    pub(crate) authorizers: ConfiguredAuthorizers,
     /// How much there may be of what; AWS's defaults where it says nothing.
     pub(crate) quotas: Quotas,
     /// Where the X-Ray daemon listens. Without it, where X-Ray's own clients look.
@@ -330,6 +333,7 @@ impl Default for Config {
             lambda_endpoints: Vec::new(),
             aws: Aws::default(),
             user_pools: BTreeMap::new(),
+            authorizers: ConfiguredAuthorizers::default(),
             quotas: Quotas::default(),
             xray_daemon: None,
             log_destinations: Vec::new(),

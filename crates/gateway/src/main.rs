@@ -11,6 +11,7 @@ mod control;
 mod credentials;
 mod domains;
 mod explain;
+mod issuers;
 mod lambda;
 mod logging;
 mod memory;

@@ -35,6 +35,7 @@ use crate::cli::ServeOptions;
 use crate::config::{AccountThrottle, Config};
 use crate::control::Control;
 use crate::domains::{self, ConfiguredTruststores, DomainBuilder};
+use crate::issuers::AskedIssuers;
 use crate::lambda;
 use crate::principals::PrincipalsFile;
 use crate::publisher::{self, Publisher};
@@ -206,6 +207,11 @@ async fn serve(
     });
     let tester = Tester::start(Arc::clone(&services))
         .map_err(|error| Failure::Other(format!("the worker for tests could not start: {error}")))?;
+    let issuers = AskedIssuers {
+        client: tester.issuers(),
+        discovery: config.authorizers.issuer_discovery,
+        control: options.control,
+    };
     let meter = usage::Meter { counters: Arc::clone(&counters), runtime: runtime.clone() };
     let defaults = Settings::default();
     let settings = Settings {
@@ -215,6 +221,7 @@ async fn serve(
         quotas: config.quotas.clone(),
         deployment_check: Arc::new(CompileCheck(trial.clone())),
         method_tester: Arc::new(PipelineTester { tester, settings: trial }),
+        issuers: Arc::new(issuers),
         truststores: Arc::new(ConfiguredTruststores(Arc::clone(config))),
         secrets: Arc::new(KeyFile::in_folder(&options.data)),
         usage: Arc::new(meter),

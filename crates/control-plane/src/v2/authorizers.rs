@@ -2,7 +2,7 @@
 
 use stagedoor_shapes::apigatewayv2::{
     Api, Authorizer, AuthorizerType, CreateAuthorizerRequest, DeleteAuthorizerRequest, GetAuthorizerRequest,
-    GetAuthorizersRequest, GetAuthorizersResponse, Route, UpdateAuthorizerRequest,
+    GetAuthorizersRequest, GetAuthorizersResponse, JWTConfiguration, Route, UpdateAuthorizerRequest,
 };
 
 use super::keys::{self, Kind};
@@ -10,7 +10,7 @@ use super::{V2, all, is_http, members, recast, updated, websocket};
 use crate::control_plane::{bad_request, conflict, required};
 use crate::integrations::check_credentials;
 use crate::tx::Tx;
-use crate::{ApiError, quotas};
+use crate::{ApiError, issuers, quotas};
 
 /// The longest time that a decision may be remembered, in seconds.
 const TTL_MAX: i32 = 3600;
@@ -24,14 +24,21 @@ impl V2<'_> {
     /// [`ApiError::NotFound`] for an unknown API, [`ApiError::BadRequest`] for settings that AWS refuses.
     pub fn create_authorizer(&self, input: CreateAuthorizerRequest) -> Result<Authorizer, ApiError> {
         let api_id = required(&input.api_id);
+        let checked = |tx: &Tx, authorizer: &Authorizer| {
+            check(&self.api(tx, api_id)?, authorizer)?;
+            check_unique(tx, api_id, authorizer)
+        };
+        if let Some(issuer) = issuer_of(input.jwt_configuration.as_ref()) {
+            self.0.read(|tx| checked(tx, &recast(&input)?))?;
+            issuers::check(&self.0.settings, issuer)?;
+        }
         self.0.transact(|tx| {
-            let api = self.api(tx, api_id)?;
+            self.api(tx, api_id)?;
             let there = tx.keys(&keys::all(api_id, Kind::Authorizer))?.len();
             quotas::check_one_more(there, self.0.settings.quotas.authorizers_per_api, "Authorizers", "API")?;
             let mut authorizer: Authorizer = recast(&input)?;
             authorizer.authorizer_id = Some(members::unused(tx, api_id, Kind::Authorizer)?);
-            check(&api, &authorizer)?;
-            check_unique(tx, api_id, &authorizer)?;
+            checked(tx, &authorizer)?;
             let key = keys::one(api_id, Kind::Authorizer, required(&authorizer.authorizer_id));
             tx.put(&key, &authorizer)?;
             self.redeploy(tx, api_id)?;
@@ -64,7 +71,7 @@ impl V2<'_> {
     /// As for `CreateAuthorizer`, and [`ApiError::NotFound`] if there is no such authorizer.
     pub fn update_authorizer(&self, input: UpdateAuthorizerRequest) -> Result<Authorizer, ApiError> {
         let (api_id, id) = (required(&input.api_id), required(&input.authorizer_id));
-        self.0.transact(|tx| {
+        let changed = |tx: &Tx| {
             let api = self.api(tx, api_id)?;
             let before: Authorizer = members::find(tx, api_id, Kind::Authorizer, id)?;
             let mut authorizer: Authorizer = updated(&before, &input)?;
@@ -73,6 +80,14 @@ impl V2<'_> {
             blank(&mut authorizer.identity_validation_expression);
             check(&api, &authorizer)?;
             check_unique(tx, api_id, &authorizer)?;
+            Ok(authorizer)
+        };
+        if let Some(issuer) = issuer_of(input.jwt_configuration.as_ref()) {
+            self.0.read(changed)?;
+            issuers::check(&self.0.settings, issuer)?;
+        }
+        self.0.transact(|tx| {
+            let authorizer = changed(tx)?;
             tx.put(&keys::one(api_id, Kind::Authorizer, id), &authorizer)?;
             self.redeploy(tx, api_id)?;
             Ok(authorizer)
@@ -95,6 +110,11 @@ impl V2<'_> {
             self.redeploy(tx, api)
         })
     }
+}
+
+/// The issuer that a configuration names.
+pub(super) fn issuer_of(configuration: Option<&JWTConfiguration>) -> Option<&str> {
+    configuration.and_then(|configuration| configuration.issuer.as_deref())
 }
 
 /// No two authorizers of an API may have the same name.
@@ -121,6 +141,9 @@ pub(super) fn check(api: &Api, authorizer: &Authorizer) -> Result<(), ApiError> 
             return bad_request("JwtConfiguration must not be null for JWT Authorizer");
         };
         let issuer = required(&configuration.issuer);
+        if issuer.is_empty() {
+            return bad_request("Invalid issuer: Issuer can not be empty for JWT Authorizer.");
+        }
         if issuer.strip_prefix("https://").is_none_or(str::is_empty) && !is_local(issuer) {
             return bad_request("Invalid issuer: Issuer is not a valid URL for JWT Authorizer");
         }

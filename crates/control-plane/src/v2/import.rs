@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::Value;
 use stagedoor_openapi::Document;
 use stagedoor_shapes::apigatewayv2::{
-    Api, Authorizer, ImportApiRequest, Integration, ProtocolType, ReimportApiRequest, Route,
+    Api, AuthorizationType, Authorizer, ImportApiRequest, Integration, ProtocolType, ReimportApiRequest,
+    Route,
 };
 
 pub use deploy::HttpStageDefinition;
@@ -22,7 +23,7 @@ use super::{V2, all, apis, authorizers, members, route_key, routes};
 use crate::control_plane::{bad_request, required};
 use crate::imports::apply::with_parameters;
 use crate::tx::Tx;
-use crate::{ApiError, quotas};
+use crate::{ApiError, issuers, quotas};
 
 /// What a document defines. Integrations and authorizers go by the names that they have in it.
 #[derive(Debug, Default)]
@@ -33,6 +34,8 @@ struct Definition {
     integrations: BTreeMap<String, Integration>,
     /// Those that cannot be made are here without a shape, so that no route that they were to guard is open.
     authorizers: BTreeMap<String, Option<Authorizer>>,
+    /// The issuers that authorizers may not name.
+    refused_issuers: BTreeSet<String>,
     /// Each with the names of its integration and its authorizer.
     routes: Vec<(Route, Option<String>, Option<String>)>,
     errors: Vec<String>,
@@ -153,7 +156,13 @@ impl V2<'_> {
             let Some(mut authorizer) = authorizer.clone() else { continue };
             let authorizer_id = members::unused(tx, id, Kind::Authorizer)?;
             authorizer.authorizer_id = Some(authorizer_id.clone());
-            match authorizers::check(api, &authorizer) {
+            let issuer = authorizers::issuer_of(authorizer.jwt_configuration.as_ref()).unwrap_or_default();
+            let checked = authorizers::check(api, &authorizer);
+            let checked = checked.and_then(|()| match definition.refused_issuers.contains(issuer) {
+                true => bad_request(issuers::refusal(issuer)),
+                false => Ok(()),
+            });
+            match checked {
                 Ok(()) => tx.put(&keys::one(id, Kind::Authorizer, &authorizer_id), &authorizer)?,
                 Err(error) => {
                     lost.push(document::no_authorizer(name, &error.to_string()));
@@ -175,7 +184,8 @@ impl V2<'_> {
                 Some(Some(id)) => Some(id.clone()),
                 // Without what was to guard it the route would be open.
                 Some(None) => {
-                    lost.push(format!("{}: left out, as its authorizer is", required(&route.route_key)));
+                    let kind = route.authorization_type.as_ref().unwrap_or(&AuthorizationType::Jwt);
+                    lost.push(document::unguarded(required(&route.route_key), kind.as_str()));
                     continue;
                 }
             };
@@ -248,11 +258,17 @@ impl V2<'_> {
         Ok(definition)
     }
 
-    /// What a document defines. CloudFormation's pseudo parameters are replaced, as they are for REST APIs.
+    /// What a document defines, with its issuers asked. CloudFormation's pseudo parameters are replaced, as they are for REST APIs.
     fn definition(&self, mut root: Value, base_path: BasePath) -> Definition {
         let settings = &self.0.settings;
         replace_parameters(&mut root, &|text| with_parameters(text, &settings.account_id, &settings.region));
-        document::read(&root, base_path)
+        let mut definition = document::read(&root, base_path);
+        if definition.errors.is_empty() {
+            let authorizers = definition.authorizers.values().flatten();
+            let named = authorizers.filter_map(|it| authorizers::issuer_of(it.jwt_configuration.as_ref()));
+            definition.refused_issuers = issuers::refused(settings, named);
+        }
+        definition
     }
 }
 

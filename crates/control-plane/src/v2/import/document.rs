@@ -104,7 +104,17 @@ pub(super) fn no_integration(route: &str, message: &str) -> String {
 
 /// What AWS says of an authorizer that cannot be made.
 pub(super) fn no_authorizer(name: &str, message: &str) -> String {
-    format!("Unable to create Authorizer '{name}': {}. Ignoring.", message.trim_end_matches('.'))
+    format!("Unable to create Authorizer '{name}': {message}. Ignoring.")
+}
+
+/// What AWS says of a route whose authorizer cannot be made, by its key and its type of authorization: without the
+/// authorizer it would be open.
+pub(super) fn unguarded(key: &str, kind: &str) -> String {
+    let (method, path) = key.split_once(' ').unwrap_or(("ANY", key));
+    format!(
+        "Unable to put method '{method}' on resource at path '{path}': Invalid authorizer definition. Setting the \
+         authorization type to {kind} requires a valid authorizer. Ignoring."
+    )
 }
 
 /// The schemas that an operation names and that are not there, each with its place in the operation.

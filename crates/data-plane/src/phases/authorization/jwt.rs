@@ -65,7 +65,7 @@ impl Issuer {
     /// # Errors
     /// A sentence if its address may not be used: https, or http on a loopback address.
     pub fn discovered(name: &str, algorithms: &[Algorithm]) -> Result<Self, String> {
-        let document = format!("{}/.well-known/openid-configuration", name.trim_end_matches('/'));
+        let document = discovery_document(name);
         address(&document)?;
         Ok(Self::new(name, Location::Discovery(document), algorithms))
     }
@@ -151,18 +151,49 @@ impl Issuer {
         let key_set = match &self.location {
             Location::KeySet(url) => url.clone(),
             Location::Discovery(url) => {
-                let document: Value = serde_json::from_slice(&get(worker, url).await?)
-                    .map_err(|error| format!("{url}: {error}"))?;
-                // Else one issuer could speak for another.
-                if document.get("issuer").and_then(Value::as_str) != Some(&*self.name) {
-                    return Err(format!("{url} is of another issuer"));
-                }
-                let found = document.get("jwks_uri").and_then(Value::as_str);
-                found.ok_or_else(|| format!("{url} names no jwks_uri"))?.to_owned()
+                discover(worker, &self.name, url).await.map_err(|error| error.to_string())?
             }
         };
-        PublicKey::read_set(&get(worker, &key_set).await?).ok_or_else(|| format!("{key_set} is no key set"))
+        let keys = get(worker, &key_set).await.map_err(|error| error.to_string())?;
+        PublicKey::read_set(&keys).ok_or_else(|| format!("{key_set} is no key set"))
     }
+}
+
+/// Why a document of an issuer cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// There was no answer in time.
+    #[error("{0}")]
+    OutOfReach(String),
+    /// The answer, or the address, is none that an issuer may have.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// Asks an issuer for its discovery document. Answers where its keys are.
+///
+/// # Errors
+/// [`DocumentError`], after [`FETCH_TIME_MAX`] at the latest.
+pub async fn ask(worker: &Rc<Worker>, issuer: &str) -> Result<String, DocumentError> {
+    discover(worker, issuer, &discovery_document(issuer)).await
+}
+
+/// Where an issuer has its discovery document.
+fn discovery_document(issuer: &str) -> String {
+    format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
+}
+
+async fn discover(worker: &Rc<Worker>, issuer: &str, url: &str) -> Result<String, DocumentError> {
+    let answer = get(worker, url).await?;
+    let wrong = |what: &str| DocumentError::Wrong(format!("{url} {what}"));
+    let document: Value =
+        serde_json::from_slice(&answer).map_err(|error| wrong(&format!("is no JSON: {error}")))?;
+    // Else one issuer could speak for another.
+    if document.get("issuer").and_then(Value::as_str) != Some(issuer) {
+        return Err(wrong("is of another issuer"));
+    }
+    let found = document.get("jwks_uri").and_then(Value::as_str);
+    found.map(str::to_owned).ok_or_else(|| wrong("names no jwks_uri"))
 }
 
 impl Keys {
@@ -183,8 +214,8 @@ fn address(url: &str) -> Result<(Upstream, String), String> {
     Ok((upstream, target))
 }
 
-async fn get(worker: &Rc<Worker>, url: &str) -> Result<bytes::Bytes, String> {
-    let (upstream, target) = address(url)?;
+async fn get(worker: &Rc<Worker>, url: &str) -> Result<bytes::Bytes, DocumentError> {
+    let (upstream, target) = address(url).map_err(DocumentError::Wrong)?;
     let mut headers = Headers::with_capacity(2);
     headers.append("Host", upstream.authority.to_string());
     headers.append("Accept", "application/json");
@@ -193,13 +224,15 @@ async fn get(worker: &Rc<Worker>, url: &str) -> Result<bytes::Bytes, String> {
         let (head, body) = worker
             .forward(&upstream, &head, Body::Empty, FETCH_TIME_MAX, FETCH_TIME_MAX)
             .await
-            .map_err(|error| format!("{url}: {error}"))?;
+            .map_err(|error| DocumentError::OutOfReach(format!("{url}: {error}")))?;
         if !head.status.is_success() {
-            return Err(format!("{url} answered {}", head.status));
+            return Err(DocumentError::Wrong(format!("{url} answered {}", head.status)));
         }
-        body.collect(DOCUMENT_BYTES_MAX).await.map_err(|error| format!("{url}: {error}"))
+        let body = body.collect(DOCUMENT_BYTES_MAX).await;
+        body.map_err(|error| DocumentError::Wrong(format!("{url}: {error}")))
     };
-    tokio::time::timeout(FETCH_TIME_MAX, answer).await.map_err(|_| format!("{url} did not answer in time"))?
+    let late = |_| DocumentError::OutOfReach(format!("{url} did not answer in time"));
+    tokio::time::timeout(FETCH_TIME_MAX, answer).await.map_err(late)?
 }
 
 #[cfg(test)]

@@ -1,0 +1,76 @@
+//! Whether the issuers that authorizers name can be had: the control plane asks, a worker fetches.
+//!
+//! AWS takes none that it cannot ask. Here whoever has no network can work on all the same: an issuer that answers without
+//! a discovery document is refused, and one that does not answer at all is taken, unless the configuration says otherwise.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use stagedoor_control_plane::Issuers;
+use stagedoor_data_plane::phases::authorization::jwt::DocumentError;
+use stagedoor_data_plane::test_invoke::IssuerClient;
+use stagedoor_data_plane::upstream::Upstream;
+
+use crate::token;
+
+/// The section `[authorizers]` of the configuration file.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConfiguredAuthorizers {
+    /// Which issuers authorizers may name.
+    pub(crate) issuer_discovery: Discovery,
+}
+
+/// Which issuers authorizers may name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Discovery {
+    /// All but those that answer without a discovery document.
+    #[default]
+    IfReachable,
+    /// Those that answer with one, as at AWS.
+    Required,
+    /// All: nobody is asked.
+    Off,
+}
+
+/// Asks as the configuration says.
+pub(crate) struct AskedIssuers {
+    pub(crate) client: IssuerClient,
+    pub(crate) discovery: Discovery,
+    /// Where the built-in issuer is: it need not be asked, and cannot be before the listener is there.
+    pub(crate) control: SocketAddr,
+}
+
+impl Issuers for AskedIssuers {
+    fn refused(&self, issuers: &BTreeSet<&str>) -> BTreeSet<String> {
+        if self.discovery == Discovery::Off {
+            return BTreeSet::new();
+        }
+        let asked: Vec<&str> = issuers.iter().copied().filter(|issuer| !self.is_built_in(issuer)).collect();
+        let answers = asked.iter().zip(self.client.ask(&asked));
+        let refused = answers.filter_map(|(issuer, answer)| {
+            let error = answer.err()?;
+            let is_taken =
+                self.discovery == Discovery::IfReachable && matches!(error, DocumentError::OutOfReach(_));
+            match is_taken {
+                true => tracing::warn!(issuer, %error, "an issuer of tokens is out of reach and not known to be one"),
+                false => tracing::info!(issuer, %error, "an issuer of tokens is refused"),
+            }
+            (!is_taken).then(|| (*issuer).to_owned())
+        });
+        refused.collect()
+    }
+}
+
+impl AskedIssuers {
+    fn is_built_in(&self, issuer: &str) -> bool {
+        let Ok((upstream, path)) = Upstream::parse(issuer) else { return false };
+        let is_here = &*upstream.host == "localhost"
+            || upstream.host.parse().is_ok_and(|host: std::net::IpAddr| {
+                host == self.control.ip() || (host.is_loopback() && self.control.ip().is_unspecified())
+            });
+        is_here && upstream.port == self.control.port() && path.starts_with(token::PATH)
+    }
+}
