@@ -295,7 +295,11 @@ def test_routing_rules(gateway, v2, api):
         f"arn:aws:apigateway:{REGION}:000000000000:/domainnames/{name}/routingrules/{id}"
     )
     assert (made["Conditions"], made["Actions"], made["Priority"]) == (conditions, actions, 100)
-    first = v2.create_routing_rule(DomainName=name, Priority=1, Conditions=[], Actions=actions)["RoutingRuleId"]
+    unsaid = [{"InvokeApi": {"ApiId": api.id, "Stage": "test"}}]
+    told = v2.create_routing_rule(DomainName=name, Priority=1, Conditions=[], Actions=unsaid)
+    first = told["RoutingRuleId"]
+    assert told["Actions"] == [{"InvokeApi": {"ApiId": api.id, "Stage": "test", "StripBasePath": False}}]
+    assert v2.get_routing_rule(DomainName=name, RoutingRuleId=first)["Actions"] == told["Actions"]
     listed = v2.list_routing_rules(DomainName=name)["RoutingRules"]
     assert [rule["RoutingRuleId"] for rule in listed] == [first, id]
     page = v2.list_routing_rules(DomainName=name, MaxResults=1)

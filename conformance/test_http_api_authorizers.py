@@ -199,8 +199,8 @@ class TestJwt:
 
     def test_an_issuer_that_is_another(self, gateway, issuer, echo):
         api = HttpApi(gateway)
-        issuer.named = "http://127.0.0.1:1/"
         guard(api, api.backend("GET /", echo.url), "JWT", jwt_authorizer(api, issuer.url, ["app"]))
+        issuer.named = "http://127.0.0.1:1/"
         answer = self.get(api, issuer.token(), "/")
         assert answered(answer) == UNAUTHORIZED and "JWKS communication error" in answer.headers["www-authenticate"]
 

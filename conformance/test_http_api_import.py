@@ -202,10 +202,10 @@ class TestFindings:
         warnings = "\n".join(made["Warnings"])
         message = "Unable to create Authorizer 'issuer': Invalid issuer: Issuer is not a valid URL for JWT Authorizer. Ignoring."
         assert message in warnings and "Unable to create Authorizer 'kind'" in warnings
-        for name in "issuer", "kind":
+        for name, kind in ("issuer", "JWT"), ("kind", "CUSTOM"):
             assert (
                 f"Unable to put method 'GET' on resource at path '/{name}': Invalid authorizer definition. Setting the "
-                "authorization type to JWT requires a valid authorizer. Ignoring."
+                f"authorization type to {kind} requires a valid authorizer. Ignoring."
             ) in made["Warnings"]
 
     def test_what_http_apis_have_no_use_for(self, client):

@@ -149,6 +149,42 @@ def test_cors_configuration(client, api):
         refused(client.update_api, "BadRequestException", message, ApiId=api, CorsConfiguration=wrong)
     kept = {"AllowOrigins": ["HTTP://WWW.EXAMPLE.ORG"], "AllowMethods": ["put", "delete"]}
     assert client.update_api(ApiId=api, CorsConfiguration=kept)["CorsConfiguration"] == kept
+    # As in the AWS CLI's example: what an update does not have stays. An empty list takes one away.
+    merged = client.update_api(ApiId=api, CorsConfiguration={"AllowOrigins": ["https://b.test"], "AllowCredentials": False})
+    assert merged["CorsConfiguration"] == kept | {"AllowOrigins": ["https://b.test"], "AllowCredentials": False}
+    emptied = client.update_api(ApiId=api, CorsConfiguration={"AllowMethods": []})["CorsConfiguration"]
+    assert emptied == {"AllowOrigins": ["https://b.test"], "AllowCredentials": False}
+
+
+def test_tags_that_are_not_there(client):
+    """Of APIs all answers tell of them but that of CreateApi, of domain names GetDomainName alone, as the AWS CLI shows it."""
+    api = client.create_api(Name="a", ProtocolType="HTTP")
+    at = {"ApiId": api["ApiId"]}
+    assert "Tags" not in api and client.get_api(**at)["Tags"] == client.update_api(**at, Name="b")["Tags"] == {}
+    assert client.get_apis()["Items"][0]["Tags"] == client.create_stage(**at, StageName="s")["Tags"] == {}
+    certificate = [{"CertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/1"}]
+    name = {"DomainName": "tags.example.com"}
+    assert "Tags" not in client.create_domain_name(**name, DomainNameConfigurations=certificate)
+    assert client.get_domain_name(**name)["Tags"] == {}
+    (listed,) = client.get_domain_names()["Items"]
+    assert "Tags" not in listed and "Tags" not in client.update_domain_name(**name, DomainNameConfigurations=certificate)
+
+
+def test_default_route_settings(client, api):
+    """What a call does not have of them stays, and detailed metrics are always told."""
+    at = {"ApiId": api, "StageName": "s"}
+    made = client.create_stage(**at, DefaultRouteSettings={"ThrottlingBurstLimit": 5})["DefaultRouteSettings"]
+    assert made == {"DetailedMetricsEnabled": False, "ThrottlingBurstLimit": 5}
+    changed = client.update_stage(**at, DefaultRouteSettings={"ThrottlingRateLimit": 2.0})["DefaultRouteSettings"]
+    assert changed == made | {"ThrottlingRateLimit": 2.0}
+
+
+def test_the_order_of_deployments(client, api):
+    client.create_route(ApiId=api, RouteKey="GET /", Target=f"integrations/{url_integration(client, api)}")
+    made = [client.create_deployment(ApiId=api)["DeploymentId"] for _ in range(3)]
+    assert [item["DeploymentId"] for item in client.get_deployments(ApiId=api)["Items"]] == made[::-1]
+    pages = client.get_paginator("get_deployments").paginate(ApiId=api, PaginationConfig={"PageSize": 1})
+    assert [item["DeploymentId"] for page in pages for item in page["Items"]] == made[::-1]
 
 
 def test_routes(client, api):

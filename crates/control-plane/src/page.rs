@@ -91,6 +91,11 @@ pub(crate) fn by_date(date: Option<f64>, id: &str) -> String {
     format!("{:016}{id}", (date.unwrap_or_default() * 1000.0) as u64)
 }
 
+/// A key for lists with the newest first.
+pub(crate) fn newest_first(date: Option<f64>, id: &str) -> String {
+    format!("{:020}{id}", u64::MAX - (date.unwrap_or_default() * 1000.0) as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

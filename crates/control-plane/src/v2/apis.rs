@@ -7,7 +7,7 @@ use stagedoor_shapes::apigatewayv2::{
 };
 
 use super::keys::{self, Kind};
-use super::{V2, all, is_http, members, page_of, route_key, updated, websocket};
+use super::{V2, all, is_http, members, page_of, route_key, updated_within, websocket};
 use crate::control_plane::{bad_request, required, whole_seconds};
 use crate::page::by_date;
 use crate::rest_apis::new_id;
@@ -57,7 +57,8 @@ impl V2<'_> {
                 self.quick_create(tx, id, key, target, input.credentials_arn.as_deref())?;
                 self.redeploy(tx, id)?;
             }
-            Ok(answer(api))
+            // AWS tells of tags that are not there in every other answer.
+            Ok(Api { tags: api.tags.clone().filter(|tags| !tags.is_empty()), ..answer(api) })
         })
     }
 
@@ -151,14 +152,15 @@ impl V2<'_> {
         Ok(GetApisResponse { items, next_token })
     }
 
-    /// `UpdateApi`. `target`, `routeKey` and `credentialsArn` change what quick create has made.
+    /// `UpdateApi`. A CORS configuration keeps what the update does not have of it; `target`, `routeKey` and `credentialsArn` change what quick create has made.
     ///
     /// # Errors
     /// [`ApiError::NotFound`] if there is no such API, [`ApiError::BadRequest`] for settings that AWS refuses.
     pub fn update_api(&self, input: UpdateApiRequest) -> Result<Api, ApiError> {
         let id = required(&input.api_id);
         self.0.transact(|tx| {
-            let mut api: Api = updated(&self.api(tx, id)?, &input)?;
+            let mut api: Api = updated_within(&self.api(tx, id)?, &input, "corsConfiguration")?;
+            drop_blanks(api.cors_configuration.as_mut());
             api.description = api.description.filter(|text| !text.is_empty());
             check(&api)?;
             tx.put(&keys::api(id), &api)?;
@@ -244,6 +246,16 @@ impl V2<'_> {
             stage.last_updated_date = Some(self.0.now().max(before + 0.001));
             tx.put(&keys::one(api, Kind::Stage, name), &stage)
         })
+    }
+}
+
+/// Takes away lists of a CORS configuration that an update has emptied.
+fn drop_blanks(cors: Option<&mut Cors>) {
+    let Some(cors) = cors else { return };
+    let lists =
+        [&mut cors.allow_headers, &mut cors.allow_methods, &mut cors.allow_origins, &mut cors.expose_headers];
+    for list in lists {
+        list.take_if(|list| list.is_empty());
     }
 }
 

@@ -10,7 +10,7 @@ use super::keys::{self, Kind};
 use super::{V2, all, is_http, members, page_of, updated};
 use crate::ApiError;
 use crate::control_plane::{bad_request, required, whole_seconds};
-use crate::page::by_date;
+use crate::page::newest_first;
 use crate::tx::Tx;
 
 impl V2<'_> {
@@ -79,7 +79,7 @@ impl V2<'_> {
         self.0.read(|tx| self.find(tx, api, Kind::Deployment, id).map(answer))
     }
 
-    /// `GetDeployments`, in the order in which they were made.
+    /// `GetDeployments`, the newest first, as the AWS CLI's documentation shows them.
     ///
     /// # Errors
     /// [`ApiError::NotFound`] for an unknown API, [`ApiError::BadRequest`] for a token that no page has answered.
@@ -91,7 +91,7 @@ impl V2<'_> {
         })?;
         let mut deployments: Vec<_> = deployments
             .into_iter()
-            .map(|one| (by_date(one.created_date, required(&one.deployment_id)), answer(one)))
+            .map(|one| (newest_first(one.created_date, required(&one.deployment_id)), answer(one)))
             .collect();
         deployments.sort_by(|(one, _), (other, _)| one.cmp(other));
         let (items, next_token) =

@@ -54,7 +54,7 @@ impl V2<'_> {
             domain_name_configurations: shown.domain_name_configurations,
             mutual_tls_authentication: shown.mutual_tls_authentication,
             routing_mode: shown.routing_mode,
-            tags: shown.tags,
+            tags: shown.tags.filter(|tags| !tags.is_empty()),
         })
     }
 
@@ -83,7 +83,11 @@ impl V2<'_> {
         let domains = self.0.read(|tx| tx.scan::<Kept>(ALL))?;
         let public = domains.into_iter().filter(|(_, domain)| !has_type(domain, KeptType::Private));
         let (items, next_token) = page_of(
-            public.map(|(key, domain)| (key, shown(domain))),
+            public.map(|(key, domain)| {
+                let shown = shown(domain);
+                // Of tags that are not there GetDomainName alone tells.
+                (key, DomainName { tags: shown.tags.filter(|tags| !tags.is_empty()), ..shown })
+            }),
             input.next_token.as_deref(),
             input.max_results.as_deref(),
         )?;
@@ -124,7 +128,7 @@ impl V2<'_> {
             domain_name_configurations: shown.domain_name_configurations,
             mutual_tls_authentication: shown.mutual_tls_authentication,
             routing_mode: shown.routing_mode,
-            tags: shown.tags,
+            tags: shown.tags.filter(|tags| !tags.is_empty()),
         })
     }
 

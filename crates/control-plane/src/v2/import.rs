@@ -265,6 +265,7 @@ impl V2<'_> {
         let mut definition = document::read(&root, base_path);
         if definition.errors.is_empty() {
             let authorizers = definition.authorizers.values().flatten();
+            let authorizers = authorizers.filter(|it| authorizers::check(&definition.api, it).is_ok());
             let named = authorizers.filter_map(|it| authorizers::issuer_of(it.jwt_configuration.as_ref()));
             definition.refused_issuers = issuers::refused(settings, named);
         }

@@ -132,6 +132,24 @@ pub(crate) fn updated<T: Serialize + DeserializeOwned>(
     serde_json::from_value(members).map_err(internal)
 }
 
+/// The same, with the member of this name merged: what the update does not have of it stays too.
+pub(crate) fn updated_within<T: Serialize + DeserializeOwned>(
+    noun: &T,
+    update: &impl Serialize,
+    member: &str,
+) -> Result<T, ApiError> {
+    let before = serde_json::to_value(noun).map_err(internal)?;
+    let mut changes = serde_json::to_value(update).map_err(internal)?;
+    if let (Some(Value::Object(before)), Some(Value::Object(changed))) =
+        (before.get(member), changes.get_mut(member))
+    {
+        for (name, value) in before {
+            changed.entry(name).or_insert_with(|| value.clone());
+        }
+    }
+    updated(noun, &changes)
+}
+
 fn internal(error: serde_json::Error) -> ApiError {
     ApiError::Internal(error.to_string())
 }

@@ -30,7 +30,11 @@ impl V2<'_> {
             let mut route: Route = recast(&input)?;
             route.route_id = Some(members::unused(tx, api_id, Kind::Route)?);
             route.api_key_required.get_or_insert(false);
-            route.authorization_type.get_or_insert(AuthorizationType::None);
+            let kind = *route.authorization_type.get_or_insert(AuthorizationType::None);
+            if matches!(kind, AuthorizationType::None | AuthorizationType::AwsIam) {
+                route.authorizer_id = None;
+            }
+            route.operation_name.take_if(|name| name.is_empty());
             check(tx, &api, &route, None)?;
             let most = self.0.settings.quotas.routes_per_api;
             quotas::check_one_more_below(tx, &keys::all(api_id, Kind::Route), most, "Routes")?;

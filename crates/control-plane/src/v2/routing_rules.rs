@@ -252,7 +252,10 @@ pub(crate) fn asks(mode: Option<RoutingMode>) -> (bool, bool) {
     }
 }
 
-fn answer(rule: Rule, arn: String) -> RoutingRule {
+fn answer(mut rule: Rule, arn: String) -> RoutingRule {
+    for target in rule.actions.iter_mut().filter_map(|action| action.invoke_api.as_mut()) {
+        target.strip_base_path.get_or_insert(false);
+    }
     RoutingRule {
         actions: Some(rule.actions),
         conditions: Some(rule.conditions),

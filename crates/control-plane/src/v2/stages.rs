@@ -9,7 +9,7 @@ use stagedoor_shapes::snapshot::ApiSnapshot;
 
 use super::integrations::merged;
 use super::keys::{self, Kind};
-use super::{V2, all, is_http, members, page_of, route_key, updated, vpc_links};
+use super::{V2, all, is_http, members, page_of, route_key, updated_within, vpc_links};
 use crate::control_plane::{bad_request, conflict, not_found, required, whole_seconds};
 use crate::page::by_date;
 use crate::tx::Tx;
@@ -56,7 +56,8 @@ impl V2<'_> {
             }
             let there = tx.keys(&keys::all(api_id, Kind::Stage))?.len();
             quotas::check_one_more(there, self.0.settings.quotas.stages_per_api, "Stages", "API")?;
-            let mut stage: Stage = updated(&self.new_stage(name, is_http(&api)), &input)?;
+            let new = self.new_stage(name, is_http(&api));
+            let mut stage: Stage = updated_within(&new, &input, DEFAULT_ROUTE_SETTINGS)?;
             drop_blanks(&mut stage);
             self.put_stage(tx, &api, stage, input.deployment_id.is_some())
         })
@@ -99,7 +100,7 @@ impl V2<'_> {
         self.0.transact(|tx| {
             let api = self.api(tx, api_id)?;
             let before: Stage = members::find(tx, api_id, Kind::Stage, name)?;
-            let mut stage: Stage = updated(&before, &input)?;
+            let mut stage: Stage = updated_within(&before, &input, DEFAULT_ROUTE_SETTINGS)?;
             drop_blanks(&mut stage);
             stage.stage_variables =
                 merged(before.stage_variables, input.stage_variables.clone()).or(Some(Default::default()));
@@ -183,6 +184,9 @@ impl V2<'_> {
         Ok(answer(stage))
     }
 }
+
+/// What of it a call does not have stays as it is.
+const DEFAULT_ROUTE_SETTINGS: &str = "defaultRouteSettings";
 
 /// Takes away what is empty: Terraform removes an access log by an update to an empty one.
 fn drop_blanks(stage: &mut Stage) {
