@@ -59,6 +59,9 @@ class TestControlPlane:
         assert made["deploymentId"] == first
         changed = api.update("dev", ("replace", "/canarySettings/stageVariableOverrides/testVar", "updated"))
         assert changed["canarySettings"]["stageVariableOverrides"] == {"testVar": "updated"}
+        api.update("dev", ("replace", "/canarySettings/stageVariableOverrides/other", "b"))
+        changed = api.update("dev", ("remove", "/canarySettings/stageVariableOverrides/testVar"))
+        assert changed["canarySettings"]["stageVariableOverrides"] == {"other": "b"}
         assert "canarySettings" not in api.update("dev", ("remove", "/canarySettings"))
         assert "canarySettings" not in api.client.get_stage(**where)
 

@@ -322,11 +322,11 @@ def test_refusals(gateway):
         response = error_of(client.get_export, **{**where, "exportType": "oas30", **options})
         return response["Error"]["Code"], response["Error"]["Message"]
 
-    assert refused(exportType="raml")[0] == "BadRequestException"
+    assert refused(exportType="raml") == ("BadRequestException", "No API exporter for type 'raml'")
     assert refused(accepts="text/html")[0] == "BadRequestException"
     assert refused(parameters={"extensions": "everything"})[0] == "BadRequestException"
     assert refused(stageName="none") == ("NotFoundException", "Invalid stage identifier specified")
-    assert refused(restApiId="none")[0] == "NotFoundException"
+    assert refused(restApiId="none") == ("NotFoundException", "Invalid stage identifier specified")
 
 
 def test_models_that_are_no_json_are_not_exported(gateway):

@@ -197,7 +197,7 @@ PAGE = {
               ("/accessLogSettings/format", ("add", "replace"), "$context.requestId"),
               ("/cacheClusterEnabled", ("add", "replace"), "true"), ("/cacheClusterSize", ("add", "replace"), "0.5"),
               ("/canarySettings", ("remove",), None), ("/canarySettings/deploymentId", R, "DEPLOYMENT"),
-              ("/canarySettings/percentTraffic", R, "10"), ("/canarySettings/stageVariableOverrides/a", R, "b"),
+              ("/canarySettings/percentTraffic", R, "10"), ("/canarySettings/stageVariableOverrides/a", ("remove", "replace"), "b"),
               ("/canarySettings/useStageCache", R, "true"), ("/clientCertificateId", ("add", "replace"), "CLIENT"),
               ("/deploymentId", ("add", "replace", "copy"), "DEPLOYMENT"), ("/description", ("add", "replace"), "d"),
               ("/documentationVersion", ("add", "replace"), "1"), ("/variables", ("remove", "copy"), None),

@@ -85,3 +85,31 @@ def test_a_security_policy_comes_with_the_status_of_the_api(gateway):
         endpointAccessMode="BASIC",
     )
     assert members(made) == plain | {"securityPolicy", "endpointAccessMode", "apiStatus"} and made["apiStatus"] == "AVAILABLE"
+
+
+def test_user_pools_have_no_time_to_live(gateway):
+    """Whatever was given: only an authorizer's function is asked less often with one."""
+    api = gateway.rest_api()
+    pool = f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{REGION}_abc"
+    made = api.client.create_authorizer(
+        restApiId=api.id,
+        name="a",
+        type="COGNITO_USER_POOLS",
+        providerARNs=[pool],
+        identitySource="method.request.header.Authorization",
+        authorizerResultTtlInSeconds=300,
+    )
+    assert members(made) == {"id", "name", "type", "providerARNs", "authType", "identitySource"}
+
+
+def test_mock_integrations_keep_what_they_have_a_use_for(gateway):
+    api = gateway.rest_api()
+    api.method("GET", "/")
+    where = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "GET", "type": "MOCK"}
+    kept = {"type", "passthroughBehavior", "timeoutInMillis", "cacheNamespace", "cacheKeyParameters"}
+    made = api.client.put_integration(
+        **where, integrationHttpMethod="GET", uri="x", connectionType="INTERNET", tlsConfig={"insecureSkipVerification": True}
+    )
+    assert members(made) == kept
+    with pytest.raises(api.client.exceptions.BadRequestException, match="STREAM is only supported"):
+        api.client.put_integration(**where, responseTransferMode="STREAM")

@@ -67,8 +67,8 @@ REST_NOUNS = {
     "UsagePlan": NO_PLAN,
     "UsagePlanKey": NO_KEY,
     "VpcLink": "Invalid Vpc Link identifier specified",
-    "Export": NO_API,
-    "Sdk": NO_API,
+    "Export": NO_STAGE,
+    "Sdk": NO_STAGE,
 }
 VERBS = ("Create", "Delete", "Flush", "Get", "Put", "Reject", "Update")
 
@@ -80,7 +80,7 @@ EXCEPTIONS = {
         "CreateDeployment", "CreateDocumentationPart", "CreateDocumentationVersion", "CreateModel", "CreateStage",
         "GetAuthorizers", "GetDeployments", "GetDocumentationParts", "GetDocumentationVersions", "GetGatewayResponses",
         "GetModels", "GetRequestValidators", "GetResources", "GetStages", "ImportDocumentationParts",
-        "TestInvokeAuthorizer", "TestInvokeMethod", "GetTags", "TagResource", "UntagResource", "DeleteDocumentationPart",
+        "GetTags", "TagResource", "UntagResource", "DeleteDocumentationPart",
     )
 } | {
     ("apigateway", name): POSITION
@@ -89,6 +89,8 @@ EXCEPTIONS = {
         "GetUsagePlans", "GetVpcLinks", "GetSdkTypes",
     )
 } | {
+    ("apigateway", "TestInvokeAuthorizer"): ({}, "NotFoundException", "Invalid Authorizer identifier specified"),
+    ("apigateway", "TestInvokeMethod"): ({}, "NotFoundException", NO_RESOURCE),
     ("apigateway", "CreateApiKey"):
         ({"value": "short"}, "BadRequestException", "API Key value should be at least 20 characters"),
     # So AWS answers for an unknown API.

@@ -70,8 +70,9 @@ impl ControlPlane {
         };
         let mut authorizer = complete(given)?;
         if authorizer.type_ == Some(AuthorizerType::CognitoUserPools) {
-            // Only an update gives these credentials.
+            // Only an update gives these credentials, and a time to live.
             authorizer.authorizer_credentials = None;
+            authorizer.authorizer_result_ttl_in_seconds = None;
         }
         self.transact(|tx| {
             if !tx.exists(&keys::api(api))? {
@@ -160,7 +161,7 @@ impl ControlPlane {
     }
 }
 
-fn find(tx: &Tx, api: &str, id: &str) -> Result<Authorizer, ApiError> {
+pub(crate) fn find(tx: &Tx, api: &str, id: &str) -> Result<Authorizer, ApiError> {
     match tx.get(&keys::one(api, Kind::Authorizer, id))? {
         Some(authorizer) => Ok(authorizer),
         None => not_found("Invalid Authorizer identifier specified"),

@@ -1,7 +1,8 @@
 //! Canaries: a second deployment on a stage that takes a share of its traffic.
 //!
-//! AWS knows these paths of `UpdateStage` with `replace` alone, makes a canary of defaults when the first of them is
-//! set, and copies in one direction only, from the canary to the stage. Messages are recorded.
+//! AWS knows these paths of `UpdateStage` with `replace` alone, but for the overrides of variables, which can be removed
+//! one by one. It makes a canary of defaults when the first of them is set, and copies in one direction only, from the
+//! canary to the stage. Messages are recorded.
 
 use stagedoor_shapes::apigateway::{CanarySettings, DeploymentCanarySettings, PatchOperation, Stage};
 
@@ -87,6 +88,18 @@ pub(crate) fn replace(stage: &mut Stage, path: &str, value: &str) -> Result<bool
     }
     stage.canary_settings = Some(complete(canary, stage.deployment_id.as_deref())?);
     Ok(true)
+}
+
+/// Removes a canary's override of a variable; false if the path names none, or there is no canary.
+pub(crate) fn remove_override(stage: &mut Stage, path: &str) -> bool {
+    let name = path.strip_prefix("stageVariableOverrides/");
+    let (Some(name), Some(canary)) = (name, stage.canary_settings.as_mut()) else { return false };
+    let overrides = canary.stage_variable_overrides.get_or_insert_default();
+    overrides.remove(&unescape(name));
+    if overrides.is_empty() {
+        canary.stage_variable_overrides = None;
+    }
+    true
 }
 
 /// Whether AWS can replace what is at a path below `/canarySettings/`.

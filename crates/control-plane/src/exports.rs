@@ -53,19 +53,15 @@ impl ControlPlane {
     /// [`ApiError::NotFound`] for an unknown API or stage, [`ApiError::BadRequest`] for a form that AWS does not write.
     pub fn get_export(&self, input: GetExportRequest) -> Result<ExportResponse, ApiError> {
         let (api, name) = (required(&input.rest_api_id), required(&input.stage_name));
+        let (stage, snapshot) = self.stage_snapshot(api, name)?;
         let kind = required(&input.export_type);
         let dialect = match kind {
             "swagger" => Dialect::Swagger2,
             "oas30" => Dialect::OpenApi3,
-            _ => {
-                return bad_request(format!(
-                    "Invalid export type specified: {kind}. Must be one of: [oas30, swagger]"
-                ));
-            }
+            _ => return bad_request(format!("No API exporter for type '{kind}'")),
         };
         let as_yaml = is_yaml(input.accepts.as_deref().unwrap_or_default())?;
         let extensions = extensions(input.parameters.as_ref())?;
-        let (stage, snapshot) = self.stage_snapshot(api, name)?;
         let documentation = match stage.documentation_version.as_deref().filter(|version| !version.is_empty())
         {
             Some(version) => self.read(|tx| published(tx, api, version))?,
@@ -97,7 +93,6 @@ impl ControlPlane {
     /// [`ApiError::NotFound`] for an unknown API or stage, or a stage that nothing was deployed to.
     pub(crate) fn stage_snapshot(&self, api: &str, name: &str) -> Result<(Stage, RestApiSnapshot), ApiError> {
         self.read(|tx| {
-            self.api(tx, api)?;
             let Some(stage) = tx.get::<Stage>(&keys::one(api, Kind::Stage, name))? else {
                 return not_found("Invalid stage identifier specified");
             };

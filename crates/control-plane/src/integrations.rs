@@ -179,9 +179,12 @@ pub(crate) fn complete(
         integration.http_method = None;
         integration.connection_type = None;
         integration.connection_id = None;
+        integration.integration_target = None;
+        integration.tls_config = None;
     } else {
         check_target(&mut integration, kind)?;
     }
+    check_transfer(&integration, kind)?;
     check_passthrough(integration.passthrough_behavior.as_deref())?;
     check_timeout(&integration)?;
     for (name, expression) in integration.request_parameters.iter().flatten() {
@@ -322,6 +325,11 @@ fn check_target(integration: &mut Integration, kind: IntegrationType) -> Result<
         }
         IntegrationType::Mock => {}
     }
+    Ok(())
+}
+
+/// Only what is passed on as it comes can be passed on while it comes.
+fn check_transfer(integration: &Integration, kind: IntegrationType) -> Result<(), ApiError> {
     if integration.response_transfer_mode == Some(ResponseTransferMode::Stream)
         && !matches!(kind, IntegrationType::HttpProxy | IntegrationType::AwsProxy)
     {

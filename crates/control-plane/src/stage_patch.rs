@@ -56,6 +56,9 @@ pub(crate) fn apply(stage: &mut Stage, operation: &PatchOperation) -> Result<(),
         && !matches!(op, Op::Replace | Op::Copy)
         && canary::is_known(setting)
     {
+        if op == Op::Remove && canary::remove_override(stage, setting) {
+            return Ok(());
+        }
         return bad_request(format!("Invalid {op} operation with path: {path}"));
     }
     match (operation.op, path.strip_prefix('/')) {

@@ -7,8 +7,10 @@ use stagedoor_shapes::apigateway::{
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::ApiError;
+use crate::authorizers;
 use crate::client_certificates::ClientIdentity;
 use crate::control_plane::{ControlPlane, bad_request, not_found, required};
+use crate::resources;
 
 /// The stage that AWS shows to what a test calls.
 const STAGE: &str = "test-invoke-stage";
@@ -84,8 +86,12 @@ impl ControlPlane {
         input: TestInvokeAuthorizerRequest,
     ) -> Result<TestInvokeAuthorizerResponse, ApiError> {
         let api = required(&input.rest_api_id);
-        let mut snapshot = self.read(|tx| self.load_api(tx, api))?;
         let id = required(&input.authorizer_id);
+        let mut snapshot = self.read(|tx| {
+            // An unknown API is answered like an unknown authorizer, as `GetAuthorizer` does.
+            authorizers::find(tx, api, id)?;
+            self.load_api(tx, api)
+        })?;
         snapshot.authorizers.retain(|authorizer| authorizer.id.as_deref() == Some(id));
         let Some(authorizer) = snapshot.authorizers.first() else {
             return not_found("Invalid Authorizer identifier specified");
@@ -130,8 +136,11 @@ impl ControlPlane {
         input: TestInvokeMethodRequest,
     ) -> Result<TestInvokeMethodResponse, ApiError> {
         let api = required(&input.rest_api_id);
-        let mut snapshot = self.read(|tx| self.load_api(tx, api))?;
         let id = required(&input.resource_id);
+        let mut snapshot = self.read(|tx| {
+            resources::find(tx, api, id)?;
+            self.load_api(tx, api)
+        })?;
         let Some(resource) =
             snapshot.resources.into_iter().find(|resource| resource.id.as_deref() == Some(id))
         else {
