@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::apigateway::{Authorizer, GatewayResponse, Model, RequestValidator, Resource, RestApi, VpcLink};
 use crate::apigatewayv2 as v2;
 
+/// What stands before an integration's id in the target of a route.
+pub const INTEGRATION_TARGET: &str = "integrations/";
+
 /// A REST API as it was when it was deployed: everything that serving its traffic depends on, apart from the stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RestApiSnapshot {

@@ -5,6 +5,7 @@ use stagedoor_shapes::apigatewayv2::{
     GetApisRequest, GetApisResponse, Integration, IpAddressType, ProtocolType, ResetAuthorizersCacheRequest,
     Route, Stage, UpdateApiRequest,
 };
+use stagedoor_shapes::snapshot::INTEGRATION_TARGET;
 
 use super::keys::{self, Kind};
 use super::{V2, all, is_http, members, page_of, route_key, updated_within, websocket};
@@ -117,7 +118,7 @@ impl V2<'_> {
             api_key_required: Some(false),
             authorization_type: Some(stagedoor_shapes::apigatewayv2::AuthorizationType::None),
             route_key: Some(key.to_owned()),
-            target: Some(format!("integrations/{id}")),
+            target: Some(format!("{INTEGRATION_TARGET}{id}")),
             ..Route::default()
         };
         tx.put(&keys::one(api, Kind::Route, required(&route.route_id)), &route)?;

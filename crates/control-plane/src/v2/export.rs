@@ -6,7 +6,7 @@ use stagedoor_shapes::apigatewayv2::{
     AuthorizationType, Authorizer, AuthorizerType, Cors, ExportApiRequest, ExportApiResponse, Integration,
     Route, Stage,
 };
-use stagedoor_shapes::snapshot::ApiSnapshot;
+use stagedoor_shapes::snapshot::{ApiSnapshot, INTEGRATION_TARGET};
 
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -189,7 +189,7 @@ fn operation(snapshot: &ApiSnapshot, route: &Route, extensions: bool) -> Value {
         }
         Some(AuthorizationType::None) | None => {}
     }
-    let id = route.target.as_deref().and_then(|target| target.strip_prefix("integrations/"));
+    let id = route.target.as_deref().and_then(|target| target.strip_prefix(INTEGRATION_TARGET));
     if let Some(integration) = id.and_then(|id| find(snapshot, id)) {
         let shared = users(snapshot, id.unwrap_or_default()) > 1;
         let value = match shared {
@@ -208,7 +208,7 @@ fn find<'a>(snapshot: &'a ApiSnapshot, id: &str) -> Option<&'a Integration> {
 }
 
 fn users(snapshot: &ApiSnapshot, id: &str) -> usize {
-    let target = format!("integrations/{id}");
+    let target = format!("{INTEGRATION_TARGET}{id}");
     snapshot.routes.iter().filter(|route| route.target.as_ref() == Some(&target)).count()
 }
 

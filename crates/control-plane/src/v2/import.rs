@@ -17,6 +17,7 @@ use stagedoor_shapes::apigatewayv2::{
 };
 
 pub use deploy::HttpStageDefinition;
+use stagedoor_shapes::snapshot::INTEGRATION_TARGET;
 
 use super::keys::{self, Kind};
 use super::{V2, all, apis, authorizers, members, route_key, routes};
@@ -178,7 +179,7 @@ impl V2<'_> {
                 route.route_id = Some(members::unused(tx, id, Kind::Route)?);
             }
             let target = integration.as_ref().and_then(|name| integration_ids.get(name).cloned().flatten());
-            route.target = target.map(|id| format!("integrations/{id}"));
+            route.target = target.map(|id| format!("{INTEGRATION_TARGET}{id}"));
             route.authorizer_id = match authorizer.as_ref().map(|name| authorizer_ids.get(name)) {
                 None => None,
                 Some(Some(id)) => Some(id.clone()),

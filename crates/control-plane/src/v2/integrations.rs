@@ -7,6 +7,7 @@ use stagedoor_shapes::apigatewayv2::{
     GetIntegrationsRequest, GetIntegrationsResponse, Integration, IntegrationType, PassthroughBehavior,
     Route, TlsConfig, UpdateIntegrationRequest, VpcLink,
 };
+use stagedoor_shapes::snapshot::INTEGRATION_TARGET;
 
 use super::keys::{self, Kind};
 use super::parameters::{self, Subtype};
@@ -138,7 +139,7 @@ impl V2<'_> {
                 return bad_request("Cannot delete an Integration that is managed by API Gateway");
             }
             let routes: Vec<Route> = all(tx, api, Kind::Route)?;
-            let target = format!("integrations/{id}");
+            let target = format!("{INTEGRATION_TARGET}{id}");
             if routes.iter().any(|route| route.target.as_ref() == Some(&target)) {
                 return conflict("Cannot delete Integration. Integration is referenced by existing Routes.");
             }

@@ -5,6 +5,7 @@ use stagedoor_shapes::apigatewayv2::{
     DeleteRouteRequestParameterRequest, GetRouteRequest, GetRoutesRequest, GetRoutesResponse, Integration,
     Route, UpdateRouteRequest,
 };
+use stagedoor_shapes::snapshot::INTEGRATION_TARGET;
 
 use super::keys::{self, Kind};
 use super::{V2, all, is_http, members, recast, route_key, updated, websocket};
@@ -14,8 +15,6 @@ use crate::{ApiError, quotas};
 
 /// How many scopes a route may ask for. A quota that AWS does not raise.
 const SCOPES_MAX: usize = 10;
-/// What stands before an integration's id in a route's target.
-pub(super) const TARGETS: &str = "integrations/";
 
 impl V2<'_> {
     /// `CreateRoute`.
@@ -177,10 +176,10 @@ pub(super) fn check_alone(tx: &Tx, api: &Api, route: &Route, route_id: Option<&s
 /// The id of the integration that a route leads to. `id` is as for [`check_alone`].
 fn integration_of<'r>(route: &'r Route, id: Option<&str>) -> Result<Option<&'r str>, ApiError> {
     let Some(target) = &route.target else { return Ok(None) };
-    match target.strip_prefix(TARGETS) {
+    match target.strip_prefix(INTEGRATION_TARGET) {
         Some(integration) => Ok(Some(integration)),
         None => bad_request(format!(
-            "Unexpected or malformed target in route {}. Correct format should be integrations/<integration_id>.",
+            "Unexpected or malformed target in route {}. Correct format should be {INTEGRATION_TARGET}<integration_id>.",
             id.unwrap_or("null")
         )),
     }

@@ -8,9 +8,9 @@ use stagedoor_shapes::apigatewayv2::{
     GetVpcLinksRequest, GetVpcLinksResponse, Integration, Route, UpdateVpcLinkRequest, VpcLink,
     VpcLinkStatus, VpcLinkVersion,
 };
+use stagedoor_shapes::snapshot::INTEGRATION_TARGET;
 
 use super::keys::{self, Kind};
-use super::routes::TARGETS;
 use super::{V2, page_of, recast, updated};
 use crate::control_plane::{bad_request, required, whole_seconds};
 use crate::tx::Tx;
@@ -128,7 +128,7 @@ pub(crate) fn check_unused(tx: &Tx, id: &str) -> Result<(), ApiError> {
         let integrations = tx.scan::<Integration>(&keys::all(api, Kind::Integration))?;
         let using = integrations.values().filter(|one| one.connection_id.as_deref() == Some(id));
         let targets: BTreeSet<String> =
-            using.map(|one| format!("{TARGETS}{}", required(&one.integration_id))).collect();
+            using.map(|one| format!("{INTEGRATION_TARGET}{}", required(&one.integration_id))).collect();
         for route in tx.scan::<Route>(&keys::all(api, Kind::Route))?.into_values() {
             if targets.contains(required(&route.target)) {
                 let method = required(&route.route_key).split(' ').next().unwrap_or_default();

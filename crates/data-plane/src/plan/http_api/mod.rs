@@ -14,7 +14,7 @@ use http::Method;
 use stagedoor_shapes::apigatewayv2::{
     ConnectionType, Integration as Shape, IntegrationType, Route, Stage, TlsConfig,
 };
-use stagedoor_shapes::snapshot::ApiSnapshot;
+use stagedoor_shapes::snapshot::{ApiSnapshot, INTEGRATION_TARGET};
 
 use self::authorization::Authorizers;
 use super::authorization::Authorization;
@@ -115,7 +115,7 @@ pub fn compile(
         let key = route.route_key.as_deref().unwrap_or_default();
         // A route that has no integration yet serves nothing.
         let Some(target) = &route.target else { continue };
-        let id = target.strip_prefix("integrations/").unwrap_or_default();
+        let id = target.strip_prefix(INTEGRATION_TARGET).unwrap_or_default();
         let Some(shape) = integrations.get(id) else {
             errors.push(PlanError::new(key, format!("there is no integration {id:?}")));
             continue;

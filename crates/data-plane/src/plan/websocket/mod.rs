@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jsonschema::Validator;
 use stagedoor_shapes::apigateway::{ApiKeySourceType as ApiKeySource, MethodSetting, Model as ModelV1};
 use stagedoor_shapes::apigatewayv2::{Integration as Shape, IntegrationType, Route, RouteSettings, Stage};
-use stagedoor_shapes::snapshot::{ApiSnapshot, RestApiSnapshot};
+use stagedoor_shapes::snapshot::{ApiSnapshot, INTEGRATION_TARGET, RestApiSnapshot};
 
 use self::expressions::{DEFAULT, Expression};
 use self::mapping::{RouteRequest, RouteResponses};
@@ -256,7 +256,7 @@ impl Scope<'_> {
         let Some(target) = route.target.as_deref().filter(|target| !target.is_empty()) else {
             return Ok(None);
         };
-        let id = target.strip_prefix("integrations/").unwrap_or_default();
+        let id = target.strip_prefix(INTEGRATION_TARGET).unwrap_or_default();
         let integrations = &self.snapshot.integrations;
         let found = integrations.iter().find(|shape| shape.integration_id.as_deref() == Some(id));
         found.map(Some).ok_or_else(|| format!("there is no integration {id:?}"))
