@@ -179,7 +179,17 @@ thread_local! {
     static DATE: RefCell<(Option<Instant>, String)> = const { RefCell::new((None, String::new())) };
 }
 
+/// The current date as fields of heads have it: `Thu, 20 Oct 2022 10:36:41 GMT`.
+#[must_use]
+pub fn http_date() -> String {
+    with_date(str::to_owned)
+}
+
 fn put_date(out: &mut BytesMut) {
+    with_date(|text| out.put_slice(text.as_bytes()));
+}
+
+fn with_date<T>(show: impl FnOnce(&str) -> T) -> T {
     DATE.with_borrow_mut(|(fresh_until, text)| {
         let now = Instant::now();
         if fresh_until.is_none_or(|until| now >= until) {
@@ -189,8 +199,8 @@ fn put_date(out: &mut BytesMut) {
                 .map_or(Duration::ZERO, |since| Duration::from_nanos(u64::from(since.subsec_nanos())));
             *fresh_until = Some(now + Duration::from_secs(1).saturating_sub(into_second));
         }
-        out.put_slice(text.as_bytes());
-    });
+        show(text)
+    })
 }
 
 #[cfg(test)]

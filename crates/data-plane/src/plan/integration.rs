@@ -92,6 +92,8 @@ pub struct LambdaIntegration {
     pub request: RequestTransformation,
     /// What becomes of its answer.
     pub responses: ResponseTransformation,
+    /// Whether a mapping may read the headers of Lambda's answer.
+    pub reads_headers: bool,
 }
 
 /// `HTTP_PROXY`.
@@ -313,6 +315,13 @@ impl ResponseTransformation {
             }
         }
         transformation
+    }
+
+    /// Whether a mapping reads a header of the integration's answer.
+    #[must_use]
+    pub fn reads_headers(&self) -> bool {
+        let choices = self.choices.iter().map(|(_, choice)| choice).chain(&self.default);
+        choices.flat_map(|choice| &choice.headers).any(|(_, source)| source.reads_answer_headers())
     }
 
     /// The response for a status or an error message.

@@ -124,6 +124,12 @@ impl Source {
         matches!(self, Self::Body | Self::BodyPath(_))
     }
 
+    /// Whether it is a header of the integration's answer.
+    #[must_use]
+    pub fn reads_answer_headers(&self) -> bool {
+        matches!(self, Self::ResponseHeader(_) | Self::ResponseMultiValueHeader(_))
+    }
+
     /// The value for a request; of several, the last.
     #[must_use]
     pub fn value<'e>(&'e self, exchange: &'e Exchange<'_>) -> Option<Cow<'e, str>> {

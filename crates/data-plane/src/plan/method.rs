@@ -209,8 +209,10 @@ impl Scope<'_> {
                 let function = self.function(shape, place, errors)?;
                 let request = self.request(shape, &mappings, place, errors);
                 let responses = self.responses(shape, place, errors);
+                let reads_headers = responses.reads_headers();
                 Some(function.map_or_else(Integration::Broken, |function| {
-                    Integration::Lambda(Box::new(LambdaIntegration { function, request, responses }))
+                    let lambda = LambdaIntegration { function, request, responses, reads_headers };
+                    Integration::Lambda(Box::new(lambda))
                 }))
             }
         }

@@ -29,7 +29,10 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &LambdaIntegra
         .as_ref()
         .and_then(|_| error_message(&answer.payload))
         .map(Selector::ErrorMessage);
-    let headers = log::lambda_headers(exchange, &answer);
+    let headers = match integration.reads_headers {
+        true => log::lambda_headers(exchange, &answer),
+        false => log::lambda_media_type(&answer),
+    };
     exchange.integration_answer = Some(IntegrationAnswer { selector, headers, body: answer.payload });
     Ok(())
 }

@@ -1,9 +1,7 @@
 //! What the execution log says about the call of an integration.
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
-use stagedoor_http::{Body, Headers, RequestHead, ResponseHead};
+use stagedoor_http::{Body, Headers, RequestHead, ResponseHead, encode};
 
 use super::{body_fault, upstream_fault};
 use crate::exchange::Exchange;
@@ -124,6 +122,15 @@ pub(super) fn refused_event(exchange: &mut Exchange<'_>, error: &LambdaError) {
     response(exchange, &headers, &body.into());
 }
 
+/// Of the headers of Lambda's answer the one that conversions of its payload look at.
+pub(super) fn lambda_media_type(answer: &LambdaAnswer) -> Headers {
+    let mut headers = Headers::new();
+    if !answer.payload.is_empty() {
+        headers.append("Content-Type", "application/json");
+    }
+    headers
+}
+
 /// The headers of Lambda's answer to a call, which is not made in its protocol here.
 pub(super) fn lambda_headers(exchange: &Exchange<'_>, answer: &LambdaAnswer) -> Headers {
     let mut headers = lambda_headers_of(exchange, answer.payload.len());
@@ -139,7 +146,7 @@ pub(super) fn lambda_headers(exchange: &Exchange<'_>, answer: &LambdaAnswer) -> 
 
 fn lambda_headers_of(exchange: &Exchange<'_>, length: usize) -> Headers {
     let mut headers = Headers::with_capacity(10);
-    headers.append("Date", http_date(SystemTime::now()));
+    headers.append("Date", encode::http_date());
     // Of a call that nobody waits for there is nothing.
     if length > 0 {
         headers.append("Content-Type", "application/json");
@@ -151,12 +158,4 @@ fn lambda_headers_of(exchange: &Exchange<'_>, length: usize) -> Headers {
     }
     headers.append("x-amzn-Remapped-Content-Length", "0");
     headers
-}
-
-/// `Thu, 20 Oct 2022 10:36:41 GMT`.
-fn http_date(time: SystemTime) -> String {
-    let format = time::macros::format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    time::OffsetDateTime::from(time).format(format).unwrap_or_default()
 }

@@ -44,7 +44,9 @@ impl Scope<'_> {
             }
             Some(IntegrationType::Aws) if is_function() => {
                 let function = self.function(shape, &uri, key)?;
-                Ok(Integration::Lambda(Box::new(LambdaIntegration { function, request, responses })))
+                // Expressions may name any, also where messages of the API get no response.
+                let lambda = LambdaIntegration { function, request, responses, reads_headers: true };
+                Ok(Integration::Lambda(Box::new(lambda)))
             }
             Some(IntegrationType::Aws) => {
                 let paths = path_sources(shape, self.variables)?;
