@@ -344,6 +344,20 @@ def test_models_that_are_no_json_are_not_exported(gateway):
     assert (refused["Code"], refused["Message"]) == ("BadRequestException", "Only found non-JSON body models for Xml")
 
 
+def test_references_that_stand_for_too_much(gateway):
+    client, api = gateway.client(), gateway.rest_api()
+    members = {f"d{n}": {"properties": {name: {"$ref": f"#/definitions/d{n + 1}"} for name in "ab"}} for n in range(40)}
+    schema = {"type": "object", "definitions": members | {"d40": {}}, "properties": {"x": {"$ref": "#/definitions/d0"}}}
+    client.create_model(restApiId=api.id, name="Bomb", contentType="application/json", schema=json.dumps(schema))
+    api.mock("GET", "/", "x")
+    change = [{"op": "add", "path": "/requestModels/application~1json", "value": "Bomb"}]
+    client.update_method(restApiId=api.id, resourceId=api.resource("/"), httpMethod="GET", patchOperations=change)
+    deployed = {"restApiId": api.id, "stageName": "test"}
+    client.create_deployment(**deployed)
+    refused = error_of(client.get_export, **deployed, exportType="oas30")["Error"]
+    assert refused["Code"] == "BadRequestException" and refused["Message"].startswith("Unable to export the model Bomb: ")
+
+
 BALANCER = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/net/a/b"
 # What of a REST API is said by extensions alone, next to what WHOLE has.
 EXTENDED = {

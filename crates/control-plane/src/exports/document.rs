@@ -112,6 +112,7 @@ impl Export<'_> {
         let mut wanted: Vec<String> = used.models.iter().cloned().collect();
         let mut seen = used.models.clone();
         let mut found = std::collections::BTreeMap::new();
+        let mut left = schema::INLINED_BYTES_MAX;
         while let Some(name) = wanted.pop() {
             let Some(model) = self.snapshot.models.iter().find(|model| model.name.as_ref() == Some(&name))
             else {
@@ -127,7 +128,9 @@ impl Export<'_> {
                 self.describe(members, Part::Model, None, None, None, Some(&name), &["title", "description"]);
             }
             let mut references = BTreeSet::new();
-            let schema = schema::exported(&parsed, self.dialect, prefix, &mut references);
+            let schema = schema::exported(&parsed, self.dialect, prefix, &mut references, &mut left);
+            let schema = schema
+                .map_err(|why| ApiError::BadRequest(format!("Unable to export the model {name}: {why}")))?;
             for reference in references {
                 if seen.insert(reference.clone()) {
                     wanted.push(reference);
