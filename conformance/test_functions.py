@@ -692,6 +692,16 @@ class TestSecrets:
         try:
             create(gateway, "f", source)
             assert invoke(gateway, "f")[1] == [65534, 65534, [65534], "EPERM"]
+            # Its group reaches its code, and nobody else anything, also by name.
+            found = gateway.data.stat()
+            assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o710, 0, 65534)
+            kept = {path.name: path.stat().st_mode & 0o777 for path in gateway.data.iterdir() if path.is_file()}
+            assert "stagedoor.redb" in kept and set(kept.values()) == {0o600}, kept
+            for user, group, part, code in (
+                (1, 1, "stagedoor.redb", 1), (65534, 65534, "stagedoor.redb", 1), (1, 1, "functions", 1), (65534, 65534, "functions", 0),
+            ):  # fmt: skip
+                asked = ["test", "-r", str(gateway.data / part)]
+                assert subprocess.run(asked, user=user, group=group, extra_groups=[]).returncode == code, (user, part)
         finally:
             gateway.close()
             shutil.rmtree(work)

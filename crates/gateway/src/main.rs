@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod control;
 mod credentials;
+mod data_folder;
 mod domains;
 mod explain;
 mod issuers;

@@ -110,7 +110,7 @@ impl PrincipalsFile {
         let path = self.path.with_extension("lock");
         let failed = |error: std::io::Error| format!("cannot lock {}: {error}", path.display());
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
+            crate::data_folder::make(folder)?;
         }
         // Let go when it is closed.
         let mut options = fs::OpenOptions::new();

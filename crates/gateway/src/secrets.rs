@@ -31,8 +31,7 @@ impl KeyFile {
     pub(crate) fn open_or_make(&self) -> Result<SecretBox, String> {
         if !self.0.exists() {
             if let Some(folder) = self.0.parent() {
-                fs::create_dir_all(folder)
-                    .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+                crate::data_folder::make(folder)?;
             }
             let fresh = self.0.with_extension(format!("{}.new", std::process::id()));
             write_private(&fresh, STANDARD.encode(random::<KEY_BYTES>()?).as_bytes())?;

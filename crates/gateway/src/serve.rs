@@ -1,7 +1,6 @@
 //! `serve` and `up`: everything started in order, and ended in the opposite one.
 
 use std::future::Future;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
@@ -36,12 +35,11 @@ use crate::config::{AccountThrottle, Config};
 use crate::control::Control;
 use crate::domains::{self, ConfiguredTruststores, DomainBuilder};
 use crate::issuers::AskedIssuers;
-use crate::lambda;
 use crate::principals::PrincipalsFile;
 use crate::publisher::{self, Publisher};
 use crate::secrets::KeyFile;
 use crate::tester::PipelineTester;
-use crate::{up, usage};
+use crate::{data_folder, lambda, up, usage};
 
 /// How long requests in flight may take to finish once the process has been asked to end.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
@@ -115,14 +113,6 @@ fn shield() {
     }
 }
 
-/// Makes the data folder, for no other user to look into: it holds keys. Another user that functions run as has to reach
-/// its code below.
-fn make_data_folder(data: &Path, has_user: bool) -> Result<(), String> {
-    let mode = if has_user { 0o711 } else { 0o700 };
-    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(data);
-    made.map_err(|error| format!("cannot make the data directory {}: {error}", data.display()))
-}
-
 /// Lowers the calling thread's priority: calls that change definitions, and the compiling of plans, give way to traffic
 /// where both want the same core.
 fn give_way() {
@@ -149,8 +139,11 @@ async fn serve(
     runtime: Handle,
 ) -> Result<(), Failure> {
     let mut end = End::new()?;
-    let has_user = config.functions.user().map_err(Failure::Config)?.is_some();
-    make_data_folder(&options.data, has_user).map_err(Failure::Store)?;
+    let made = match config.functions.user().map_err(Failure::Config)? {
+        Some((_, group)) => data_folder::make_for_group(&options.data, group),
+        None => data_folder::make(&options.data),
+    };
+    made.map_err(Failure::Store)?;
     let store = RedbStore::open(&options.data).map_err(|error| Failure::Store(error.to_string()))?;
     let count = options.workers.map_or_else(cores, usize::from);
     let metrics = Metrics::new(count);

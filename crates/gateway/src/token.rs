@@ -116,8 +116,7 @@ impl Issuer {
         let path = data.join("issuer.key");
         let name = path.display();
         if !path.exists() {
-            std::fs::create_dir_all(data)
-                .map_err(|error| format!("cannot make {}: {error}", data.display()))?;
+            crate::data_folder::make(data)?;
             let failed = |_| "no key could be made".to_owned();
             let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
             let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?;

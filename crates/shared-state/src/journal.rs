@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -276,7 +277,9 @@ impl JournalFile {
         }
         let fresh = self.path.with_extension("journal.new");
         let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", fresh.display()));
-        let mut file = File::create(&fresh).map_err(at)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&fresh).map_err(at)?;
         file.write_all(text.as_bytes()).map_err(at)?;
         file.sync_data().map_err(at)?;
         std::fs::rename(&fresh, &self.path)?;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableError};
@@ -44,11 +45,23 @@ pub(crate) fn open(dir: &Path) -> Result<Opened, StoreError> {
     let claim = claim(dir)?;
     let path = dir.join(FILE_NAME);
     match fs::metadata(&path) {
-        Ok(_) => check(&path)?,
+        Ok(metadata) => {
+            check(&path)?;
+            keep_from_others(&path, &metadata);
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => create(dir, &path)?,
         Err(error) => return Err(failed("cannot read the store", &path, error)),
     }
     Ok(Opened { database: open_file(&path)?, path, _claim: claim })
+}
+
+/// Takes from others what earlier versions gave them. Whoever may not change that is not the owner, and does not answer
+/// for it.
+fn keep_from_others(path: &Path, metadata: &fs::Metadata) {
+    let mode = metadata.permissions().mode();
+    if mode & 0o007 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode & !0o007)).ok();
+    }
 }
 
 /// Opens a file that is known to be a store.
@@ -155,6 +168,9 @@ fn fill(path: &Path) -> Result<(), StoreError> {
         }
         _ => {}
     }
+    // It holds what access keys and API keys are: nobody else is to read it, wherever the folder is.
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
+    drop(file.map_err(|error| failed("cannot make the store", path, error))?);
     let database = builder().create(path).map_err(|error| match error {
         DatabaseError::Storage(StorageError::Io(error)) => failed("cannot make the store", path, error),
         other => refused(path, other),
