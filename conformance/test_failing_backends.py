@@ -9,7 +9,7 @@ import time
 
 import pytest
 import requests
-from harness import REGION, body_json
+from harness import REGION, body_json, receive_all
 from origin import read_head
 from test_http_api_traffic import HttpApi
 
@@ -125,6 +125,37 @@ def test_one_byte_at_a_time(backend):
             time.sleep(0.05)
 
     backend(play).fails(TIMED_OUT)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 4", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_slow_client_takes_no_time_from_its_backend(gateway, echo, raw_origin, framing, answers):
+    """AWS calls a backend when it has the whole request: the integration's time begins then."""
+
+    def stall(link):
+        while link.recv(65536):
+            pass
+
+    api = gateway.rest_api()
+    api.proxy("POST", "/", (echo if answers else raw_origin(stall)).url, timeoutInMillis=TIMEOUT_MS)
+    api.deploy()
+    chunked = framing.startswith("Transfer")
+    with socket.create_connection(("127.0.0.1", gateway.traffic_port), timeout=10) as link:
+        head = f"POST /test/ HTTP/1.1\r\nHost: {api.id}.execute-api.localhost\r\nConnection: close\r\n{framing}\r\n\r\n"
+        link.sendall(head.encode())
+        begun = time.monotonic()
+        for piece in b"a", b"b", b"c", b"d":
+            time.sleep(TIMEOUT_MS / 1000 * 0.7)
+            link.sendall(b"1\r\n" + piece + b"\r\n" if chunked else piece)
+        if chunked:
+            link.sendall(b"0\r\n\r\n")
+        received = receive_all(link)
+    took = (time.monotonic() - begun) * 1000
+    if answers:
+        assert received.startswith(b"HTTP/1.1 200") and b'"body": "abcd"' in received
+    else:
+        assert received.startswith(b"HTTP/1.1 504") and TIMED_OUT.encode() in received
+        assert TIMEOUT_MS * 3.5 < took < TIMEOUT_MS * 8
 
 
 def test_a_body_that_trickles(new_gateway, echo, raw_origin):

@@ -1,10 +1,14 @@
 """HTTP/2 on the same port: prior knowledge, many streams, bodies both ways."""
 
+import itertools
 import json
 import re
+import socket
 import subprocess
 
+import hpack
 import pytest
+from hyperframe.frame import ContinuationFrame, DataFrame, GoAwayFrame, HeadersFrame, RstStreamFrame, SettingsFrame
 
 
 def curl(*arguments, **options):
@@ -42,6 +46,14 @@ def test_header_names_are_lower_case_and_hop_by_hop_ones_absent(api):
     names = [line.split(":")[0] for line in head.splitlines()[1:] if line]
     assert names and all(name == name.lower() for name in names), names
     assert not {"connection", "transfer-encoding", "keep-alive"} & set(names)
+
+
+def test_cookies_are_one_header(api):
+    """Clients send them one by one (RFC 9113, section 8.2.3), and nobody behind the gateway expects that."""
+    sent = ["-H", "cookie: a=1", "-H", "x-y: z", "-H", "cookie: b=2", "-H", "cookie: c=3"]
+    told = json.loads(curl(*sent, url(api, "/echo")))["headers"]
+    assert (told["cookie"], told["x-y"]) == ("a=1; b=2; c=3", "z")
+    assert json.loads(curl(*sent[:2], url(api, "/echo")))["headers"]["cookie"] == "a=1"
 
 
 def test_bodies(api):
@@ -90,3 +102,81 @@ def test_http1_on_the_same_port(api):
 
 def test_control_plane_too(gateway):
     assert b"200" in curl("-w", "%{http_code}", "-o", "/dev/null", gateway.control + "/_stagedoor/health")
+
+
+class Attacker:
+    """A connection whose frames are written one by one."""
+
+    def __init__(self, api):
+        self.link = socket.create_connection(("127.0.0.1", api.gateway.traffic_port), timeout=10)
+        self.encoder = hpack.Encoder()
+        host = f"{api.id}.execute-api.localhost"
+        self.fields = [(":method", "POST"), (":scheme", "http"), (":authority", host), (":path", "/test/echo")]
+        self.link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize())
+
+    def head(self, stream, *flags, fields=()):
+        frame = HeadersFrame(stream, data=self.encoder.encode([*self.fields, *fields]), flags=flags)
+        return frame.serialize()
+
+    def types(self, *until):
+        """The types of the frames that come, to the first of these or the end."""
+        received, types = b"", []
+        while not set(until) & set(types):
+            try:
+                more = self.link.recv(65536)
+            except OSError:
+                break
+            received += more
+            while len(received) >= 9 and len(received) >= (length := 9 + int.from_bytes(received[:3], "big")):
+                types.append(received[3])
+                received = received[length:]
+            if not more:
+                break
+        return types
+
+
+def resets(attacker):
+    for stream in range(1, 400_000, 2):
+        yield attacker.head(stream, "END_HEADERS", "END_STREAM") + RstStreamFrame(stream, 8).serialize()
+
+
+def continuations(attacker):
+    yield attacker.head(1)
+    for number in range(20_000):
+        yield ContinuationFrame(1, data=attacker.encoder.encode([(f"x{number}", "a" * 8000)])).serialize()
+
+
+def empty_continuations(attacker):
+    yield attacker.head(1)
+    yield from itertools.repeat(ContinuationFrame(1).serialize() * 50, 20_000)
+
+
+def empty_pieces(attacker):
+    yield attacker.head(1, "END_HEADERS")
+    yield from itertools.repeat(DataFrame(1).serialize() * 50, 20_000)
+
+
+@pytest.mark.parametrize("flood", [resets, continuations, empty_continuations, empty_pieces])
+def test_floods_end_the_connection(api, flood):
+    attacker = Attacker(api)
+    with pytest.raises(OSError):  # it has had enough before everything is sent
+        for frame in flood(attacker):
+            attacker.link.sendall(frame)
+    assert GoAwayFrame.type in (types := attacker.types()) or not types
+    assert api.call("GET", "/").text == "small"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [[("connection", "close")], [("transfer-encoding", "chunked")], [("upgrade", "h2c")], [("te", "gzip")], [("X-Up", "1")],
+     [("x", "a\r\nb: c")], [("x", "a\0b")], [("x y", "z")], [(":path", "/evil")], [(":evil", "1")], [("content-length", "5")],
+     [("content-length", "+0")], [("content-length", "0"), ("content-length", "1")]],
+)  # fmt: skip
+def test_malformed_heads(api, echo, fields):
+    """They could be read in another way behind the gateway, and never get there."""
+    attacker = Attacker(api)
+    attacker.link.sendall(attacker.head(1, "END_HEADERS", "END_STREAM", fields=fields))
+    refusals = {RstStreamFrame.type, GoAwayFrame.type}
+    types = attacker.types(HeadersFrame.type, *refusals)
+    assert HeadersFrame.type not in types and refusals & set(types), types
+    assert not echo.seen

@@ -65,6 +65,24 @@ def test_idle_connections_do_not_hold_it_back(gateway):
         assert time.monotonic() - begun < 3
 
 
+def test_a_body_that_nobody_wants_does_not_hold_it_back(gateway):
+    """The rest of it is read and dropped, if it comes."""
+    api = gateway.rest_api()
+    api.mock("GET", "/", "ok")
+    api.deploy()
+    with socket.create_connection(("127.0.0.1", gateway.traffic_port), timeout=10) as link:
+        head = f"POST /test/ HTTP/1.1\r\nHost: {api.id}.execute-api.localhost\r\nContent-Length: 10\r\n\r\n"
+        link.sendall(head.encode() + b"12345")
+        assert link.recv(65536).startswith(b"HTTP/1.1 403")
+        link.sendall(b"67890" + head.replace("POST", "GET").replace("10", "0").encode())
+        assert link.recv(65536).startswith(b"HTTP/1.1 200")
+        link.sendall(head.encode() + b"12345")
+        assert link.recv(65536).startswith(b"HTTP/1.1 403")
+        begun = time.monotonic()
+        assert gateway.terminate() == 0
+        assert time.monotonic() - begun < 3
+
+
 def test_kept_connection_is_told_to_close(gateway, slow):
     """The last answer on a kept connection says `Connection: close`, so that no client sends into the void."""
     answers = []

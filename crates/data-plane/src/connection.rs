@@ -26,8 +26,8 @@ use crate::websocket::upgrade::Outcome;
 use crate::worker::{ConnectionInfo, Fallback, OpenConnection, Worker};
 
 /// How long a connection may be open without a request.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
-/// How long a request's head may take from its first byte.
+pub(crate) const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+/// How long a request's head may take from its first byte, and what nobody wanted of a body from its response.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long each next piece of a request's body may take.
 pub(crate) const BODY_WAIT_MAX: Duration = Duration::from_secs(30);

@@ -5,7 +5,7 @@
 //! asked then, since the event loop may not have heard yet that the server has closed a connection, or has sent an answer
 //! that nobody asked for: it would be taken for that to the next request, of another client.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -106,7 +106,8 @@ impl Worker {
     ///
     /// # Errors
     /// [`UpstreamError`]; `timeout` limits the wait for the answer's header section, `body_wait_max` then each wait
-    /// for more of its body.
+    /// for more of its body. AWS calls a backend when it has the whole request, so the time that a client takes to send
+    /// its body does not count.
     pub async fn forward(
         self: &Rc<Self>,
         upstream: &Upstream,
@@ -115,10 +116,20 @@ impl Worker {
         timeout: Duration,
         body_wait_max: Duration,
     ) -> Result<(ResponseHead, Body), UpstreamError> {
-        let answer = pin!(self.exchange(upstream, head, body));
-        let (head, body) =
-            self.timers.within(timeout, answer).await.ok_or(UpstreamError::Timeout(timeout))??;
-        Ok((head, limit_waits(body, body_wait_max)))
+        let (body, sender) = watched(body);
+        let mut answer = pin!(self.exchange(upstream, head, body));
+        let mut limit = timeout;
+        loop {
+            if let Some(answered) = self.timers.within(limit, answer.as_mut()).await {
+                let (head, body) = answered?;
+                return Ok((head, limit_waits(body, body_wait_max)));
+            }
+            let left = sender.as_ref().map_or(Duration::ZERO, |sender| sender.get().left_of(timeout));
+            if left.is_zero() {
+                return Err(UpstreamError::Timeout(timeout));
+            }
+            limit = left;
+        }
     }
 
     async fn exchange(
@@ -288,6 +299,52 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
+    }
+}
+
+/// How far the sender of a body is.
+#[derive(Clone, Copy)]
+struct Sender {
+    /// When the last piece came.
+    last: Instant,
+    /// Whether it is the sender that is waited for.
+    is_awaited: bool,
+}
+
+impl Sender {
+    /// What is left of a time that begins when the sender has done its part. How long the sender may take is limited where
+    /// its body comes from.
+    fn left_of(self, limit: Duration) -> Duration {
+        if self.is_awaited { limit } else { limit.saturating_sub(self.last.elapsed()) }
+    }
+}
+
+/// A body that tells how far its sender is.
+struct WatchedBody {
+    body: Body,
+    sender: Rc<Cell<Sender>>,
+}
+
+fn watched(body: Body) -> (Body, Option<Rc<Cell<Sender>>>) {
+    match body {
+        Body::Stream(_) => {
+            let sender = Rc::new(Cell::new(Sender { last: Instant::now(), is_awaited: false }));
+            (Body::Stream(Box::new(WatchedBody { body, sender: Rc::clone(&sender) })), Some(sender))
+        }
+        at_hand => (at_hand, None),
+    }
+}
+
+impl BodyStream for WatchedBody {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let polled = self.body.poll_chunk(context);
+        let last = if polled.is_ready() { Instant::now() } else { self.sender.get().last };
+        self.sender.set(Sender { last, is_awaited: polled.is_pending() });
+        polled
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.body.remaining()
     }
 }
 

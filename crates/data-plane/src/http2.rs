@@ -1,13 +1,13 @@
 //! HTTP/2 connections, by hyper: names are lower case in HTTP/2, so nothing is lost by going through `http`'s types.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -19,8 +19,9 @@ use stagedoor_http::encode::is_framing_field;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::{self, BODY_WAIT_MAX, Listening};
+use crate::connection::{self, BODY_WAIT_MAX, IDLE_TIME_MAX, Listening};
 use crate::forward::limit_waits;
+use crate::untaken::{Bodies, LOOK_INTERVAL};
 use crate::websocket::upgrade::Outcome;
 use crate::worker::{ConnectionInfo, Worker};
 
@@ -46,10 +47,15 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 ) {
     let io = TokioIo::new(Rewound { read, stream });
     let info = Rc::new(info);
+    let activity = Rc::new(Activity::default());
     let service = service_fn(|request| {
         let (worker, listening, info) = (Rc::clone(&worker), Rc::clone(&listening), Rc::clone(&info));
+        let under_way = UnderWay::new(&activity);
         // In a box: hyper and the executor move what they are handed several times, and a request's state is large.
-        Box::pin(async move { Ok::<_, Infallible>(answer(&worker, &listening, &info, request).await) })
+        Box::pin(async move {
+            let response = answer(&worker, &listening, &info, request).await;
+            Ok::<_, Infallible>(response.map(|body| under_way.0.bodies.watch(body)))
+        })
     });
     let mut connection = pin!(
         hyper::server::conn::http2::Builder::new(OnThisThread)
@@ -65,8 +71,15 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     if draining {
         connection.as_mut().graceful_shutdown();
     }
+    let mut look = pin!(tokio::time::sleep(LOOK_INTERVAL));
     let result = std::future::poll_fn(|context| {
-        if !draining && drained.as_mut().poll(context).is_ready() {
+        let mut ends = !draining && drained.as_mut().poll(context).is_ready();
+        while look.as_mut().poll(context).is_ready() {
+            activity.bodies.give_up();
+            ends |= activity.is_idle();
+            look.as_mut().reset((Instant::now() + LOOK_INTERVAL).into());
+        }
+        if !draining && ends {
             draining = true;
             connection.as_mut().graceful_shutdown();
         }
@@ -75,6 +88,45 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     .await;
     if let Err(error) = result {
         tracing::debug!(peer = %info.peer, %error, "HTTP/2 connection ended");
+    }
+}
+
+/// What goes on on a connection.
+struct Activity {
+    under_way: Cell<usize>,
+    /// When the last request was answered.
+    since: Cell<Instant>,
+    bodies: Bodies,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self { under_way: Cell::default(), since: Cell::new(Instant::now()), bodies: Bodies::default() }
+    }
+}
+
+impl Activity {
+    /// Whether there has been no request for as long as a connection may be without. Answers that are still being sent
+    /// do not count: closing waits for them.
+    fn is_idle(&self) -> bool {
+        self.under_way.get() == 0 && self.since.get().elapsed() >= IDLE_TIME_MAX
+    }
+}
+
+/// A request that is not answered yet.
+struct UnderWay(Rc<Activity>);
+
+impl UnderWay {
+    fn new(activity: &Rc<Activity>) -> Self {
+        activity.under_way.set(activity.under_way.get() + 1);
+        Self(Rc::clone(activity))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
+        self.0.since.set(Instant::now());
     }
 }
 
@@ -121,13 +173,20 @@ async fn answer(
     response
 }
 
-/// The header fields of a request, with its authority as `Host`. They share one allocation.
+/// The header fields of a request, with its authority as `Host`. They share one allocation. Clients send cookies one by one
+/// in HTTP/2, to everybody else they are one field (RFC 9113 section 8.2.3).
 fn fields(parts: &http::request::Parts) -> Headers {
+    let cookie = cookies(parts);
+    let cookie = cookie.as_deref();
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
     let host = authority.or_else(|| parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes));
     let all = || {
         let others = parts.headers.iter().filter(|(name, _)| *name != http::header::HOST);
-        let others = others.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let mut joined = cookie;
+        let others = others.filter_map(move |(name, value)| match cookie {
+            Some(_) if *name == http::header::COOKIE => Some((name.as_str(), joined.take()?)),
+            _ => Some((name.as_str(), value.as_bytes())),
+        });
         host.map(|host| ("Host", host)).into_iter().chain(others)
     };
     let length = all().map(|(name, value)| name.len() + value.len()).sum();
@@ -142,6 +201,13 @@ fn fields(parts: &http::request::Parts) -> Headers {
         headers.append(text.split_to(name.len()), text.split_to(value.len()));
     }
     headers
+}
+
+/// All cookies in one, if there are several.
+fn cookies(parts: &http::request::Parts) -> Option<Vec<u8>> {
+    let all = parts.headers.get_all(http::header::COOKIE);
+    all.iter().nth(1)?;
+    Some(all.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]))
 }
 
 /// Reads and drops what the client still sends, for a while: a stream that is reset while its request is being sent

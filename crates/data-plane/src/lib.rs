@@ -43,6 +43,7 @@ mod service_request;
 pub mod test_invoke;
 mod timers;
 pub mod tls;
+mod untaken;
 pub mod upstream;
 pub mod vtl;
 pub mod websocket;

@@ -33,6 +33,8 @@ pub struct ServerConnection<S> {
     scanner: HeadScanner,
     out: BytesMut,
     first: bool,
+    /// How much of the last request's body has been read and dropped.
+    dropped: u64,
     method: Method,
     version: Version,
     keep_alive: bool,
@@ -80,16 +82,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
             scanner: HeadScanner::default(),
             out: BytesMut::new(),
             first: true,
+            dropped: 0,
             method: Method::GET,
             version: Version::Http11,
             keep_alive: false,
         }
     }
 
-    /// Whether part of a request has arrived.
+    /// Whether part of a request has arrived, and the rest of it has not.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        !self.shared.borrow().transport.buffer.is_empty()
+        self.has_unread()
     }
 
     /// Whether part of the last request's body has not been read.
@@ -99,11 +102,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         !inbound.decoder.is_done() || !inbound.transport.buffer.is_empty()
     }
 
-    /// The next request.
+    /// The next request. What is still to come of the last one's body is read and dropped first.
     ///
     /// # Errors
     /// [`IncomingError::Head`] asks for an answer with [`Self::respond`], which then closes the connection.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming, IncomingError>> {
+        if !ready!(self.poll_drain(context)) {
+            return Poll::Ready(Ok(Incoming::Closed));
+        }
         let mut inbound = self.shared.borrow_mut();
         loop {
             let buffer = &mut inbound.transport.buffer;
@@ -125,6 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
                 self.version = parsed.head.version;
                 self.keep_alive = parsed.keep_alive;
                 inbound.decoder = BodyDecoder::new(parsed.framing);
+                self.dropped = 0;
                 inbound.continue_left = if parsed.expect_continue { CONTINUE } else { &[] };
                 let body = match parsed.framing {
                     Framing::None => Body::Empty,
@@ -177,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
             Body::Stream(_) => self.write_stream(body, framing).await?,
         }
         poll_fn(|context| self.shared.borrow_mut().transport.poll_flush(context)).await?;
-        Ok(keep_alive && self.drain().await)
+        Ok(keep_alive)
     }
 
     async fn write_stream(&mut self, mut body: Body, framing: Framing) -> Result<(), RespondError> {
@@ -241,19 +248,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         !inbound.broken && (inbound.decoder.is_done() || (little && inbound.continue_left.is_empty()))
     }
 
-    async fn drain(&mut self) -> bool {
+    /// Reads and drops what is unread of the last request's body; false if that cannot be done.
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         if self.shared.borrow().decoder.is_done() {
-            return true;
+            return Poll::Ready(true);
         }
         let mut rest = RequestBody { shared: Rc::clone(&self.shared) };
-        let mut dropped = 0;
-        while let Some(chunk) = poll_fn(|context| rest.poll_chunk(context)).await {
-            dropped += chunk.as_ref().map_or(DRAIN_BYTES_MAX, |chunk| chunk.len() as u64);
-            if dropped > DRAIN_BYTES_MAX {
-                return false;
+        while let Some(chunk) = ready!(rest.poll_chunk(context)) {
+            self.dropped += chunk.as_ref().map_or(DRAIN_BYTES_MAX, |chunk| chunk.len() as u64);
+            if chunk.is_err() || self.dropped > DRAIN_BYTES_MAX {
+                return Poll::Ready(false);
             }
         }
-        true
+        Poll::Ready(true)
     }
 
     /// Says that nothing more will be sent, then reads and drops what the client still sends, so that it can read the
