@@ -10,6 +10,7 @@ use crate::ApiError;
 use crate::control_plane::{ControlPlane, bad_request, conflict, not_found, required};
 use crate::ids;
 use crate::integrations::check_credentials;
+use crate::jwt_configurations;
 use crate::keys::{self, Kind};
 use crate::methods;
 use crate::page::page;
@@ -31,6 +32,7 @@ enum Field {
     IdentitySource,
     IdentityValidationExpression,
     ProviderArns,
+    JwtConfiguration,
 }
 
 const PATCHES: Table<Field> = Table {
@@ -45,6 +47,7 @@ const PATCHES: Table<Field> = Table {
         ("/identitySource", ENTRY, Field::IdentitySource),
         ("/identityValidationExpression", REPLACE, Field::IdentityValidationExpression),
         ("/providerARNs", MEMBER, Field::ProviderArns),
+        ("/jwtConfiguration", REPLACE, Field::JwtConfiguration),
     ],
 };
 
@@ -66,7 +69,7 @@ impl ControlPlane {
             identity_source: input.identity_source,
             identity_validation_expression: input.identity_validation_expression,
             authorizer_result_ttl_in_seconds: input.authorizer_result_ttl_in_seconds,
-            jwt_configuration: None,
+            jwt_configuration: input.jwt_configuration.map(jwt_configurations::from_input),
         };
         let mut authorizer = complete(given)?;
         if authorizer.type_ == Some(AuthorizerType::CognitoUserPools) {
@@ -74,12 +77,19 @@ impl ControlPlane {
             authorizer.authorizer_credentials = None;
             authorizer.authorizer_result_ttl_in_seconds = None;
         }
+        // An API that is not there is no reason to ask issuers anything.
+        let is_there = |tx: &Tx| match tx.exists(&keys::api(api))? {
+            true => Ok(()),
+            false => conflict(
+                "Unable to complete operation due to concurrent modification. Please try again later.",
+            ),
+        };
+        if let Some(configuration) = authorizer.jwt_configuration.take() {
+            self.read(is_there)?;
+            authorizer.jwt_configuration = Some(self.discover(configuration)?);
+        }
         self.transact(|tx| {
-            if !tx.exists(&keys::api(api))? {
-                return conflict(
-                    "Unable to complete operation due to concurrent modification. Please try again later.",
-                );
-            }
+            is_there(tx)?;
             let there = tx.keys(&keys::all(api, Kind::Authorizer))?.len();
             check_one_more(there, self.settings.quotas.authorizers_per_api, "Authorizers", "API")?;
             let others = tx.scan::<Authorizer>(&keys::all(api, Kind::Authorizer))?;
@@ -122,12 +132,27 @@ impl ControlPlane {
     /// [`ApiError::NotFound`] if there is no such authorizer, [`ApiError::BadRequest`] for a patch that AWS refuses.
     pub fn update_authorizer(&self, input: UpdateAuthorizerRequest) -> Result<Authorizer, ApiError> {
         let (api, id) = (required(&input.rest_api_id), required(&input.authorizer_id));
-        self.transact(|tx| {
+        let patched = |tx: &Tx| {
             let mut authorizer = find(tx, api, id)?;
-            for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
-                apply(&mut authorizer, &patch)?;
+            let patches = PATCHES.resolve(input.patch_operations.as_deref())?;
+            for patch in &patches {
+                apply(&mut authorizer, patch)?;
             }
-            let authorizer = complete(authorizer)?;
+            let replaces = patches.iter().any(|patch| matches!(patch.field, Field::JwtConfiguration));
+            Ok((complete(authorizer)?, replaces))
+        };
+        // Each replacement has the issuers asked again, all of them.
+        let discovered = match self.read(patched)? {
+            (Authorizer { jwt_configuration: Some(configuration), .. }, true) => {
+                Some(self.discover(configuration)?)
+            }
+            _ => None,
+        };
+        self.transact(|tx| {
+            let (mut authorizer, _) = patched(tx)?;
+            if discovered.is_some() {
+                authorizer.jwt_configuration.clone_from(&discovered);
+            }
             let others = tx.scan::<Authorizer>(&keys::all(api, Kind::Authorizer))?;
             let others = others.values().filter(|other| other.id.as_deref() != Some(id));
             check_unique(required(&authorizer.name), others.map(|other| required(&other.name)))?;
@@ -183,15 +208,28 @@ pub(crate) fn complete(mut authorizer: Authorizer) -> Result<Authorizer, ApiErro
             "Authorizer result TTL outside allowable range. TTL must be between 0 and {TTL_MAX} seconds."
         ));
     }
+    let is_jwt = authorizer.type_ == Some(AuthorizerType::Jwt);
+    if !is_jwt && authorizer.jwt_configuration.is_some() {
+        return bad_request("jwtConfiguration is only supported for JWT authorizers");
+    }
     check_credentials(authorizer.authorizer_credentials.as_deref())?;
     check_expression(authorizer.identity_validation_expression.as_deref())?;
     let source = required(&authorizer.identity_source);
     match authorizer.type_ {
         None => return bad_request("Authorizer type is missing"),
         Some(AuthorizerType::Jwt) => {
-            return Err(ApiError::NotImplemented(
-                "JWT authorizers of REST APIs are not built yet".to_owned(),
-            ));
+            let unsupported = [
+                (authorizer.provider_arns.as_ref().is_some_and(|arns| !arns.is_empty()), "providerARNs"),
+                (!required(&authorizer.authorizer_uri).is_empty(), "authorizerUri"),
+                (!required(&authorizer.authorizer_credentials).is_empty(), "authorizerCredentials"),
+                (ttl.is_some(), "authorizerResultTtlInSeconds"),
+            ];
+            if let Some((_, name)) = unsupported.iter().find(|(is_set, _)| *is_set) {
+                return bad_request(format!("{name} is not supported for JWT authorizers"));
+            }
+            check_token_source(source)?;
+            jwt_configurations::check(authorizer.jwt_configuration.as_ref())?;
+            authorizer.auth_type.get_or_insert_with(|| "jwt".to_owned());
         }
         Some(AuthorizerType::CognitoUserPools) => {
             let pools = authorizer.provider_arns.as_deref().unwrap_or_default();
@@ -372,6 +410,12 @@ fn apply(authorizer: &mut Authorizer, patch: &Patch<Field>) -> Result<(), ApiErr
         Field::AuthType => authorizer.auth_type = patch.text(),
         Field::IdentitySource => authorizer.identity_source = patch.text(),
         Field::IdentityValidationExpression => authorizer.identity_validation_expression = patch.text(),
+        Field::JwtConfiguration => {
+            let value = serde_json::from_str(patch.value.as_deref().unwrap_or_default());
+            let value = value.map_err(|_| "Invalid jwtConfiguration: it must be a JSON object".to_owned());
+            let configuration = value.and_then(|value| jwt_configurations::from_json(&value));
+            authorizer.jwt_configuration = Some(configuration.map_err(ApiError::BadRequest)?);
+        }
         Field::ProviderArns => {
             let given: Vec<String> = patch
                 .value

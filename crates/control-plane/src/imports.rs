@@ -20,6 +20,8 @@ use stagedoor_shapes::apigateway::{ImportRestApiRequest, PutMode, PutRestApiRequ
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use crate::control_plane::{ControlPlane, required};
+use crate::issuers::{self, KeySets};
+use crate::jwt_configurations::{ISSUERS_MAX, is_issuer};
 use crate::rest_apis::{answer, answer_with_tags, check_security};
 use crate::tree::replace_api;
 use crate::tx::Tx;
@@ -107,10 +109,11 @@ impl ControlPlane {
     pub fn import_rest_api(&self, input: ImportRestApiRequest) -> Result<RestApi, ApiError> {
         let options = options(input.parameters.as_ref(), true, input.fail_on_warnings)?;
         let document = document(input.body.as_ref())?;
+        let key_sets = self.key_sets_of(&document);
         let imported = self.attempt(|tx| {
             let api = self.new_api(tx, RestApi::default())?;
             let id = required(&api.id).to_owned();
-            self.import(tx, &id, blank(api), &document, &options)
+            self.import(tx, &id, blank(api), &document, &key_sets, &options)
         })?;
         Ok(RestApi { warnings: imported.texts(), ..answer(imported.api.rest_api) })
     }
@@ -126,8 +129,22 @@ impl ControlPlane {
         // An API that is not there is said first, whatever the document is.
         self.read(|tx| self.load_api(tx, id))?;
         let document = document(input.body.as_ref())?;
-        let imported = self.attempt(|tx| self.import(tx, id, self.load_api(tx, id)?, &document, &options))?;
+        let key_sets = self.key_sets_of(&document);
+        let imported =
+            self.attempt(|tx| self.import(tx, id, self.load_api(tx, id)?, &document, &key_sets, &options))?;
         Ok(RestApi { warnings: imported.texts(), ..answer_with_tags(imported.api.rest_api) })
+    }
+
+    /// Asks the issuers of a document's JWT authorizers where their key sets are.
+    fn key_sets_of(&self, document: &Document) -> KeySets {
+        let schemes = document.definition.security_schemes.values();
+        let configurations = schemes.filter_map(|one| one.authorizer.as_ref()?.jwt_configuration.as_ref());
+        let issuers = configurations.filter_map(|one| one.get("issuers")?.as_array());
+        // More are refused once they are looked at.
+        let issuers = issuers.take(self.settings.quotas.authorizers_per_api);
+        let names = issuers.flat_map(|issuers| issuers.iter().take(ISSUERS_MAX));
+        let names = names.filter_map(|issuer| issuer.get("issuer")?.as_str());
+        issuers::ask(&self.settings, names.filter(|name| is_issuer(name)))
     }
 
     /// Runs an import in a transaction. What it has written counts only if it succeeds.
@@ -150,6 +167,7 @@ impl ControlPlane {
     fn in_surroundings<T>(
         &self,
         id: &str,
+        key_sets: &KeySets,
         map: impl FnOnce(&Surroundings<'_>) -> Result<T, (Vec<Finding>, Vec<Finding>)>,
     ) -> Result<T, ImportError> {
         // Making ids can fail, which a mapping has no word for.
@@ -167,6 +185,7 @@ impl ControlPlane {
             new_id: &new_id,
             quotas: &self.settings.quotas,
             check: self.settings.deployment_check.as_ref(),
+            key_sets,
         });
         match failed.take() {
             Some(error) => Err(error.into()),
@@ -181,10 +200,11 @@ impl ControlPlane {
         id: &str,
         before: RestApiSnapshot,
         document: &Document,
+        key_sets: &KeySets,
         options: &Options,
     ) -> Result<Applied, ImportError> {
-        let applied =
-            self.in_surroundings(id, |surroundings| apply(before, document, options, surroundings))?;
+        let map = |surroundings: &Surroundings<'_>| apply(before, document, options, surroundings);
+        let applied = self.in_surroundings(id, key_sets, map)?;
         if options.fail_on_warnings && applied.warnings.iter().any(is_warned_of) {
             let warnings = applied.warnings.into_iter().filter(is_warned_of).collect();
             return Err(ImportError::Warned(warnings));

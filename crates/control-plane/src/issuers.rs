@@ -1,16 +1,23 @@
-//! Issuers of tokens: whether they can be had, which AWS asks when an authorizer names one.
+//! Issuers of tokens: whether they can be had and where their keys are, which AWS asks when an authorizer names one.
 //!
 //! Asking takes time, so it is done outside of transactions, and before them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ApiError;
 use crate::control_plane::{Settings, bad_request};
 
+/// An issuer that no authorizer may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// Where issuers have their key sets. Nothing if that is only found out when the first token comes.
+pub type KeySets = BTreeMap<String, Result<Option<String>, Refused>>;
+
 /// Asks issuers of tokens for their discovery documents (OpenID Connect Discovery 1.0 §4).
 pub trait Issuers: Send + Sync {
-    /// Those of the issuers that no authorizer may name. They are asked all at once, and for a bounded time.
-    fn refused(&self, issuers: &BTreeSet<&str>) -> BTreeSet<String>;
+    /// What each of these issuers answers. They are asked all at once, and for a bounded time.
+    fn ask(&self, issuers: &BTreeSet<&str>) -> KeySets;
 }
 
 /// Asks nobody: every issuer may be named.
@@ -18,18 +25,24 @@ pub trait Issuers: Send + Sync {
 pub struct AnyIssuer;
 
 impl Issuers for AnyIssuer {
-    fn refused(&self, _: &BTreeSet<&str>) -> BTreeSet<String> {
-        BTreeSet::new()
+    fn ask(&self, issuers: &BTreeSet<&str>) -> KeySets {
+        issuers.iter().map(|issuer| ((*issuer).to_owned(), Ok(None))).collect()
     }
 }
 
-/// Those of these issuers that no authorizer may name. What a stage variable is to tell cannot be asked yet.
+/// What these issuers answer. What a stage variable is to tell cannot be asked yet.
+pub(crate) fn ask<'i>(settings: &Settings, issuers: impl IntoIterator<Item = &'i str>) -> KeySets {
+    let issuers: BTreeSet<&str> = issuers.into_iter().filter(|issuer| !issuer.contains("${")).collect();
+    if issuers.is_empty() { KeySets::new() } else { settings.issuers.ask(&issuers) }
+}
+
+/// Those of these issuers that no authorizer may name.
 pub(crate) fn refused<'i>(
     settings: &Settings,
     issuers: impl IntoIterator<Item = &'i str>,
 ) -> BTreeSet<String> {
-    let issuers: BTreeSet<&str> = issuers.into_iter().filter(|issuer| !issuer.contains("${")).collect();
-    if issuers.is_empty() { BTreeSet::new() } else { settings.issuers.refused(&issuers) }
+    let answers = ask(settings, issuers).into_iter();
+    answers.filter_map(|(issuer, answer)| answer.is_err().then_some(issuer)).collect()
 }
 
 /// Whether an authorizer may name this issuer.

@@ -27,6 +27,7 @@ pub mod imports;
 mod integration_responses;
 mod integrations;
 mod issuers;
+mod jwt_configurations;
 mod keys;
 mod mapping;
 mod memory;
@@ -64,7 +65,7 @@ pub use control_plane::{
     ControlPlane, DeploymentCheck, NoCheck, NoTruststores, OpenSecrets, Secrets, Settings, Truststores,
 };
 pub use error::ApiError;
-pub use issuers::{AnyIssuer, Issuers};
+pub use issuers::{AnyIssuer, Issuers, KeySets, Refused};
 pub use memory::MemoryStore;
 pub use policy::stored as spelled_out_policy;
 pub use quotas::Quotas;

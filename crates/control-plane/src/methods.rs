@@ -18,6 +18,7 @@ use crate::{integrations, resources};
 pub(crate) const HTTP_METHODS: [&str; 8] =
     ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "HEAD", "ANY"];
 
+/// As AWS lists them to who gives another one; `JWT`, which came later, was not among them when that was seen.
 const AUTHORIZATION_TYPES: [&str; 4] = ["NONE", "AWS_IAM", "CUSTOM", "COGNITO_USER_POOLS"];
 
 #[derive(Clone, Copy, Debug)]
@@ -177,7 +178,7 @@ pub(crate) fn check_http_method(http_method: &str) -> Result<(), ApiError> {
 /// [`ApiError::BadRequest`] for what is none.
 pub(crate) fn authorization_type(given: &str) -> Result<String, ApiError> {
     let upper = given.to_ascii_uppercase();
-    if AUTHORIZATION_TYPES.contains(&upper.as_str()) {
+    if AUTHORIZATION_TYPES.contains(&upper.as_str()) || upper == "JWT" {
         return Ok(upper);
     }
     bad_request(format!(
@@ -226,7 +227,7 @@ pub(crate) fn check(method: &mut Method, references: &impl References) -> Result
     if let Some(integration) = &method.method_integration {
         integrations::check_caller(integration, method)?;
     }
-    if method.authorization_type.as_deref() != Some("COGNITO_USER_POOLS")
+    if !matches!(method.authorization_type.as_deref(), Some("COGNITO_USER_POOLS" | "JWT"))
         && method.authorization_scopes.as_ref().is_some_and(|scopes| !scopes.is_empty())
     {
         return bad_request(
@@ -253,6 +254,7 @@ fn check_authorizer(method: &mut Method, references: &impl References) -> Result
     let expected: &[AuthorizerType] = match method.authorization_type.as_deref() {
         Some("CUSTOM") => &[AuthorizerType::Token, AuthorizerType::Request],
         Some("COGNITO_USER_POOLS") => &[AuthorizerType::CognitoUserPools],
+        Some("JWT") => &[AuthorizerType::Jwt],
         _ => {
             method.authorizer_id = None;
             return Ok(());
@@ -262,10 +264,15 @@ fn check_authorizer(method: &mut Method, references: &impl References) -> Result
     if found.is_some_and(|kind| expected.contains(&kind)) {
         return Ok(());
     }
-    bad_request(
-        "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or COGNITO_USER_POOLS requires a \
-         valid authorizer.",
-    )
+    bad_request(match expected {
+        [AuthorizerType::Jwt] => {
+            "Invalid authorizer ID specified. Setting the authorization type to JWT requires a valid JWT authorizer."
+        }
+        _ => {
+            "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or COGNITO_USER_POOLS requires a \
+             valid authorizer."
+        }
+    })
 }
 
 /// Whether the models that content types are mapped to are there.

@@ -98,6 +98,7 @@ impl ControlPlane {
         };
         let kind = match authorizer.type_ {
             Some(AuthorizerType::CognitoUserPools) => "COGNITO_USER_POOLS",
+            Some(AuthorizerType::Jwt) => "JWT",
             _ => "CUSTOM",
         };
         let method = Method {

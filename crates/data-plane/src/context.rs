@@ -10,6 +10,7 @@ use time::macros::format_description;
 
 use crate::exchange::Exchange;
 use crate::phases::authorization::http_jwt::claim_text;
+use crate::phases::authorization::rest_jwt::as_json;
 use crate::record::ClientCertRecord;
 use crate::vtl::Side;
 use crate::websocket::event::{DIRECTION, EventKind};
@@ -228,9 +229,10 @@ impl ContextVariable {
             Self::Authorizer(name) => stringified(authorizer()?.context.get(&**name)?),
             Self::Claim(name) => {
                 let authorizer = authorizer()?;
-                match &authorizer.jwt {
-                    Some(jwt) => jwt.claims.get(&**name).and_then(claim_text),
-                    None => stringified(authorizer.claims.as_ref()?.get(&**name)?),
+                match (&authorizer.jwt, &authorizer.verified) {
+                    (Some(jwt), _) => jwt.claims.get(&**name).and_then(claim_text),
+                    (None, Some(claims)) => Some(Cow::Owned(as_json(claims.get(&**name)?))),
+                    (None, None) => stringified(authorizer.claims.as_ref()?.get(&**name)?),
                 }
             }
             Self::Override(side, path) => {

@@ -95,6 +95,7 @@ impl Phase {
                 Authorization::Lambda(_)
                 | Authorization::Cognito(_)
                 | Authorization::Jwt(_)
+                | Authorization::RestJwt(_)
                 | Authorization::HttpLambda(_) => true,
             },
             Self::ApiKey => wants_key,

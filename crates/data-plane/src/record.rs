@@ -110,6 +110,9 @@ pub struct AuthorizerRecord {
     pub usage_identifier_key: Option<Box<str>>,
     /// `$context.authorizer.claims.{property}`: a user pool's claims.
     pub claims: Option<Map<String, Value>>,
+    /// `$context.authorizer.claims.{property}`, each of them JSON: the token that a REST API's JWT authorizer has
+    /// verified.
+    pub verified: Option<Arc<Map<String, Value>>>,
     /// The token that an HTTP API's JWT authorizer has verified.
     pub jwt: Option<JwtRecord>,
     /// `$context.authorizer.error`.

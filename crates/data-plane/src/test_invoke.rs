@@ -1,5 +1,6 @@
 //! `TestInvokeMethod` and `TestInvokeAuthorizer`: one method or authorizer of a definition that is not deployed, run
-//! through the same code as traffic.
+//! through the same code as traffic. What else the control plane has to ask the world runs here too: where issuers of
+//! tokens have their keys.
 //!
 //! Tests run on a worker of their own, which takes no connections, so that a slow one delays nobody's requests.
 
@@ -21,6 +22,7 @@ use crate::exchange::Exchange;
 use crate::logs::execution::{ExecutionLogSettings, response_headers};
 use crate::phases::authorization;
 use crate::phases::authorization::jwt::{self, DocumentError};
+use crate::phases::authorization::rest_jwt::as_json;
 use crate::pipeline;
 use crate::plan::{MAX_PAYLOAD_BYTES, Plan};
 use crate::worker::{ConnectionInfo, Services, TlsConnection, Worker};
@@ -78,7 +80,7 @@ pub struct AuthorizerTestAnswer {
     pub principal_id: Option<String>,
     /// The policy of an authorizer function's answer.
     pub policy: Option<String>,
-    /// The claims of a user pool's token.
+    /// The claims of a token.
     pub claims: Option<Map<String, Value>>,
     /// The execution log.
     pub log: String,
@@ -241,7 +243,10 @@ async fn run_authorizer(worker: &Rc<Worker>, plan: &Plan, test: MethodTest) -> A
     let log = log_of(&mut exchange);
     let record = exchange.record.authorizer.take().filter(|_| status == 200).unwrap_or_default();
     let principal_id = record.principal_id.map(String::from);
-    AuthorizerTestAnswer { status, principal_id, policy, claims: record.claims, log, latency }
+    let text = |(name, claim): (&String, &Value)| (name.clone(), Value::String(as_json(claim)));
+    let verified = record.verified.map(|claims| claims.iter().map(text).collect());
+    let claims = record.claims.or(verified);
+    AuthorizerTestAnswer { status, principal_id, policy, claims, log, latency }
 }
 
 async fn run(worker: &Rc<Worker>, plan: &Plan, test: MethodTest) -> MethodTestAnswer {

@@ -1,4 +1,4 @@
-//! Whether the issuers that authorizers name can be had: the control plane asks, a worker fetches.
+//! Whether the issuers that authorizers name can be had, and where their keys are: the control plane asks, a worker fetches.
 //!
 //! AWS takes none that it cannot ask. Here whoever has no network can work on all the same: an issuer that answers without
 //! a discovery document is refused, and one that does not answer at all is taken, unless the configuration says otherwise.
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use serde::Deserialize;
-use stagedoor_control_plane::Issuers;
+use stagedoor_control_plane::{Issuers, KeySets, Refused};
 use stagedoor_data_plane::phases::authorization::jwt::DocumentError;
 use stagedoor_data_plane::test_invoke::IssuerClient;
 use stagedoor_data_plane::upstream::Upstream;
@@ -44,23 +44,23 @@ pub(crate) struct AskedIssuers {
 }
 
 impl Issuers for AskedIssuers {
-    fn refused(&self, issuers: &BTreeSet<&str>) -> BTreeSet<String> {
-        if self.discovery == Discovery::Off {
-            return BTreeSet::new();
-        }
-        let asked: Vec<&str> = issuers.iter().copied().filter(|issuer| !self.is_built_in(issuer)).collect();
-        let answers = asked.iter().zip(self.client.ask(&asked));
-        let refused = answers.filter_map(|(issuer, answer)| {
-            let error = answer.err()?;
+    fn ask(&self, issuers: &BTreeSet<&str>) -> KeySets {
+        let is_asked = |issuer: &&str| self.discovery != Discovery::Off && !self.is_built_in(issuer);
+        let (asked, taken): (Vec<&str>, Vec<&str>) = issuers.iter().copied().partition(is_asked);
+        let answers = asked.iter().zip(self.client.ask(&asked)).map(|(issuer, answer)| {
+            let error = match answer {
+                Ok(key_set) => return ((*issuer).to_owned(), Ok(Some(key_set))),
+                Err(error) => error,
+            };
             let is_taken =
                 self.discovery == Discovery::IfReachable && matches!(error, DocumentError::OutOfReach(_));
             match is_taken {
                 true => tracing::warn!(issuer, %error, "an issuer of tokens is out of reach and not known to be one"),
                 false => tracing::info!(issuer, %error, "an issuer of tokens is refused"),
             }
-            (!is_taken).then(|| (*issuer).to_owned())
+            ((*issuer).to_owned(), if is_taken { Ok(None) } else { Err(Refused) })
         });
-        refused.collect()
+        answers.chain(taken.into_iter().map(|issuer| (issuer.to_owned(), Ok(None)))).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each part that something can be wrong with carries its path, so that whoever applies the definition can say where.
 
 use indexmap::IndexMap;
+use serde_json::Value;
 
 use crate::DocPath;
 
@@ -216,7 +217,7 @@ impl SecurityScheme {
 pub struct AuthorizerExtension {
     /// Where it stands.
     pub at: DocPath,
-    /// `token`, `request` or `cognito_user_pools`, as it is spelt.
+    /// `token`, `request`, `cognito_user_pools` or `jwt`, as it is spelt.
     pub kind: Option<String>,
     /// `authorizerUri`.
     pub uri: Option<String>,
@@ -230,6 +231,8 @@ pub struct AuthorizerExtension {
     pub result_ttl_seconds: Option<i64>,
     /// `providerARNs`.
     pub provider_arns: Vec<String>,
+    /// `jwtConfiguration`, of an authorizer of type `jwt`.
+    pub jwt_configuration: Option<Value>,
 }
 
 /// `x-amazon-apigateway-integration`. Values are as they are spelt.

@@ -59,6 +59,10 @@ fn members(value: &Value) -> impl Iterator<Item = &Value> {
 
 fn is_http_authorizer(scheme: &Value) -> bool {
     let Some(authorizer) = scheme.get(AUTHORIZER) else { return false };
+    // REST APIs have JWT authorizers too, with several issuers.
+    if authorizer.pointer("/jwtConfiguration/issuers").is_some() {
+        return false;
+    }
     authorizer.get("type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case("jwt"))
         || ["authorizerPayloadFormatVersion", "enableSimpleResponses", "jwtConfiguration"]
             .iter()
@@ -99,6 +103,8 @@ mod tests {
         let scheme =
             |authorizer: Value| json!({"components": {"securitySchemes": {"a": {AUTHORIZER: authorizer}}}});
         check(&scheme(json!({"type": "jwt"})), ApiType::Http);
+        check(&scheme(json!({"type": "jwt", "jwtConfiguration": {"issuer": "a"}})), ApiType::Http);
+        check(&scheme(json!({"type": "jwt", "jwtConfiguration": {"issuers": []}})), ApiType::Rest);
         check(&scheme(json!({"type": "request", "enableSimpleResponses": true})), ApiType::Http);
         check(&scheme(json!({"type": "request"})), ApiType::Rest);
         check(&json!({"paths": {"/a": {"parameters": []}}}), ApiType::Rest);

@@ -169,8 +169,12 @@ impl Export<'_> {
         let sources = required(&authorizer.identity_source);
         let header = sources.split(',').find_map(|one| one.trim().strip_prefix("method.request.header."));
         let own = authorizer.auth_type.clone().filter(|kind| !kind.is_empty());
-        let cognito = authorizer.type_ == Some(AuthorizerType::CognitoUserPools);
-        let kind = own.unwrap_or_else(|| if cognito { "cognito_user_pools" } else { "custom" }.to_owned());
+        let default = match authorizer.type_ {
+            Some(AuthorizerType::CognitoUserPools) => "cognito_user_pools",
+            Some(AuthorizerType::Jwt) => "jwt",
+            _ => "custom",
+        };
+        let kind = own.unwrap_or_else(|| default.to_owned());
         let is_request = authorizer.type_ == Some(AuthorizerType::Request);
         // A request authorizer reads more than one header, so its scheme names none.
         let header = if is_request { "Unused" } else { header.unwrap_or("Authorization") };
@@ -198,7 +202,7 @@ fn authorizer_extension(authorizer: &Authorizer) -> Value {
     text("type", authorizer.type_.map(|kind| kind.as_str().to_ascii_lowercase()));
     let source = required(&authorizer.identity_source);
     // A token's source is said by the scheme's own name.
-    let in_scheme = authorizer.type_ != Some(AuthorizerType::Request)
+    let in_scheme = !matches!(authorizer.type_, Some(AuthorizerType::Request | AuthorizerType::Jwt))
         && (source.is_empty() || source.starts_with("method.request.header."));
     if !in_scheme {
         text("identitySource", authorizer.identity_source.clone());
@@ -211,6 +215,12 @@ fn authorizer_extension(authorizer: &Authorizer) -> Value {
     }
     if let Some(arns) = authorizer.provider_arns.as_ref().filter(|arns| !arns.is_empty()) {
         members.insert("providerARNs".to_owned(), json!(arns));
+    }
+    if let Some(configuration) = &authorizer.jwt_configuration {
+        let mut configuration = configuration.clone();
+        // Where the keys are is found out anew by whoever imports it.
+        configuration.issuers.iter_mut().flatten().for_each(|issuer| issuer.jwks_uri = None);
+        members.insert("jwtConfiguration".to_owned(), json!(configuration));
     }
     Value::Object(members)
 }

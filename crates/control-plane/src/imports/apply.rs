@@ -13,6 +13,7 @@ use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::{BasePath, Options};
 use crate::control_plane::DeploymentCheck;
+use crate::issuers::KeySets;
 use crate::policy;
 use crate::quotas::Quotas;
 
@@ -30,6 +31,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) quotas: &'a Quotas,
     /// Knows which templates and patterns can be used.
     pub(crate) check: &'a dyn DeploymentCheck,
+    /// Where issuers that the definition names have their key sets.
+    pub(crate) key_sets: &'a KeySets,
 }
 
 /// What an import makes of an API.

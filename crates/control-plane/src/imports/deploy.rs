@@ -57,6 +57,7 @@ impl ControlPlane {
         stages: &[StageDefinition],
     ) -> Result<Deployed, ImportError> {
         let options = Options { overwrite: true, ..Options::default() };
+        let key_sets = self.key_sets_of(document);
         self.attempt(|tx| {
             if tx.exists(&v2::keys::api(id))? {
                 let message = format!("there is an HTTP API with the id {id}; delete it, or take another id");
@@ -66,7 +67,7 @@ impl ControlPlane {
                 Some(_) => self.load_api(tx, id)?,
                 None => blank(RestApi { id: Some(id.to_owned()), ..self.new_api(tx, RestApi::default())? }),
             };
-            let warnings = self.import(tx, id, before, document, &options)?.warnings;
+            let warnings = self.import(tx, id, before, document, &key_sets, &options)?.warnings;
             // AWS goes on without what it does not know; whoever edits a document wants to hear of it now.
             let unknown = warnings.iter().filter(|warning| warning.kind == OpenApiKind::UnknownName);
             let unknown: Vec<Finding> =

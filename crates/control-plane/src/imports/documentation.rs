@@ -10,6 +10,7 @@ use super::apply::{Import, Surroundings, blank};
 use super::{ImportError, Options};
 use crate::control_plane::{ControlPlane, required};
 use crate::documentation::{StoredPart, location, properties};
+use crate::issuers::KeySets;
 use crate::keys::{self, Kind};
 use crate::tx::Tx;
 use crate::{ApiError, quotas};
@@ -34,7 +35,8 @@ impl ControlPlane {
         })?;
         let ids = self.attempt(|tx| {
             self.api(tx, id)?;
-            let parts = self.in_surroundings(id, |surroundings| read(&document, &options, surroundings))?;
+            let map = |surroundings: &Surroundings<'_>| read(&document, &options, surroundings);
+            let parts = self.in_surroundings(id, &KeySets::new(), map)?;
             Ok(self.put_documentation(tx, id, &parts, options.overwrite)?)
         })?;
         Ok(DocumentationPartIds { ids: Some(ids), warnings: None })

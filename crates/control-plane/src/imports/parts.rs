@@ -2,13 +2,16 @@
 //!
 //! What is there under the same name keeps its id, because methods and callers refer to it by that.
 
+use serde_json::Value;
 use stagedoor_openapi::{
     AuthorizerExtension, DocPath, GatewayResponse as GatewayResponseDef, MODEL_REFERENCE, SecurityScheme,
 };
-use stagedoor_shapes::apigateway::{Authorizer, AuthorizerType, GatewayResponse, Model, RequestValidator};
+use stagedoor_shapes::apigateway::{
+    Authorizer, AuthorizerType, GatewayResponse, JwtConfiguration, Model, RequestValidator,
+};
 
 use super::apply::Import;
-use crate::{authorizers, gateway_responses, model_schema, models};
+use crate::{authorizers, gateway_responses, jwt_configurations, model_schema, models};
 
 impl Import<'_> {
     pub(super) fn models(&mut self) {
@@ -121,13 +124,10 @@ impl Import<'_> {
             return None;
         };
         let kind: AuthorizerType = self.upper(Some(kind), &extension.at.child("type"), &what)?;
-        if kind == AuthorizerType::Jwt {
-            self.fail(
-                &extension.at.child("type"),
-                format!("{what}: an import makes no JWT authorizer for a REST API"),
-            );
-            return None;
-        }
+        let jwt_configuration = match &extension.jwt_configuration {
+            Some(value) => Some(self.jwt_configuration(value, &extension.at, &what)?),
+            None => None,
+        };
         let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         // The scheme itself names the header that a token is in.
         let header = || scheme.name.as_ref().map(|name| format!("method.request.header.{name}"));
@@ -152,9 +152,28 @@ impl Import<'_> {
             authorizer_result_ttl_in_seconds: extension
                 .result_ttl_seconds
                 .map(|ttl| i32::try_from(ttl).unwrap_or(-1)),
-            ..Authorizer::default()
+            jwt_configuration,
         });
         authorizer.map_err(|error| self.fail(&extension.at, format!("{what}: {error}"))).ok()
+    }
+
+    /// A configuration with the key sets of its issuers, which have been asked before the import began.
+    fn jwt_configuration(&mut self, value: &Value, at: &DocPath, what: &str) -> Option<JwtConfiguration> {
+        let at = at.child("jwtConfiguration");
+        let mut configuration = match jwt_configurations::from_json(value) {
+            Ok(configuration) => configuration,
+            Err(message) => {
+                self.fail(&at, format!("{what}: {message}"));
+                return None;
+            }
+        };
+        match jwt_configurations::note(&mut configuration, self.surroundings.key_sets) {
+            Ok(()) => Some(configuration),
+            Err(message) => {
+                self.fail(&at, format!("{what}: {message}"));
+                None
+            }
+        }
     }
 
     pub(super) fn gateway_responses(&mut self) {

@@ -7,6 +7,7 @@ use stagedoor_shapes::apigateway::GetRestApiRequest;
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
 use super::*;
+use crate::issuers::KeySets;
 use crate::{MemoryStore, Settings};
 
 /// Puts a document over an API, with ids that count.
@@ -24,6 +25,7 @@ fn import(before: Option<RestApiSnapshot>, text: &str, options: &Options) -> Res
         new_id: &new_id,
         quotas: &quotas,
         check: &crate::NoCheck,
+        key_sets: &KeySets::new(),
     };
     let root = Some("root000000".to_owned());
     let new = RestApi { id: Some("abcdefghij".to_owned()), root_resource_id: root, ..RestApi::default() };

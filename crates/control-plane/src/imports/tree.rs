@@ -288,12 +288,16 @@ impl Import<'_> {
             return;
         }
         access.authorizer_id.clone_from(&authorizer.id);
-        if authorizer.type_ == Some(AuthorizerType::CognitoUserPools) {
-            access.authorization_type = Some("COGNITO_USER_POOLS");
-            access.scopes.clone_from(&requirement.scopes);
-        } else {
-            access.authorization_type = Some("CUSTOM");
-        }
+        let with_scopes = match authorizer.type_ {
+            Some(AuthorizerType::CognitoUserPools) => "COGNITO_USER_POOLS",
+            Some(AuthorizerType::Jwt) => "JWT",
+            _ => {
+                access.authorization_type = Some("CUSTOM");
+                return;
+            }
+        };
+        access.authorization_type = Some(with_scopes);
+        access.scopes.clone_from(&requirement.scopes);
     }
 }
 

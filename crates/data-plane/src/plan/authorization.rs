@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stagedoor_policy::{Kind, Malformed, Policy};
-use stagedoor_shapes::apigateway::{Authorizer as AuthorizerShape, AuthorizerType, Method, RestApi};
+use stagedoor_shapes::apigateway::{
+    Authorizer as AuthorizerShape, AuthorizerType, JwtIssuer, JwtSigningAlgorithm, Method, RestApi,
+};
 use stagedoor_velocity::JavaRegex;
 
 use super::uri::{lambda_function, replace_stage_variables};
@@ -18,6 +20,9 @@ use crate::phases::authorization::http_lambda::HttpLambdaAuthorizer;
 use crate::phases::authorization::jwt::Issuer;
 use crate::phases::authorization::lambda::LambdaAuthorizer;
 use crate::phases::authorization::partition;
+use crate::phases::authorization::rest_jwt::{
+    AdditionalClaim, RestJwtAuthorization, RestJwtAuthorizer, TrustedIssuer,
+};
 use crate::phases::authorization::token::Algorithm;
 
 /// AWS gives an authorizer function as long as an integration.
@@ -36,6 +41,8 @@ pub enum Authorization {
     Cognito(CognitoAuthorization),
     /// Whom an authorizer function lets pass.
     Lambda(Arc<RestLambdaAuthorizer>),
+    /// Whoever has a token of one of a REST API's issuers.
+    RestJwt(RestJwtAuthorization),
     /// Whoever has a token of an issuer, in HTTP APIs.
     Jwt(JwtAuthorization),
     /// Whom an HTTP API's authorizer function lets pass.
@@ -91,6 +98,7 @@ pub(super) struct Authorizers(BTreeMap<String, Result<Authorizer, String>>);
 enum Authorizer {
     Lambda(Arc<RestLambdaAuthorizer>),
     Cognito(Arc<CognitoAuthorizer>),
+    Jwt(Arc<RestJwtAuthorizer>),
 }
 
 impl Authorizers {
@@ -113,13 +121,20 @@ impl Authorizers {
         match kind {
             "NONE" => Ok(Authorization::None),
             "AWS_IAM" => Ok(Authorization::Iam),
-            "CUSTOM" | "COGNITO_USER_POOLS" => {
+            "CUSTOM" | "COGNITO_USER_POOLS" | "JWT" => {
                 match (kind, method.authorizer_id.as_ref().and_then(|id| self.0.get(id))) {
                     ("CUSTOM", Some(Ok(Authorizer::Lambda(found)))) => {
                         Ok(Authorization::Lambda(Arc::clone(found)))
                     }
                     ("COGNITO_USER_POOLS", Some(Ok(Authorizer::Cognito(found)))) => {
                         Ok(Authorization::Cognito(CognitoAuthorization::new(Arc::clone(found), method)))
+                    }
+                    ("JWT", Some(Ok(Authorizer::Jwt(found)))) => {
+                        let scopes = method.authorization_scopes.clone().unwrap_or_default().into();
+                        Ok(Authorization::RestJwt(RestJwtAuthorization {
+                            authorizer: Arc::clone(found),
+                            scopes,
+                        }))
                     }
                     (_, Some(Err(message))) => Err(message.clone()),
                     _ => Err("the method's authorizer is not there".to_owned()),
@@ -161,7 +176,12 @@ fn authorizer(
             let (pools, audience) = (pools.map_err(wrong)?, validation(shape).map_err(wrong)?);
             return Ok(Authorizer::Cognito(Arc::new(CognitoAuthorizer { header, audience, pools })));
         }
-        other => return Err(wrong(format!("the type {other:?} is none of REST APIs"))),
+        Some(AuthorizerType::Jwt) => {
+            let header = one_header(&identity).ok_or_else(|| wrong(ONE_HEADER.to_owned()))?;
+            let issuers = trusted_issuers(shape).map_err(wrong)?;
+            return Ok(Authorizer::Jwt(Arc::new(RestJwtAuthorizer { header, issuers })));
+        }
+        None => return Err(wrong("it has no type".to_owned())),
     };
     let (uri, missing) =
         replace_stage_variables(shape.authorizer_uri.as_deref().unwrap_or_default(), variables);
@@ -213,6 +233,40 @@ fn user_pool(arn: &str, user_pools: &BTreeMap<String, String>) -> Result<Issuer,
         None => format!("https://cognito-idp.{region}.amazonaws.com/{id}"),
     };
     Issuer::with_key_set(&name, &format!("{name}/.well-known/jwks.json"), &[Algorithm::Rs256])
+}
+
+/// The issuers of a JWT authorizer. Where their keys are was found out when the authorizer was made, or is when the first
+/// token comes.
+fn trusted_issuers(shape: &AuthorizerShape) -> Result<Box<[TrustedIssuer]>, String> {
+    let configuration = shape.jwt_configuration.as_ref().ok_or("a JWT authorizer has a jwtConfiguration")?;
+    let algorithms = configuration.default_algorithms.iter().flatten().map(|algorithm| match algorithm {
+        JwtSigningAlgorithm::Rs256 => Algorithm::Rs256,
+        JwtSigningAlgorithm::Rs384 => Algorithm::Rs384,
+        JwtSigningAlgorithm::Rs512 => Algorithm::Rs512,
+        JwtSigningAlgorithm::Es256 => Algorithm::Es256,
+        JwtSigningAlgorithm::Es384 => Algorithm::Es384,
+        JwtSigningAlgorithm::Es512 => Algorithm::Es512,
+    });
+    let algorithms: Vec<Algorithm> = algorithms.collect();
+    configuration.issuers.iter().flatten().map(|one| trusted_issuer(one, &algorithms)).collect()
+}
+
+fn trusted_issuer(shape: &JwtIssuer, algorithms: &[Algorithm]) -> Result<TrustedIssuer, String> {
+    let name = shape.issuer.as_deref().unwrap_or_default();
+    let issuer = match &shape.jwks_uri {
+        Some(key_set) => Issuer::with_key_set(name, key_set, algorithms)?,
+        None => Issuer::discovered(name, algorithms)?,
+    };
+    let claims = shape.additional_claims.iter().flatten().map(|claim| AdditionalClaim {
+        name: claim.claim_name.as_deref().unwrap_or_default().into(),
+        is_required: claim.required == Some(true),
+        expected: claim.expected_values.iter().flatten().next().map(|value| value.as_str().into()),
+    });
+    Ok(TrustedIssuer {
+        issuer: issuer.for_an_hour(),
+        audiences: shape.audiences.clone().unwrap_or_default().into(),
+        additional_claims: claims.collect(),
+    })
 }
 
 pub(super) fn identity_source(

@@ -15,6 +15,7 @@ use stagedoor_velocity::{Context, Map, Object, RenderError, Util, Value};
 use crate::context;
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
+use crate::phases::authorization::rest_jwt::as_json;
 use crate::phases::headers::for_integration;
 use input::Input;
 pub(crate) use input::Parameters;
@@ -231,6 +232,10 @@ impl TemplateScope {
                 let texts = claims.iter().filter_map(|(name, value)| {
                     Some((name.as_str(), Value::from(&*context::stringified(value)?)))
                 });
+                holder.insert("claims", Value::object(Claims(texts.collect())));
+            }
+            if let Some(claims) = &authorizer.verified {
+                let texts = claims.iter().map(|(name, value)| (name.as_str(), Value::from(as_json(value))));
                 holder.insert("claims", Value::object(Claims(texts.collect())));
             }
         }

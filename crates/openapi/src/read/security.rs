@@ -8,7 +8,7 @@ use crate::read::Reader;
 
 /// Members that only HTTP APIs have. `enableSimpleResponses: false` says what a REST API does anyway.
 const HTTP_API_ONLY: &[&str] =
-    &["authorizerPayloadFormatVersion", "enableSimpleResponses", "jwtConfiguration", "openIdConnectUrl"];
+    &["authorizerPayloadFormatVersion", "enableSimpleResponses", "openIdConnectUrl"];
 
 impl<'a> Reader<'a> {
     pub(super) fn security_schemes(&mut self, root: &Place<'a>, definition: &mut ApiDefinition) {
@@ -76,6 +76,7 @@ impl<'a> Reader<'a> {
             identity_validation_expression: self.text(place, "identityValidationExpression"),
             result_ttl_seconds: self.integer(place, "authorizerResultTtlInSeconds"),
             provider_arns: self.strings(place, "providerARNs").unwrap_or_default(),
+            jwt_configuration: place.get("jwtConfiguration").map(|member| member.node.to_json()),
         }
     }
 

@@ -74,7 +74,7 @@ async fn verify(exchange: &Exchange<'_>, authorization: &JwtAuthorization) -> Re
     if values.next().is_some() {
         return Err(Refusal::Token(TokenError::Malformed));
     }
-    let token = bare(&value);
+    let token = super::bare(&value);
     if token.is_empty() {
         return Err(Refusal::Missing);
     }
@@ -87,13 +87,6 @@ async fn verify(exchange: &Exchange<'_>, authorization: &JwtAuthorization) -> Re
         return Err(Refusal::Scope);
     }
     Ok(JwtRecord { claims, scopes })
-}
-
-/// A token without the scheme that may stand before it.
-fn bare(value: &str) -> &str {
-    let value = value.trim();
-    let after = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
-    after.and_then(|_| value.get(7..)).map_or(value, str::trim)
 }
 
 fn fault(refusal: Refusal, scopes: &[String]) -> Fault {
@@ -148,15 +141,5 @@ mod tests {
         check(json!(["a", "b"]), "[a b]");
         check(json!({"a": [1]}), r#"{"a":[1]}"#);
         assert!(claim_text(&Value::Null).is_none());
-    }
-
-    #[test]
-    fn schemes_may_stand_before_tokens() {
-        let check = |value: &str, expected: &str| assert_eq!(bare(value), expected);
-        check("Bearer a.b.c", "a.b.c");
-        check("bearer  a.b.c ", "a.b.c");
-        check("a.b.c", "a.b.c");
-        check("Bearer ", "Bearer");
-        check("", "");
     }
 }

