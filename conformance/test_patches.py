@@ -285,6 +285,11 @@ def test_values_of_patches(nouns):
                        patchOperations=[{"op": "add", "path": "/cacheKeyParameters/method.request.header.c"}])["Error"]  # fmt: skip
     assert (message["Code"], message["Message"]) == ("BadRequestException", "Invalid cache key parameter specified")
     assert patched("integration", ("remove", f"/cacheKeyParameters/{b}"))["cacheKeyParameters"] == []
+    # A parameter that is gone is no key of a cache either.
+    own = "integration.request.querystring.own"
+    patched("integration", ("add", f"/requestParameters/{own}", "'a'"), ("add", f"/cacheKeyParameters/{own}"))
+    left = patched("integration", ("remove", f"/requestParameters/{own}"), ("add", f"/cacheKeyParameters/{a}"))
+    assert left["cacheKeyParameters"] == [a] and "requestParameters" not in left
 
     authorizer = parameters["authorizer"]["authorizerId"]
     method = patched("method", ("replace", "/authorizationType", "COGNITO_USER_POOLS"), ("replace", "/authorizerId", authorizer),

@@ -1,5 +1,7 @@
 """Which members AWS's answers have, after the outputs in its developer guide and in the AWS CLI's reference."""
 
+import json
+
 import pytest
 from harness import ACCOUNT, REGION
 
@@ -113,3 +115,21 @@ def test_mock_integrations_keep_what_they_have_a_use_for(gateway):
     assert members(made) == kept
     with pytest.raises(api.client.exceptions.BadRequestException, match="STREAM is only supported"):
         api.client.put_integration(**where, responseTransferMode="STREAM")
+
+
+def test_templates_of_models(gateway):
+    """What stands for an array is a loop, and which array of the input it is about is left to the reader."""
+    api = gateway.rest_api()
+    item = {"type": "object", "properties": {"age": {"type": "integer"}, "name": {"type": "string"}}}
+    schema = json.dumps({"type": "array", "items": item})
+    api.client.create_model(restApiId=api.id, name="People", contentType="application/json", schema=schema)
+
+    def template(name):
+        return api.client.get_model_template(restApiId=api.id, modelName=name)["value"]
+
+    start = "#set($inputRoot = $input.path('$'))\n"
+    assert template("Empty") == start + "{ }"
+    assert template("People") == (
+        start + "[\n##TODO: Update this foreach loop to reference array from input json\n#foreach($elem in $inputRoot.TODO)\n"
+        ' {\n  "age" : 42,\n  "name" : "foo"\n} \n#if($foreach.hasNext),#end\n#end\n]'
+    )

@@ -86,20 +86,19 @@ pub(crate) fn check_unmapped(tx: &Tx, api: &str, stage: Option<&str>) -> Result<
     ))
 }
 
-/// The same of an API of the newer service.
+/// The same of an API of the newer service, or a stage of one: AWS has words of its own for the API alone.
 ///
 /// # Errors
 /// [`ApiError::BadRequest`] with AWS's message.
 pub(crate) fn check_unmapped_v2(tx: &Tx, api: &str, stage: Option<&str>) -> Result<(), ApiError> {
-    if domains_of(tx, api, stage)?.is_empty() {
+    if stage.is_some() {
+        return check_unmapped(tx, api, stage);
+    }
+    if domains_of(tx, api, None)?.is_empty() {
         return Ok(());
     }
-    let (what, kind) = match stage {
-        Some(stage) => (format!("stage {stage}"), "stage"),
-        None => (format!("API {api}"), "API"),
-    };
     bad_request(format!(
-        "Deleting {what} failed. Please remove all API mappings for the {kind} from your custom domain names."
+        "Deleting API {api} failed. Please remove all API mappings for the API from your custom domain names."
     ))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stagedoor_shapes::apigateway::{
     ConnectionType, ContentHandlingStrategy, DeleteIntegrationRequest, GetIntegrationRequest, Integration,
-    IntegrationType, Method, PutIntegrationRequest, ResponseTransferMode, RestApi, TlsConfig,
+    IntegrationType, Method, Op, PutIntegrationRequest, ResponseTransferMode, RestApi, TlsConfig,
     UpdateIntegrationRequest,
 };
 
@@ -431,6 +431,13 @@ fn apply(integration: &mut Integration, patch: &Patch<Field>) -> Result<(), ApiE
                 expression,
                 "Invalid parameter name specified",
             )?;
+            // A parameter that is gone tells no entries of a cache apart, as Terraform's authors saw at AWS.
+            if patch.op == Op::Remove {
+                integration
+                    .cache_key_parameters
+                    .iter_mut()
+                    .for_each(|keys| keys.retain(|key| *key != patch.name));
+            }
         }
         Field::RequestTemplate => {
             let template = patch.value.clone().unwrap_or_default();

@@ -8,6 +8,12 @@ use crate::ApiError;
 /// How deep schemas may refer to one another. A model may refer to itself, so there has to be an end.
 const DEPTH_MAX: usize = 24;
 
+/// What AWS writes for an array, before and after what one of its items looks like. It leaves to the reader which array
+/// of the input is meant.
+const LOOP_BEGIN: &str = "[\n##TODO: Update this foreach loop to reference array from input json\n#foreach($elem in \
+                          $inputRoot.TODO)\n ";
+const LOOP_END: &str = " \n#if($foreach.hasNext),#end\n#end\n]";
+
 /// A schema with the schemas of the models that it refers to in place of the references.
 pub(crate) fn flattened(
     schema: &Value,
@@ -68,13 +74,17 @@ fn example(schema: &Value, indent: usize, out: &mut String) {
         "null" => out.push_str("null"),
         "array" => {
             let items = schema.get("items").unwrap_or(&Value::Null);
-            out.push_str("[ ");
+            out.push_str(LOOP_BEGIN);
             example(items, indent, out);
-            out.push_str(" ]");
+            out.push_str(LOOP_END);
         }
         _ => {
             let pad = "  ".repeat(indent + 1);
             let properties = schema.get("properties").and_then(Value::as_object);
+            if properties.is_none_or(Map::is_empty) {
+                out.push_str("{ }");
+                return;
+            }
             out.push_str("{\n");
             let mut first = true;
             for (name, property) in properties.into_iter().flatten() {
@@ -109,12 +119,18 @@ mod tests {
 
     #[test]
     fn templates_render_examples() {
-        check(r#"{"type": "object"}"#, "{\n}");
+        check(r#"{"type": "object"}"#, "{ }");
         check(
             r#"{"properties": {"id": {"type": "integer"}, "n": {"type": "string"}}}"#,
             "{\n  \"id\" : 42,\n  \"n\" : \"foo\"\n}",
         );
-        check(r#"{"items": {"type": "boolean"}}"#, "[ true ]");
+        let list = |item: &str| format!("{LOOP_BEGIN}{item}{LOOP_END}");
+        check(r#"{"items": {"type": "boolean"}}"#, &list("true"));
+        check(
+            r#"{"type": "array", "items": {"properties": {"age": {"type": "integer"}, "height": {"type": "integer"}}}}"#,
+            "[\n##TODO: Update this foreach loop to reference array from input json\n#foreach($elem in \
+             $inputRoot.TODO)\n {\n  \"age\" : 42,\n  \"height\" : 42\n} \n#if($foreach.hasNext),#end\n#end\n]",
+        );
     }
 
     #[test]

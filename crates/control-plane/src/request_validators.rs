@@ -122,7 +122,7 @@ impl ControlPlane {
                 for (http_method, method) in resource.resource_methods.iter().flatten() {
                     if method.request_validator_id.as_deref() == Some(id) {
                         return conflict(format!(
-                            "Cannot delete request validator '{id}', is referenced in method: {}",
+                            "Cannot delete Request Validator '{id}', is referenced in method: {}",
                             methods::place(&resource.path, http_method)
                         ));
                     }
