@@ -13,6 +13,7 @@ import botocore.credentials
 import pytest
 import requests
 from harness import ACCOUNT, REGION, binary, body_json, eventually
+from test_http_api_traffic import HttpApi
 
 MISSING = (403, "MissingAuthenticationTokenException", "Missing Authentication Token")
 UNKNOWN = (403, "UnrecognizedClientException", "The security token included in the request is invalid.")
@@ -212,6 +213,66 @@ class TestRefusals:
             403, "IncompleteSignatureException", "'X-HTTP-Method-Override' must be a 'SignedHeader' in the AWS Authorization.",
         )  # fmt: skip
 
+    def sent(self, api, key, path, query, signed=None, presign=False, host=None, more=""):
+        """A request whose signature is over `signed`, path and query, and that is sent over a socket as it is given."""
+        host = host or api.host
+        signed_path, signed_query = signed or (path, query)
+        request = botocore.awsrequest.AWSRequest(method="GET", url=f"http://{host}{signed_path}?{signed_query}")
+        kind = botocore.auth.SigV4QueryAuth if presign else botocore.auth.SigV4Auth
+        kind(botocore.credentials.Credentials(key["AccessKeyId"], key["SecretAccessKey"]), "execute-api", REGION).add_auth(request)
+        prepared = request.prepare()
+        if presign:
+            query += "&" + prepared.url.partition(signed_query + "&")[2]
+        head = "".join(f"{name}: {value}\r\n" for name, value in prepared.headers.items())
+        answer = api.gateway.raw(f"GET {path}?{query} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{head}{more}\r\n".encode())
+        return int(answer.split(b" ", 2)[1])
+
+    @pytest.mark.parametrize("presign", [False, True])
+    def test_other_spellings_that_lead_elsewhere(self, api, echo, presign):
+        """The algorithm takes several spellings of a path and query for one. Where routes do not, a signature holds for its own."""
+        api.api.proxy("GET", "/{proxy+}", echo.url, method_options={"authorizationType": "AWS_IAM"})
+        api.api.deploy_without_waiting()
+        key = api.key("ann", policy())
+
+        def status(path, query, *signed):
+            return self.sent(api, key, path, query, signed or None, presign)
+
+        assert status("/test/a", "x=1", "/test/a", "x=1") == 200
+        # Resources of REST APIs know no empty segments, so this one is the same.
+        assert status("/test//a", "x=1", "/test/a", "x=1") == 200
+        for path in "/test/b/../a", "/test/./a", "/test/a/b/..", "/x/../test/a":
+            assert status(path, "x=1", "/test/a", "x=1") == 403, path
+        # `;` parts parameters here, and a plus is a space, as AWS writes it in what should have been signed.
+        assert status("/test/a", "x=1;admin=2", "/test/a", "x=1%3Badmin%3D2") == 403
+        assert status("/test/a", "x=1+2", "/test/a", "x=1%202") == 200
+        assert status("/test/a", "x=1+2", "/test/a", "x=1%2B2") == 403
+        assert status("/test/a", "x=1&X-Amz-Signature=0", "/test/a", "x=1") == 403
+        if not presign:
+            assert status("/test/a", "x=1;admin=2") == 200
+            assert self.sent(api, key, "/test/a", "x=1", more="Authorization: Bearer x\r\n") == 403
+
+    def test_other_spellings_of_routes(self, api, echo):
+        """Routes of HTTP APIs tell empty segments apart."""
+        key, web = api.key("ann", policy()), HttpApi(api.gateway)
+        for route in "GET /pets", "GET /{proxy+}", "$default":
+            made = web.backend(route, echo.url)
+            web.client.update_route(ApiId=web.id, RouteId=made, AuthorizationType="AWS_IAM")
+        host = f"{web.id}.execute-api.localhost"
+        for presign in False, True:
+            assert self.sent(api, key, "/pets", "x=1", presign=presign, host=host) == 200
+            for path in "//pets", "/x/../pets", "/./pets":
+                assert self.sent(api, key, path, "x=1", ("/pets", "x=1"), presign, host) == 403, path
+
+    def test_headers_that_are_no_text(self, api):
+        key = api.key("ann", policy())
+        request = botocore.awsrequest.AWSRequest(method="GET", url=f"http://{api.host}/test/a", headers={"X-Name": "\ufffd"})
+        credentials = botocore.credentials.Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        botocore.auth.SigV4Auth(credentials, "execute-api", REGION).add_auth(request)
+        head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items() if name != "X-Name")
+        line = f"GET /test/a HTTP/1.1\r\nHost: {api.host}\r\nConnection: close\r\n{head}X-Name: "
+        for value, status in ("\ufffd".encode(), b"200"), (b"\xff", b"403"):
+            assert api.gateway.raw(line.encode() + value + b"\r\n\r\n").split(b" ")[1] == status, value
+
     def test_deleted_keys(self, api):
         key = api.key("ann", policy())
         assert [entry["Arn"] for entry in api.credentials("list")] == [f"arn:aws:iam::{ACCOUNT}:user/ann"]
@@ -233,6 +294,10 @@ class TestPolicies:
         denied = api.key("denied", policy(), policy("Deny"))
         why = "with an explicit deny in an identity-based policy"
         assert told(api.call(denied)) == self.refusal(api, masked + "denied", why)
+        # A session has no user's name, so nothing is other than it.
+        other = policy(Condition={"StringNotEquals": {"aws:UserAgent": "${aws:username}"}})
+        assert api.call(api.key("role", other, arguments=["--session", "me"])).status_code == 403
+        assert api.call(api.key("user", other)).status_code == 200
         condition = {"StringEquals": {"aws:username": "named", "aws:PrincipalTag/team": "blue"}}
         named = api.key("named", policy(Condition=condition), arguments=["--tag", "team=blue"])
         assert api.call(named).status_code == 200

@@ -13,6 +13,32 @@ pub(crate) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.'
 /// The one service with rules of its own.
 pub(crate) const S3: &str = "s3";
 
+/// How whoever serves a request reads its path and query. AWS's algorithm takes several spellings for one; where a server
+/// does not, a signature over one of them must not hold for another that leads elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// As the algorithm does.
+    #[default]
+    Normalised,
+    /// Dot segments are segments, and `;` parts parameters.
+    Dots,
+    /// The same, and empty segments are segments too.
+    Segments,
+}
+
+impl Reading {
+    /// Whether a path says something else to the server than what the algorithm makes of it.
+    fn takes_apart(self, path: &str) -> bool {
+        let has = |is: fn(&str) -> bool| path.split('/').any(is);
+        let dots = || has(|segment| matches!(segment, "." | ".."));
+        match self {
+            Self::Normalised => false,
+            Self::Dots => dots(),
+            Self::Segments => dots() || path.contains("//"),
+        }
+    }
+}
+
 /// A request as it travels.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
@@ -65,19 +91,29 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The canonical request to a service over the given headers (lower case, sorted).
-    pub(crate) fn canonical(&self, service: &str, signed_headers: &[String], payload_hash: &str) -> String {
+    /// The canonical request to a service over the given headers (lower case, sorted). The parameter `X-Amz-Signature` is
+    /// left out of the query where it holds the signature, and there alone.
+    pub(crate) fn canonical(
+        &self,
+        service: &str,
+        signed_headers: &[String],
+        payload_hash: &str,
+        reading: Reading,
+        is_presigned: bool,
+    ) -> String {
         let mut out = String::with_capacity(512);
         out.push_str(self.method);
         out.push('\n');
         // A key of S3 may hold empty and dot segments that mean something, so S3 signs the path as it travels.
         if service == S3 {
             out.push_str(self.path);
+        } else if reading.takes_apart(self.path) {
+            exact_path(self.path, &mut out);
         } else {
             canonical_path(self.path, &mut out);
         }
         out.push('\n');
-        canonical_query(self.query, &mut out);
+        canonical_query(self.query, reading, is_presigned, &mut out);
         out.push('\n');
         for name in signed_headers {
             out.push_str(name);
@@ -118,18 +154,39 @@ fn decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// Sorted by encoded name, then value; without the signature itself, which a presigned request carries.
-fn canonical_query(query: &str, out: &mut String) {
-    let raw = |text: &str| -> String {
-        let bytes: Cow<'_, [u8]> = percent_decode_str(text).into();
+/// Sorted by encoded name, then value. A plus is a space, as AWS says in what should have been signed.
+fn canonical_query(query: &str, reading: Reading, is_presigned: bool, out: &mut String) {
+    let encoded = |text: &str| -> String {
+        let spaced =
+            if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+        let bytes: Cow<'_, [u8]> = percent_decode_str(&spaced).into();
         percent_encode(&bytes, ENCODED).to_string()
     };
+    let parted = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (encoded(name), encoded(value))
+    };
+    let mut is_left_out = false;
     let mut pairs: Vec<(String, String)> = query
         .split('&')
         .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (raw(name), raw(value)))
-        .filter(|(name, _)| name != "X-Amz-Signature")
+        .map(|pair| match pair.split_once(';') {
+            // To whom it parts parameters, it is another sign than its encoded form. It is signed as it stands.
+            Some((first, others)) if reading != Reading::Normalised => {
+                let (name, mut value) = parted(first);
+                for (name, more) in others.split(';').map(parted) {
+                    value.extend([";", &name, "=", &more]);
+                }
+                (name, value)
+            }
+            _ => parted(pair),
+        })
+        .filter(|(name, _)| {
+            // A second one would be a parameter that nobody signed.
+            let is_signature = is_presigned && name == "X-Amz-Signature" && !is_left_out;
+            is_left_out |= is_signature;
+            !is_signature
+        })
         .collect();
     pairs.sort();
     for (at, (name, value)) in pairs.iter().enumerate() {
@@ -161,6 +218,16 @@ fn canonical_path(path: &str, out: &mut String) {
     let ends_with_slash = path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..");
     if ends_with_slash || segments.is_empty() {
         out.push('/');
+    }
+}
+
+/// The path as it stands, encoded once more.
+fn exact_path(path: &str, out: &mut String) {
+    for (at, segment) in path.split('/').enumerate() {
+        if at > 0 {
+            out.push('/');
+        }
+        out.extend(percent_encode(segment.as_bytes(), ENCODED));
     }
 }
 
@@ -206,7 +273,7 @@ mod tests {
     fn sorts_and_encodes_queries() {
         let check = |query: &str, expected: &str| {
             let mut out = String::new();
-            canonical_query(query, &mut out);
+            canonical_query(query, Reading::Normalised, true, &mut out);
             assert_eq!(out, expected, "{query}");
         };
         check("", "");
@@ -214,7 +281,40 @@ mod tests {
         check("a=2&a=1", "a=1&a=2");
         check("flag", "flag=");
         check("a=b=c&x=%2f", "a=b%3Dc&x=%2F");
-        check("X-Amz-Signature=00&a=%20+", "a=%20%2B");
+        check("X-Amz-Signature=00&a=%20+%2B", "a=%20%20%2B");
+        check("X-Amz-Signature=00&a&X-Amz-Signature=1", "X-Amz-Signature=1&a=");
         check("%FF=1", "%FF=1");
+        check("a=1;b=2", "a=1%3Bb%3D2");
+    }
+
+    #[test]
+    fn whoever_tells_spellings_apart_has_them_signed_apart() {
+        let check = |path: &str, query: &str, reading: Reading, expected: &str| {
+            let request = Request { method: "GET", path, query, headers: Vec::new().into(), body: b"" };
+            let canonical = request.canonical("execute-api", &[], "", reading, false);
+            let signed: Vec<&str> = canonical.lines().skip(1).take(2).collect();
+            assert_eq!(signed.join("?"), expected, "{path} {query} {reading:?}");
+        };
+        check("/a/../b", "x=1;y=2", Reading::Normalised, "/b?x=1%3By%3D2");
+        check("/a/../b", "x=1;y=2", Reading::Dots, "/a/../b?x=1;y=2");
+        check("/a/./b/.", "x=1%3By=2", Reading::Dots, "/a/./b/.?x=1%3By%3D2");
+        check("//a//b/", "x;y;z=3", Reading::Dots, "/a/b/?x=;y=;z=3");
+        check("//a//b/", "", Reading::Segments, "//a//b/?");
+        check("/a%2Fb/...", "", Reading::Segments, "/a%252Fb/...?");
+        check("", "", Reading::Segments, "/?");
+        check("/a", "X-Amz-Signature=0", Reading::Segments, "/a?X-Amz-Signature=0");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_two_paths_are_signed_alike_by_whoever_tells_them_apart(
+            one in "(/[.a%2E]{0,3}){1,4}", other in "(/[.a%2E]{0,3}){1,4}",
+        ) {
+            let signed = |path| {
+                let request = Request { method: "GET", path, query: "", headers: Vec::new().into(), body: b"" };
+                request.canonical("execute-api", &[], "", Reading::Segments, false)
+            };
+            assert_eq!(signed(&one) == signed(&other), one == other);
+        }
     }
 }

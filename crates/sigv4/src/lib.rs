@@ -18,7 +18,7 @@ mod sign;
 mod timestamp;
 mod verify;
 
-pub use canonical::Request;
+pub use canonical::{Reading, Request};
 pub use presented::{Incomplete, Presented};
 pub use sign::{SigningScope, presign, sign};
 pub use timestamp::format_timestamp;

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-use crate::{ALGORITHM, ALGORITHM_ASYMMETRIC, Request};
+use crate::{ALGORITHM, ALGORITHM_ASYMMETRIC, Reading, Request};
 
 /// A signature as a request presents it. Nothing of it is proven before [`Presented::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Presented {
     pub session_token: Option<String>,
     /// For how many seconds a presigned request is good; `None` for the header form.
     pub expires_seconds: Option<u64>,
+    /// How the server reads path and query; [`Reading::Normalised`] unless it says otherwise before it verifies.
+    pub reading: Reading,
 }
 
 /// A signature that lacks something. The text is AWS's, so that clients can show it.
@@ -58,6 +60,11 @@ impl Presented {
 
 fn find(request: &Request<'_>, taken: &[&str]) -> Result<Option<Presented>, Incomplete> {
     if let Some(value) = request.header("authorization") {
+        let is_one = |(name, _): &&(&str, &str)| name.eq_ignore_ascii_case("authorization");
+        if request.headers.iter().filter(is_one).count() > 1 {
+            // Whoever is asked next might believe the other one.
+            return Err(Incomplete("There is more than one Authorization header.".to_owned()));
+        }
         return from_header(request, value, taken).map(Some);
     }
     if request.parameter("X-Amz-Algorithm").is_some() || request.parameter("X-Amz-Signature").is_some() {
@@ -208,6 +215,7 @@ fn scoped(credential: &str, regions: Option<&str>) -> Result<Presented, Incomple
         timestamp: String::new(),
         session_token: None,
         expires_seconds: None,
+        reading: Reading::default(),
     })
 }
 

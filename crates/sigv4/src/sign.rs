@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use crate::{
-    ALGORITHM, Credential, Request,
+    ALGORITHM, Credential, Reading, Request,
     canonical::{ENCODED, S3, hex},
     format_timestamp,
 };
@@ -53,7 +53,8 @@ pub fn sign(
     signed_headers.dedup();
 
     let complete = Request { headers: headers.into(), ..request.clone() };
-    let canonical = complete.canonical(scope.service, &signed_headers, &payload_hash);
+    let canonical =
+        complete.canonical(scope.service, &signed_headers, &payload_hash, Reading::Normalised, false);
     let date = timestamp.get(..8).unwrap_or_default();
     let credential_scope = credential_scope(date, scope);
     let to_sign = string_to_sign(ALGORITHM, &timestamp, &credential_scope, &canonical);
@@ -109,7 +110,8 @@ pub fn presign(
             headers: request.headers.as_ref().into(),
             body: request.body,
         };
-        let canonical = complete.canonical(scope.service, &signed_headers, &complete.payload_hash());
+        let hash = complete.payload_hash();
+        let canonical = complete.canonical(scope.service, &signed_headers, &hash, Reading::Normalised, true);
         string_to_sign(ALGORITHM, &timestamp, &credential_scope, &canonical)
     };
     let signature = hex(&mac(&signing_key(&credential.secret_access_key, date, scope), to_sign.as_bytes()));

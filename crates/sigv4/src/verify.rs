@@ -112,15 +112,20 @@ impl Presented {
     }
 
     fn to_sign(&self, request: &Request<'_>, payload_hash: &str) -> String {
-        let canonical = request.canonical(&self.service, &self.signed_headers, payload_hash);
+        let canonical = self.canonical(request, payload_hash);
         let algorithm = if self.is_asymmetric { ALGORITHM_ASYMMETRIC } else { ALGORITHM };
         string_to_sign(algorithm, &self.timestamp, &self.scope(), &canonical)
+    }
+
+    fn canonical(&self, request: &Request<'_>, payload_hash: &str) -> String {
+        let is_presigned = self.expires_seconds.is_some();
+        request.canonical(&self.service, &self.signed_headers, payload_hash, self.reading, is_presigned)
     }
 
     /// What should have been signed, as AWS adds it to [`VerifyError::Mismatch`] for whoever looks for the mistake.
     /// It holds nothing but the request.
     pub fn canonical_forms(&self, request: &Request<'_>) -> String {
-        let canonical = request.canonical(&self.service, &self.signed_headers, &request.payload_hash());
+        let canonical = self.canonical(request, &request.payload_hash());
         let to_sign = self.to_sign(request, &request.payload_hash());
         format!(
             "\n\nThe Canonical String for this request should have been\n'{canonical}'\n\nThe String-to-Sign should \

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use stagedoor_http::Header;
 use stagedoor_policy::{Caller, Decision, Denial, Policy, Verdict, combine};
-use stagedoor_sigv4::{Credential, Expected, Incomplete, Presented, Request, VerifyError};
+use stagedoor_sigv4::{Credential, Expected, Incomplete, Presented, Reading, Request, VerifyError};
 use time::OffsetDateTime;
 
 use super::keys::Signer;
@@ -209,22 +210,33 @@ async fn verify(exchange: &mut Exchange<'_>) -> Result<Arc<Identity>, Fault> {
     let find = if exchange.plan.http_api.is_some() { Presented::find } else { Presented::find_any };
     let (found, covers_body, is_chunked) =
         with_request(exchange, &[], |request| (find(request), request.covers_body(), request.is_chunked()));
-    let presented = match found {
+    let mut presented = match found {
         Ok(Some(presented)) => presented,
         Ok(None) => return Err(Fault::missing_authentication_token()),
         Err(Incomplete(message)) => return Err(Fault::incomplete_signature(message)),
     };
+    // A signature is good for one spelling of path and query wherever others would lead elsewhere.
+    presented.reading = match exchange.plan.http_api {
+        // Routes of HTTP APIs tell empty segments apart, resources of REST APIs do not.
+        Some(_) => Reading::Segments,
+        None => Reading::Dots,
+    };
+    let is_signed =
+        |name: &str| presented.signed_headers.iter().any(|signed| signed.eq_ignore_ascii_case(name));
     let principals = exchange.worker.services.principals.load_full();
     let Some(key) = principals.get(&presented.access_key_id).map(Arc::clone) else {
         return Err(Fault::unrecognized_client());
     };
     // Else whoever has a presigned address could call another method with it.
-    let covers_override =
-        presented.signed_headers.iter().any(|name| name.eq_ignore_ascii_case("x-http-method-override"));
-    if exchange.overridden_method.is_some() && !covers_override {
+    if exchange.overridden_method.is_some() && !is_signed("x-http-method-override") {
         return Err(Fault::incomplete_signature(
             "'X-HTTP-Method-Override' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
         ));
+    }
+    // What is no text is verified as if it were another one.
+    let is_text = |header: &Header| std::str::from_utf8(&header.value).is_ok();
+    if exchange.head.headers.iter().any(|header| is_signed(header.name_str()) && !is_text(header)) {
+        return Err(Fault::invalid_signature(VerifyError::Mismatch.to_string()));
     }
     let body = if covers_body { exchange.whole_body().await? } else { Bytes::new() };
     let region = exchange.plan.region.clone();
