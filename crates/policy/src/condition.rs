@@ -146,8 +146,11 @@ impl Condition {
         })
     }
 
-    /// Whether the condition holds.
-    pub(crate) fn holds(&self, keys: &dyn ContextKeys) -> bool {
+    /// Whether the condition of a statement that allows, or of one that denies, holds.
+    ///
+    /// A variable without a value matches nothing. Turned around it would match everything, so a statement that allows
+    /// does not do so through one.
+    pub(crate) fn holds(&self, keys: &dyn ContextKeys, allows: bool) -> bool {
         let values = keys.values(&self.key);
         let values = values.as_slice();
         if self.test == Test::Null {
@@ -160,8 +163,10 @@ impl Condition {
         if values.is_empty() && self.if_exists {
             return true;
         }
+        let unknown_matches = self.negated && allows;
         let any = |value: &Cow<'_, str>| {
-            self.operands.iter().any(|operand| operand.matches(self.test, value, keys))
+            let matches = |operand: &Operand| operand.matches(self.test, value, keys);
+            self.operands.iter().any(|operand| matches(operand).unwrap_or(unknown_matches))
         };
         match self.qualifier {
             Qualifier::ForAllValues => values.iter().all(|value| any(value) != self.negated),
@@ -208,14 +213,15 @@ impl Operand {
         }
     }
 
-    /// A value that cannot be read as what the operator compares matches nothing.
-    fn matches(&self, test: Test, value: &str, keys: &dyn ContextKeys) -> bool {
-        match (self, test) {
+    /// A value that cannot be read as what the operator compares matches nothing. Nothing comes back where a variable has
+    /// no value.
+    fn matches(&self, test: Test, value: &str, keys: &dyn ContextKeys) -> Option<bool> {
+        Some(match (self, test) {
             (Self::Text(pattern), Test::Text { any_case: true, .. }) => {
-                pattern.matches(&value.to_ascii_lowercase(), keys).unwrap_or(false)
+                return pattern.matches(&value.to_ascii_lowercase(), keys);
             }
-            (Self::Text(pattern), _) => pattern.matches(value, keys).unwrap_or(false),
-            (Self::Arn(pattern), _) => pattern.matches(value, keys).unwrap_or(false),
+            (Self::Text(pattern), _) => return pattern.matches(value, keys),
+            (Self::Arn(pattern), _) => return pattern.matches(value, keys),
             (Self::Number(operand), Test::Number(relation)) => {
                 value.trim().parse::<f64>().is_ok_and(|value| relation.holds(&value, operand))
             }
@@ -228,7 +234,7 @@ impl Operand {
                 value.parse::<IpAddr>().is_ok_and(|value| bits(value) & mask == *address)
             }
             (Self::Number(_) | Self::Date(_), _) => false,
-        }
+        })
     }
 }
 
@@ -314,7 +320,31 @@ mod tests {
             .map(|(key, values)| (key.to_owned(), values.into_iter().map(str::to_owned).collect())),
         );
         let parsed = Condition::parse_all(&condition, true).expect("the condition is well-formed");
-        assert_eq!(parsed.iter().all(|condition| condition.holds(&keys)), expected, "{condition}");
+        let holds = |allows| parsed.iter().all(|condition| condition.holds(&keys, allows));
+        assert_eq!((holds(true), holds(false)), (expected, expected), "{condition}");
+    }
+
+    #[test]
+    fn variables_without_a_value() {
+        let check = |condition: Value, to_allow: bool, to_deny: bool| {
+            let arn = "arn:aws:iam::1:user/ann";
+            let keys =
+                [("user", "ann"), ("arn", arn)].map(|(key, value)| (key.to_owned(), vec![value.to_owned()]));
+            let keys = BTreeMap::from(keys);
+            let parsed = Condition::parse_all(&condition, true).expect("the condition is well-formed");
+            let holds = |allows| parsed.iter().all(|condition| condition.holds(&keys, allows));
+            assert_eq!((holds(true), holds(false)), (to_allow, to_deny), "{condition}");
+        };
+        check(json!({"StringEquals": {"user": "${nobody}"}}), false, false);
+        check(json!({"StringNotEquals": {"user": "${nobody}"}}), false, true);
+        check(json!({"StringNotLike": {"user": ["bob", "x${nobody}"]}}), false, true);
+        check(json!({"ArnNotLike": {"arn": "arn:aws:iam::1:user/${nobody}"}}), false, true);
+        // Another account's is none of them, whoever it is.
+        check(json!({"ArnNotLike": {"arn": "arn:aws:iam::2:user/${nobody}"}}), true, true);
+        check(json!({"ForAllValues:StringNotEquals": {"user": "${nobody}"}}), false, true);
+        check(json!({"ForAnyValue:StringNotEquals": {"user": "${nobody}"}}), false, true);
+        check(json!({"StringNotEquals": {"user": "${nobody, 'bob'}"}}), true, true);
+        check(json!({"StringNotEquals": {"absent": "${nobody}"}}), true, true);
     }
 
     #[test]

@@ -107,6 +107,12 @@ impl Policy {
         self.statements.len()
     }
 
+    /// Whether a statement, counted from 0, applies to all resources but those that it lists.
+    #[must_use]
+    pub fn excepts_resources(&self, statement: usize) -> bool {
+        self.statements.get(statement).is_some_and(|statement| statement.resources.0 == Sense::Rest)
+    }
+
     /// Whether it has no statement.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -131,7 +137,14 @@ impl Statement {
                     | "Condition"
             )
         };
-        if kind != Kind::Returned && !statement.keys().all(known) {
+        // What is not known is left alone in an answer of a function, unless it is meant for something that is: a
+        // `condition` that nobody reads would allow more than its author wanted.
+        let meant = |key: &String| {
+            let key = key.to_ascii_lowercase();
+            let key = key.strip_suffix('s').unwrap_or(&key);
+            ["condition", "resource", "notresource", "action", "notaction", "effect"].contains(&key)
+        };
+        if !statement.keys().all(|key| known(key) || (kind == Kind::Returned && !meant(key))) {
             return Err(SYNTAX);
         }
         let sid = match statement.get("Sid") {
@@ -303,6 +316,12 @@ mod tests {
         check(Kind::Resource, statement, "Missing required field Principal");
         check(Kind::Returned, statement, "fine");
         check(Kind::Returned, "", "fine");
+        let with = |name: &str| statement.replace("}", &format!(", {name:?}: {{}}}}"));
+        check(Kind::Returned, &with("comment"), "fine");
+        check(Kind::Identity, &with("comment"), "Syntax errors in policy.");
+        for name in ["condition", "Conditions", "CONDITION", "resources", "notAction"] {
+            check(Kind::Returned, &with(name), "Syntax errors in policy.");
+        }
         let named = r#"{"Effect": "Allow", "Action": "*", "Resource": "*", "Principal": {"AWS": "x*"}}"#;
         check(Kind::Resource, named, "Invalid principal in policy.");
     }

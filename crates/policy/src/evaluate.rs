@@ -116,7 +116,7 @@ impl Statement {
         if !self.fits(&self.resources, request.resource, request.keys)? {
             return Err(Mismatch::Resource);
         }
-        match self.conditions.iter().find(|condition| !condition.holds(request.keys)) {
+        match self.conditions.iter().find(|condition| !condition.holds(request.keys, self.allows)) {
             Some(condition) => Err(Mismatch::Condition(condition)),
             None => Ok(named),
         }

@@ -67,7 +67,8 @@ fn named(names: &[String], asked: &Asked) -> u8 {
         .unwrap_or(0)
 }
 
-fn condition_holds(operator: &str, key: &str, wanted: &[String], keys: &Keys) -> bool {
+/// A variable without a value matches nothing, and nothing is allowed because something is other than it.
+fn condition_holds(operator: &str, key: &str, wanted: &[String], keys: &Keys, denies: bool) -> bool {
     let (set, operator) = operator.split_once(':').unwrap_or(("", operator));
     let (operator, if_exists) = match operator.strip_suffix("IfExists") {
         Some(operator) => (operator, true),
@@ -83,7 +84,7 @@ fn condition_holds(operator: &str, key: &str, wanted: &[String], keys: &Keys) ->
     }
     let one = |value: &String| -> bool {
         let matching = |want: &String| match (operator, resolve(want, keys)) {
-            (_, None) => false,
+            (_, None) => operator.contains("Not") && !denies,
             ("StringEquals" | "StringNotEquals", Some(want)) => literal(value) == literal(&want),
             ("StringLike" | "StringNotLike", Some(want)) => glob(want.as_bytes(), literal(value).as_bytes()),
             ("StringEqualsIgnoreCase", Some(want)) => literal(value).eq_ignore_ascii_case(&literal(&want)),
@@ -139,7 +140,9 @@ fn applies(statement: &Map<String, Value>, asked: &Asked, kind: Kind) -> bool {
     };
     let conditions_hold = statement["Condition"].as_object().unwrap().iter().all(|(operator, block)| {
         let mut lines = block.as_object().unwrap().iter();
-        lines.all(|(key, wanted)| condition_holds(operator, &key.to_lowercase(), &list(wanted), &asked.keys))
+        lines.all(|(key, wanted)| {
+            condition_holds(operator, &key.to_lowercase(), &list(wanted), &asked.keys, denies)
+        })
     });
     action_fits && resource_fits && conditions_hold
 }

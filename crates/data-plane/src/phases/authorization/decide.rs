@@ -35,6 +35,14 @@ fn deciding(policy: &Policy, request: &Request<'_>, asked: Verdict) -> Option<St
     if let Some(denied) = spellings.find(|spelling| says(spelling) == Decision::ExplicitDeny) {
         return Some(denied);
     }
+    // What `NotResource` lists is not to be reached by another spelling either.
+    let excepts = asked.statement.is_some_and(|statement| policy.excepts_resources(statement));
+    if asked.decision == Decision::Allow
+        && excepts
+        && let Some(plain) = plain_spelling(request.resource).filter(|plain| says(plain) != Decision::Allow)
+    {
+        return Some(plain);
+    }
     resolved.filter(|resolved| asked.decision == Decision::Allow && says(resolved) != Decision::Allow)
 }
 
@@ -193,5 +201,13 @@ mod tests {
         check(&closed, "%61dmin", Decision::ExplicitDeny);
         check(&closed, "%2F%2Fadmin", Decision::ExplicitDeny);
         check(&closed, "admin/../open", Decision::Allow);
+        let but = policy(serde_json::json!([{"Effect": "Allow", "Action": "*",
+            "NotResource": "arn:aws:execute-api:r:123456789012:a/s/GET/admin"}]));
+        check(&but, "open", Decision::Allow);
+        check(&but, "%6fpen//", Decision::Allow);
+        check(&but, "admin", Decision::ImplicitDeny);
+        check(&but, "%61dmin", Decision::ImplicitDeny);
+        check(&but, "/admin/", Decision::ImplicitDeny);
+        check(&but, "open/..%2Fadmin", Decision::ImplicitDeny);
     }
 }
