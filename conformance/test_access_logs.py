@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 import botocore.exceptions
 import pytest
+from authorization import Guarded
 from harness import ACCOUNT, REGION, eventually
 
 GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:access"
@@ -164,6 +165,31 @@ def test_every_variable(logging_gateway, echo):
         found |= dict(zip(part, eventually(line, what="the request's line").split("|")[1:], strict=True))
     for name, pattern in VARIABLES.items():
         assert re.fullmatch(pattern.replace("API", api.id), found[name]), (name, found[name])
+
+
+def test_what_an_authorizer_did(logging_gateway, tmp_path):
+    """The call of its function, of which a remembered answer has none."""
+    names = ["status", "latency", "integrationLatency", "integrationStatus", "requestId", "principalId", "error"]
+    api = Guarded(logging_gateway, tmp_path)
+    set_log(api.api, "|".join(["$context.requestId", *(f"$context.authorizer.{name}" for name in names)]))
+
+    def logged(token):
+        sent = api.get(Authorization=token).headers["x-amzn-RequestId"]
+        line = eventually(
+            lambda: [line for line in lines(logging_gateway.access_log, 1) if line.startswith(sent)], what="the request's line"
+        )[0]
+        found = dict(zip(names, line.split("|")[1:], strict=True))
+        return tuple(re.sub(r"^\d+$", "n", found[name]) for name in ("latency", "integrationLatency")) + tuple(
+            "id" if re.fullmatch(r"[0-9a-f-]{36}", found[name]) else found[name] for name in names[:1] + names[3:6]
+        )
+
+    assert logged("allow") == ("n", "n", "200", "200", "id", "user-allow")
+    assert logged("allow") == ("n", "-", "200", "-", "-", "user-allow")
+    assert logged("unauthorized") == ("n", "n", "401", "200", "id", "-")
+    assert logged("fail") == ("n", "n", "500", "200", "id", "-")
+    assert logged("") == ("n", "-", "401", "-", "-", "-")
+    logging_gateway.client("lambda").delete_function(FunctionName="authorizer")
+    assert logged("other") == ("n", "n", "500", "404", "id", "-")
 
 
 def test_length_and_latency_of_a_streamed_body(logging_gateway, raw_origin):

@@ -279,8 +279,29 @@ def test_a_method_cannot_be_passed_off_as_another(gateway, tmp_path):
     assert api.call("POST", "/a").status_code == 200
     assert api.call("DELETE", "/a").status_code == 403
     assert api.call("POST", "/a", headers={"X-HTTP-Method-Override": "DELETE"}).status_code == 403
-    spelt = {"x-http-method-override": "delete"}
-    assert api.call("POST", "/a", headers=spelt).text != "done" or api.call("POST", "/a", headers=spelt).status_code == 403
+    assert api.call("POST", "/a", headers={"x-http-method-override": "delete"}).status_code == 403
+    # Of several the backend might believe another one.
+    host = f"Host: {api.id}.execute-api.localhost\r\nConnection: close\r\n"
+    for sent in "POST\r\nX-HTTP-Method-Override: DELETE", "DELETE\r\nX-HTTP-Method-Override: POST", "DELETE, POST":
+        answer = gateway.raw(f"POST /test/a HTTP/1.1\r\n{host}X-HTTP-Method-Override: {sent}\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 403"), sent
+
+
+def test_methods_have_a_case(gateway, echo, issuer):  # noqa: F811
+    """A backend may take `get` for GET; routes and policies do not."""
+    rest = gateway.rest_api()
+    rest.proxy("ANY", "/a", echo.url)
+    rest.deploy_without_waiting()
+    api = HttpApi(gateway)
+    guard(api, api.backend("GET /a", echo.url), "JWT", jwt_authorizer(api, issuer.url, ["app"]))
+    api.backend("ANY /{proxy+}", echo.url)
+    api.backend("$default", echo.url)
+    for made, path, status in (rest, "/test/a", b"403"), (api, "/a", b"404"):
+        for method in "get", "Get", "pOST":
+            head = f"{method} {path} HTTP/1.1\r\nHost: {made.id}.execute-api.localhost\r\nConnection: close\r\n\r\n"
+            assert gateway.raw(head.encode()).split(b" ")[1] == status, (path, method)
+    assert not echo.seen
+    assert api.call("GET", "/a").status_code == 401 and api.call("POST", "/a").status_code == 200
 
 
 @pytest.mark.parametrize("denied", ["admin", "adm*"])
@@ -319,6 +340,23 @@ def test_a_path_cannot_be_spelt_past_a_policy(gateway, tmp_path, denied):
             assert refused(api, path), path
         for path in "/open", "/%6fpen", "//open/":
             assert not refused(api, path), path
+
+
+def test_what_a_policy_excepts_cannot_be_spelt_otherwise(gateway):
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "NotResource": "execute-api:/*/GET/admin"}
+    api = gateway.rest_api(policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    for path in "/admin", "/open":
+        api.mock("GET", path, f"in {path[1:]}")
+    api.deploy_without_waiting()
+
+    def status(path):
+        host = f"Host: {api.id}.execute-api.localhost\r\nConnection: close\r\n\r\n"
+        return gateway.raw(f"GET /test{path} HTTP/1.1\r\n{host}".encode()).split(b" ")[1]
+
+    for path in "/open", "/%6fpen", "//open/":
+        assert status(path) == b"200", path
+    for path in "/admin", "/%61dmin", "//admin", "/admin/":
+        assert status(path) == b"403", path
 
 
 def test_dots_lead_past_no_policy(gateway, echo):

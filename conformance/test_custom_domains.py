@@ -562,6 +562,13 @@ def test_private_apis(endpoints):
     assert ask(urls["vpce-one"], f"{api.id}-vpce-two.execute-api.localhost").status_code == 403
     named = {"x-apigw-api-id": api.id}
     assert ask(urls["vpce-one"], "vpce-one.execute-api.localhost", **named).status_code == 200
+    # Host and header that name two APIs name none: what was signed for one would reach the other.
+    other = gateway.rest_api("other", endpointConfiguration={"types": ["PRIVATE"]}, policy=ALLOW_ONE_ENDPOINT)
+    other.mock("GET", "/", "other")
+    client.create_deployment(restApiId=other.id, stageName="test")
+    for named_by_host in f"{other.id}.execute-api.localhost", f"{other.id}-vpce-one.execute-api.localhost":
+        assert ask(urls["vpce-one"], named_by_host).text == "other"
+        assert ask(urls["vpce-one"], named_by_host, **named).json() == {"message": "Forbidden"}
     # From nowhere else: not past the policy, and not from outside.
     assert ask(urls["vpce-two"], host).status_code == 403
     assert ask(gateway.traffic, host).status_code == 403

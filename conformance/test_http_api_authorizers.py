@@ -167,7 +167,8 @@ class TestJwt:
         for claims in {}, {"scope": "reading"}, {"scp": []}:
             answer = self.get(api, issuer.token(**claims), "/scoped")
             assert answered(answer) == FORBIDDEN
-            assert answer.headers["www-authenticate"].startswith('Bearer scope="read write" error="insufficient_scope"')
+            told = 'Bearer scope="read write" error="insufficient_scope" error_description="expected scopes: [read write]"'
+            assert answer.headers["www-authenticate"] == told
         answer = self.get(api, issuer.token(aud="x"), "/scoped")
         assert 'scope="read write" error="invalid_token"' in answer.headers["www-authenticate"]
 

@@ -4,7 +4,7 @@ import json
 import time
 
 import requests
-from harness import ACCOUNT, REGION, body_json, eventually
+from harness import ACCOUNT, REGION, body_json, eventually, lambda_uri
 from test_access_logs import logging_gateway  # noqa: F401
 from test_http_api_authorizers import guard, issuer, jwt_authorizer  # noqa: F401
 from test_http_api_traffic import HttpApi, functions_of
@@ -76,6 +76,43 @@ def test_what_access_logs_say_of_functions_that_fail(logging_gateway):  # noqa: 
         "GET /closed": "The IAM role configured on the integration or API Gateway doesn't have permissions to call the "
         "integration. Check the permissions and try again.",
     }
+
+
+def test_what_access_logs_say_of_authorizers(logging_gateway, echo):  # noqa: F811
+    """AWS's words, by which its users look for them, and what the call of the function had for a status."""
+    gateway = logging_gateway
+    new_function = functions_of(gateway)
+    api = HttpApi(gateway)
+    codes = {"none": "({})", "denies": "({isAuthorized: false})", "allows": "({isAuthorized: true})"}
+    for name, code in {**codes, "closed": "({})"}.items():
+        arn = new_function(f"exports.handler = async () => {code}", source=None if name == "closed" else "*")
+        made = api.client.create_authorizer(
+            ApiId=api.id, Name=name, AuthorizerType="REQUEST", AuthorizerUri=lambda_uri(arn), EnableSimpleResponses=True,
+            AuthorizerPayloadFormatVersion="2.0", IdentitySource=["$request.header.Authorization"],
+        )  # fmt: skip
+        guard(api, api.backend(f"GET /{name}", echo.url), "CUSTOM", made["AuthorizerId"])
+    names = ["error", "status", "integrationStatus", "requestId"]
+    format = "|".join(["$context.routeKey", "$context.status", *(f"$context.authorizer.{name}" for name in names)])
+    api.client.update_stage(
+        ApiId=api.id, StageName="$default", AccessLogSettings={"DestinationArn": GROUP, "Format": format + "|$context.requestId"}
+    )
+    for name in (*codes, "closed"):
+        api.call("GET", f"/{name}", headers={"Authorization": "x"})
+
+    def lines():
+        found = gateway.access_log.read_text().splitlines() if gateway.access_log.exists() else []
+        return len(found) == 4 and {line.split("|")[0].removeprefix("GET /"): line.split("|")[1:-1] for line in found}
+
+    found = eventually(lines, what="four lines")
+    assert all(len(line.pop()) == 36 for line in found.values())
+    assert found == {
+        "allows": ["200", "-", "200", "200"],
+        "denies": ["403", "-", "403", "200"],
+        "none": ["500", "The response from the Lambda Authorizer function doesn't match the format that API Gateway expects. "
+                 "Simple response did not include 'isAuthorized'", "500", "200"],
+        "closed": ["500", "The IAM role configured on the authorizer or API Gateway doesn't have permissions to call the authorizer. "
+                   "Check the permissions and try again.", "500", "403"],
+    }  # fmt: skip
 
 
 def test_metrics(gateway, echo):

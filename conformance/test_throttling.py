@@ -66,6 +66,12 @@ def test_who_may_call(gateway):
     assert keyed.api.call("GET", "/a", stage="dev", headers={"x-api-KEY": key["value"]}).status_code == 200
     for wrong in None, "", "wrong", key["value"] + "x", key["id"]:
         assert outcome(keyed.call(wrong)) == FORBIDDEN, wrong
+    # Two keys are none, wherever the good one stands, and neither is one in the query.
+    host = f"Host: {keyed.api.id}.execute-api.localhost\r\nConnection: close\r\n"
+    for sent in [key["value"], "x"], ["x", key["value"]], [key["value"], key["value"]]:
+        head = "".join(f"X-API-Key: {value}\r\n" for value in sent)
+        assert gateway.raw(f"GET /dev/a HTTP/1.1\r\n{host}{head}\r\n".encode()).startswith(b"HTTP/1.1 403"), sent
+    assert outcome(keyed.call(path=f"/a?x-api-key={key['value']}&apiKey={key['value']}")) == FORBIDDEN
     # A method that wants no key knows none, though one was sent.
     assert keyed.call(key["value"], "/open").json() == {"key": "", "id": ""}
     # A key in no plan, and one whose plan has another stage.

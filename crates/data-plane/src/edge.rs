@@ -86,6 +86,13 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &Co
     }
     // Behind a VPC endpoint's own name, a header says which API is meant.
     let named_id = vpc_endpoint.and_then(|_| head.headers.get_str("x-apigw-api-id"));
+    if let (Some(named), Some(of_host)) = (named_id, host_id)
+        && find(published, &of_host.to_ascii_lowercase()).is_some()
+        && !bare_id(named).eq_ignore_ascii_case(bare_id(of_host))
+    {
+        // What was signed for one API, by its host, would reach another.
+        return Edge::Refused;
+    }
     let (id, after_id) = if let Some(id) = named_id.or(host_id) {
         (id, path)
     } else if let Some(rest) = path.strip_prefix(PATH_STYLE) {
@@ -244,6 +251,11 @@ fn find<'p>(published: &'p Published, id: &str) -> Option<&'p PublishedApi> {
         // A private API's host name carries the id of a VPC endpoint after the API's own.
         published.apis.get(id.split_once(VPC_ENDPOINT)?.0)
     })
+}
+
+/// An API's id without that of a VPC endpoint.
+fn bare_id(id: &str) -> &str {
+    id.split_once(VPC_ENDPOINT).map_or(id, |(id, _)| id)
 }
 
 /// A host without its port.
@@ -447,6 +459,9 @@ mod tests {
         check("abc-vpce-1.execute-api.x", None, None, "refused");
         check("vpce-1.execute-api.x", Some("vpce-1"), Some("abc"), "served");
         check("vpce-1.execute-api.x", None, Some("abc"), "refused");
+        check("abc-vpce-1.execute-api.x", Some("vpce-1"), Some("abc"), "served");
+        check("public.execute-api.x", Some("vpce-1"), Some("abc"), "refused");
+        check("PUBLIC-vpce-1.execute-api.x", Some("vpce-1"), Some("abc"), "refused");
         check("in.example.com", Some("vpce-1"), None, "served");
         check("in.example.com", Some("vpce-2"), None, "refused");
         check("in.example.com", Some("vpce-3"), None, "other");

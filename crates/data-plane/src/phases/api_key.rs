@@ -22,7 +22,12 @@ pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
 fn find(exchange: &Exchange<'_>) -> Option<Client> {
     let plan = exchange.plan;
     let value = match plan.api_key_source {
-        ApiKeySource::Header => exchange.head.headers.get_str("x-api-key")?,
+        ApiKeySource::Header => {
+            let mut values = exchange.head.headers.iter().filter(|header| header.is("x-api-key"));
+            let value = std::str::from_utf8(&values.next()?.value).ok()?;
+            // Of two keys the backend might believe the other one.
+            values.next().is_none().then_some(value)?
+        }
         ApiKeySource::Authorizer => exchange.record.authorizer.as_ref()?.usage_identifier_key.as_deref()?,
     };
     exchange.worker.services.clients.load().find(value, &plan.api_id, &plan.stage)

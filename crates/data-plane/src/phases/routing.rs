@@ -17,11 +17,19 @@ const METHODS: [Method; 7] =
 /// wrong with a signature.
 pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     if exchange.plan.http_api.is_some() {
+        if is_misspelt(&exchange.head.method) {
+            return Err(Fault::not_found());
+        }
         let route = exchange.plan.route(&exchange.head.method, exchange.path());
         exchange.route = Some(route.ok_or_else(Fault::not_found)?);
         return Ok(());
     }
-    if let Some(name) = exchange.head.headers.get("x-http-method-override") {
+    let mut overrides = exchange.head.headers.get_all("x-http-method-override");
+    if let Some(name) = overrides.next() {
+        if overrides.next().is_some() || name.contains(&b',') {
+            // Of several the backend might believe another one.
+            return Err(no_method(exchange));
+        }
         let wanted = METHODS.iter().find(|method| method.as_str().as_bytes().eq_ignore_ascii_case(name));
         if let Some(method) = wanted {
             let received = std::mem::replace(&mut exchange.head.method, method.clone());
@@ -34,6 +42,12 @@ pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let route = exchange.plan.route(&exchange.head.method, exchange.path());
     exchange.route = Some(route.ok_or_else(|| no_method(exchange))?);
     Ok(())
+}
+
+/// Whether it is one of [`METHODS`] but for its case. Methods have one (RFC 9110, section 9.1), and some backends forget
+/// that: such a request would pass routes, and what policies say of the method, and be understood all the same.
+fn is_misspelt(method: &Method) -> bool {
+    !is_served(method) && METHODS.iter().any(|known| known.as_str().eq_ignore_ascii_case(method.as_str()))
 }
 
 /// Whether it is one of [`METHODS`], told without comparing names.

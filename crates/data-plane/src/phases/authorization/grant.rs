@@ -40,10 +40,31 @@ pub enum Access {
 pub enum AuthorizerError {
     /// The caller is not known: an identity source is missing or does not look right, or the function said so.
     Unauthorized(String),
-    /// The function could not be called, failed, or answered something that is no answer.
-    Configuration(String),
+    /// The function failed.
+    Failed(String),
+    /// The function answered something that is no answer.
+    Malformed(String),
+    /// The function could not be called.
+    Refused {
+        /// What Lambda gave for a status, if it was asked.
+        status: Option<u16>,
+        /// Why.
+        reason: String,
+    },
     /// The function did not answer in time.
     Failure(String),
+}
+
+impl AuthorizerError {
+    /// The status that calling the function had; none if it had none.
+    #[must_use]
+    pub fn integration_status(&self) -> Option<u16> {
+        match self {
+            Self::Unauthorized(_) | Self::Failed(_) | Self::Malformed(_) => Some(200),
+            Self::Refused { status, .. } => *status,
+            Self::Failure(_) => None,
+        }
+    }
 }
 
 impl Grant {
@@ -112,8 +133,10 @@ impl Grant {
     pub fn read_simple(answer: &LambdaAnswer) -> Result<Self, AuthorizerError> {
         let mut answer = object(answer)?;
         // Text that says "true" is none of it: AWS wants the truth value itself.
-        let Some(Value::Bool(is_authorized)) = answer.get("isAuthorized") else {
-            return Err(malformed("isAuthorized is no truth value"));
+        let is_authorized = match answer.get("isAuthorized") {
+            Some(Value::Bool(is_authorized)) => is_authorized,
+            Some(_) => return Err(malformed("isAuthorized is no truth value")),
+            None => return Err(malformed("Simple response did not include 'isAuthorized'")),
         };
         let access = Access::Simple(*is_authorized);
         Ok(Self { access, principal_id: None, context: context(&mut answer)?, usage_identifier_key: None })
@@ -138,7 +161,10 @@ fn object(answer: &LambdaAnswer) -> Result<Map<String, Value>, AuthorizerError> 
         // This one word, and no other, is how a function says 401.
         return Err(match message {
             Some("Unauthorized") => AuthorizerError::Unauthorized("the function said so".to_owned()),
-            message => malformed(format!("it failed ({kind}): {}", message.unwrap_or("no message"))),
+            message => AuthorizerError::Failed(format!(
+                "the authorizer function failed ({kind}): {}",
+                message.unwrap_or("no message")
+            )),
         });
     }
     match read {
@@ -172,7 +198,7 @@ fn longest_resource(document: &Value) -> usize {
 }
 
 fn malformed(detail: impl std::fmt::Display) -> AuthorizerError {
-    AuthorizerError::Configuration(format!("the authorizer's answer cannot be used: {detail}"))
+    AuthorizerError::Malformed(detail.to_string())
 }
 
 #[cfg(test)]
@@ -197,7 +223,7 @@ mod tests {
     fn check(payload: Value, expected: &str) {
         let shown = match Grant::read_rest(&answer(&payload, None)) {
             Ok(grant) => Value::Object(grant.context).to_string(),
-            Err(AuthorizerError::Configuration(error)) => error,
+            Err(AuthorizerError::Malformed(error)) => error,
             Err(other) => format!("{other:?}"),
         };
         assert!(shown.contains(expected), "{payload}: {shown}");

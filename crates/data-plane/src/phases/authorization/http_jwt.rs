@@ -102,12 +102,12 @@ fn fault(refusal: Refusal, scopes: &[String]) -> Fault {
             };
             Fault::unauthorized(reason).with_challenge(challenge)
         }
-        Refusal::Scope => Fault::access_denied("the token has none of the route's scopes").with_challenge(
-            format!(
-                "Bearer scope=\"{scopes}\" error=\"insufficient_scope\" error_description=\"the token does not have \
-                 any required scope\""
-            ),
-        ),
+        Refusal::Scope => {
+            Fault::access_denied("the token has none of the route's scopes").with_challenge(format!(
+                "Bearer scope=\"{scopes}\" error=\"insufficient_scope\" error_description=\"expected scopes: \
+                 [{scopes}]\""
+            ))
+        }
     }
 }
 

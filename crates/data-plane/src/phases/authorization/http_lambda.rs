@@ -12,7 +12,7 @@ use stagedoor_policy::{Caller, Decision};
 use super::grant::{Access, AuthorizerError, Grant};
 use super::lambda::{LambdaAuthorizer, Reader};
 use super::remembered::key_of;
-use super::{evaluate, explain, method_arn};
+use super::{Call, evaluate, explain, fault, method_arn, note_call};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::integration::http_api_event as event;
@@ -34,14 +34,16 @@ pub struct HttpLambdaAuthorizer {
 pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &HttpLambdaAuthorizer) -> Result<(), Fault> {
     let started = Instant::now();
     let arn = method_arn(exchange)?;
-    let (outcome, called) = ask(exchange, authorizer, &arn).await;
+    let (outcome, call) = ask(exchange, authorizer, &arn).await;
     let record = exchange.record.authorizer_mut();
     record.latency = Some(started.elapsed());
-    record.integration_latency = called.then(|| started.elapsed());
+    note_call(record, call, &outcome);
     let grant = match outcome {
         Ok(grant) => grant,
-        Err(fault) => {
-            record.error = Some(fault.reason.as_str().into());
+        Err(error) => {
+            let told = told(&error);
+            let fault = fault(error);
+            record.error = Some(told.unwrap_or_else(|| fault.reason.as_str().into()));
             record.status = Some(fault.status().as_u16());
             return Err(fault);
         }
@@ -63,12 +65,12 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &HttpLambdaAuth
     Err(Fault::access_denied("the authorizer function does not let the caller pass"))
 }
 
-/// The grant for the request's identity, and whether the function had to be called for it.
+/// The grant for the request's identity, and the call of the function if there had to be one.
 async fn ask(
     exchange: &Exchange<'_>,
     authorizer: &HttpLambdaAuthorizer,
     arn: &str,
-) -> (Result<Arc<Grant>, Fault>, bool) {
+) -> (Result<Arc<Grant>, AuthorizerError>, Option<Call>) {
     let mut identity = Vec::with_capacity(authorizer.identity.len());
     let mut parts = Vec::with_capacity(authorizer.identity.len() * 2);
     for source in &authorizer.identity {
@@ -83,14 +85,14 @@ async fn ask(
         };
         if value.is_empty() {
             let reason = format!("the identity source {source:?} is missing or empty");
-            return (Err(Fault::unauthorized(reason)), false);
+            return (Err(AuthorizerError::Unauthorized(reason)), None);
         }
         identity.push(value);
     }
     let key = key_of(parts.iter().map(|part| &**part));
-    let mut called = false;
-    let event = || {
-        called = true;
+    let mut call = None;
+    let event = |id: &str| {
+        call = Some(Call::begin(id));
         if authorizer.version_2 {
             event::authorizer_2(exchange, arn, &identity)
         } else {
@@ -100,13 +102,19 @@ async fn ask(
     let read: Reader = if authorizer.is_simple { Grant::read_simple } else { Grant::read_policy };
     let trace_id = Some(String::from_utf8_lossy(exchange.trace_id()).into_owned());
     let grant = authorizer.core.grant(exchange.worker, &key, trace_id, event, read).await;
-    (grant.map_err(fault), called)
+    (grant, call)
 }
 
-fn fault(error: AuthorizerError) -> Fault {
+/// What access logs say of a failure in AWS's words, where those are known.
+fn told(error: &AuthorizerError) -> Option<Box<str>> {
+    /// What AWS says whether the function does not permit the call or is not there.
+    const NO_PERMISSION: &str = "The IAM role configured on the authorizer or API Gateway doesn't have permissions to \
+                                 call the authorizer. Check the permissions and try again.";
+    const MALFORMED: &str =
+        "The response from the Lambda Authorizer function doesn't match the format that API Gateway expects.";
     match error {
-        AuthorizerError::Unauthorized(reason) => Fault::unauthorized(reason),
-        AuthorizerError::Configuration(reason) => Fault::authorizer_configuration(reason),
-        AuthorizerError::Failure(reason) => Fault::authorizer_failure(reason),
+        AuthorizerError::Refused { status: Some(403 | 404), .. } => Some(NO_PERMISSION.into()),
+        AuthorizerError::Malformed(detail) => Some(format!("{MALFORMED} {detail}").into()),
+        _ => None,
     }
 }

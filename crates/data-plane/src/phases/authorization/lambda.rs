@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use super::grant::{AuthorizerError, Grant};
 use super::remembered::{OwnerId, make_room};
 use crate::ids;
-use crate::lambda::{LambdaAnswer, LambdaCall, LambdaError};
-use crate::roles::Role;
+use crate::lambda::{LambdaAnswer, LambdaCall};
+use crate::roles::{Role, RoleError};
 use crate::worker::Worker;
 
 /// Grants that all workers together keep for one authorizer.
@@ -72,7 +72,7 @@ impl LambdaAuthorizer {
     /// The grant for an identity.
     ///
     /// `key` has to tell identities apart, see [`super::remembered::key_of`]; `event` is made only if the function has to
-    /// be called. Callers that ask for one key at the same time share one call.
+    /// be called, and is told the id of the call. Callers that ask for one key at the same time share one call.
     ///
     /// # Errors
     /// [`AuthorizerError`]. Errors are not remembered.
@@ -81,11 +81,11 @@ impl LambdaAuthorizer {
         worker: &Rc<Worker>,
         key: &str,
         trace_id: Option<String>,
-        event: impl FnOnce() -> Bytes,
+        event: impl FnOnce(&str) -> Bytes,
         read: Reader,
     ) -> Outcome {
         if !self.remembers() {
-            let call = self.call(event(), trace_id);
+            let call = self.call(event, trace_id);
             return ask(worker, call, self.role.as_ref(), self.timeout, read).await;
         }
         if let Some(grant) = worker.grants.get(self.owner, key) {
@@ -103,7 +103,7 @@ impl LambdaAuthorizer {
                     let Some(event) = event.take() else {
                         return Err(AuthorizerError::Failure("the function's answer was lost".to_owned()));
                     };
-                    let call = self.call(event(), trace_id.clone());
+                    let call = self.call(event, trace_id.clone());
                     let asked = Asked {
                         key: key.into(),
                         shared: Arc::clone(&self.shared),
@@ -136,7 +136,7 @@ impl LambdaAuthorizer {
         payload: Bytes,
         trace_id: Option<String>,
     ) -> Result<LambdaAnswer, AuthorizerError> {
-        let call = self.call(payload, trace_id);
+        let call = self.call(|_| payload, trace_id);
         invoke(worker, call, self.role.as_ref(), self.timeout).await
     }
 
@@ -146,11 +146,12 @@ impl LambdaAuthorizer {
         &self.function_arn
     }
 
-    fn call(&self, payload: Bytes, trace_id: Option<String>) -> LambdaCall {
+    fn call(&self, event: impl FnOnce(&str) -> Bytes, trace_id: Option<String>) -> LambdaCall {
+        let request_id = String::from_utf8_lossy(&ids::request_id()).into_owned();
         LambdaCall {
             function_arn: Arc::clone(&self.function_arn),
-            request_id: String::from_utf8_lossy(&ids::request_id()).into_owned(),
-            payload,
+            payload: event(&request_id),
+            request_id,
             asynchronous: false,
             trace_id,
             source_arn: self.source_arn.clone(),
@@ -240,14 +241,13 @@ async fn invoke(
 ) -> Result<LambdaAnswer, AuthorizerError> {
     if let Some(role) = role {
         let credential = role.credential(worker).await;
-        call.credential =
-            Some(credential.map_err(|error| AuthorizerError::Configuration(error.to_string()))?);
+        let refused = |error: RoleError| AuthorizerError::Refused { status: None, reason: error.to_string() };
+        call.credential = Some(credential.map_err(refused)?);
     }
     let answer = worker.services.lambda.invoke(call);
     match tokio::time::timeout(timeout, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error @ LambdaError::TooManyRequests)) => Err(AuthorizerError::Failure(error.to_string())),
-        Ok(Err(error)) => Err(AuthorizerError::Configuration(error.to_string())),
+        Ok(Err(error)) => Err(AuthorizerError::Refused { status: error.status(), reason: error.to_string() }),
         Err(_) => {
             let timeout_ms = timeout.as_millis();
             Err(AuthorizerError::Failure(format!("the authorizer did not answer within {timeout_ms} ms")))

@@ -17,6 +17,7 @@ mod rest;
 pub mod rest_jwt;
 pub mod token;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use stagedoor_policy::{Caller, Decision, Denial, Policy, Request, Verdict};
@@ -24,7 +25,8 @@ use stagedoor_policy::{Caller, Decision, Denial, Policy, Request, Verdict};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::plan::authorization::Authorization;
-use crate::record::StepRecord;
+use crate::record::{AuthorizerRecord, StepRecord};
+use grant::{AuthorizerError, Grant};
 use keys::RequestKeys;
 
 /// The action that calling a method is, as policies are asked about it.
@@ -101,6 +103,52 @@ pub async fn test(exchange: &mut Exchange<'_>) -> Result<Option<String>, Fault> 
         Authorization::Cognito(authorization) => cognito::run(exchange, authorization).await.map(|()| None),
         Authorization::RestJwt(authorization) => rest_jwt::run(exchange, authorization).await.map(|()| None),
         _ => authorizer(exchange).await.map(|()| None),
+    }
+}
+
+/// A call of an authorizer function.
+struct Call {
+    /// `$context.authorizer.requestId`.
+    id: Box<str>,
+    began: Instant,
+}
+
+impl Call {
+    fn begin(id: &str) -> Self {
+        Self { id: id.into(), began: Instant::now() }
+    }
+}
+
+/// Notes what became of the call of an authorizer function. An answer that is remembered has none.
+fn note_call(
+    record: &mut AuthorizerRecord,
+    call: Option<Call>,
+    outcome: &Result<Arc<Grant>, AuthorizerError>,
+) {
+    let Some(call) = call else { return };
+    record.integration_latency = Some(call.began.elapsed());
+    record.integration_status = match outcome {
+        Ok(_) => Some(200),
+        Err(error) => error.integration_status(),
+    };
+    record.request_id = Some(call.id);
+}
+
+/// What a client is answered when there is no grant.
+fn fault(error: AuthorizerError) -> Fault {
+    /// Lambda takes no more calls.
+    const THROTTLED: Option<u16> = Some(429);
+    match error {
+        AuthorizerError::Unauthorized(reason) => Fault::unauthorized(reason),
+        AuthorizerError::Refused { status: THROTTLED, reason } | AuthorizerError::Failure(reason) => {
+            Fault::authorizer_failure(reason)
+        }
+        AuthorizerError::Malformed(detail) => {
+            Fault::authorizer_configuration(format!("the authorizer's answer cannot be used: {detail}"))
+        }
+        AuthorizerError::Failed(reason) | AuthorizerError::Refused { reason, .. } => {
+            Fault::authorizer_configuration(reason)
+        }
     }
 }
 

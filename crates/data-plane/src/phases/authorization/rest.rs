@@ -10,7 +10,7 @@ use stagedoor_policy::{Caller, Combination, Decision, Verdict, combine};
 use super::grant::{Access, AuthorizerError, Grant};
 use super::lambda::Reader;
 use super::remembered::key_of;
-use super::{evaluate, explain, function_denial_message, method_arn};
+use super::{Call, evaluate, explain, fault, function_denial_message, method_arn, note_call};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::logs::execution::{hidden, lambda_uri, map, text_of};
@@ -21,11 +21,11 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &RestLambdaAuth
     let arn = method_arn(exchange)?;
     let started = Instant::now();
     log_start(exchange, authorizer);
-    let (outcome, called) = ask(exchange, authorizer, &arn).await;
+    let (outcome, call) = ask(exchange, authorizer, &arn).await;
     let record = exchange.record.authorizer_mut();
     record.latency = Some(started.elapsed());
-    record.integration_latency = called.then(|| started.elapsed());
-    let grant = match outcome {
+    note_call(record, call, &outcome);
+    let grant = match outcome.map_err(fault) {
         Ok(grant) => grant,
         Err(fault) => {
             record.error = Some(fault.reason.as_str().into());
@@ -87,7 +87,7 @@ async fn call_for_test(
     arn: &str,
 ) -> Result<(Grant, String), Fault> {
     let event = {
-        let (_, token) = identity(exchange, authorizer)?;
+        let (_, token) = identity(exchange, authorizer).map_err(fault)?;
         match &authorizer.input {
             AuthorizerInput::Token { .. } => event::token_authorizer(arn, &token),
             AuthorizerInput::Request { .. } => event::request_authorizer(exchange, arn),
@@ -148,19 +148,19 @@ fn log_failure(exchange: &mut Exchange<'_>, fault: &Fault) {
     exchange.log_error(|_| fault.error_type().to_owned());
 }
 
-/// The grant for the request's identity, and whether the function had to be called for it.
+/// The grant for the request's identity, and the call of the function if there had to be one.
 async fn ask(
     exchange: &Exchange<'_>,
     authorizer: &RestLambdaAuthorizer,
     arn: &str,
-) -> (Result<Arc<Grant>, Fault>, bool) {
+) -> (Result<Arc<Grant>, AuthorizerError>, Option<Call>) {
     let (key, token) = match identity(exchange, authorizer) {
         Ok(identity) => identity,
-        Err(fault) => return (Err(fault), false),
+        Err(error) => return (Err(error), None),
     };
-    let mut called = false;
-    let event = || {
-        called = true;
+    let mut call = None;
+    let event = |id: &str| {
+        call = Some(Call::begin(id));
         match &authorizer.input {
             AuthorizerInput::Token { .. } => event::token_authorizer(arn, &token),
             AuthorizerInput::Request { .. } => event::request_authorizer(exchange, arn),
@@ -169,25 +169,25 @@ async fn ask(
     let trace_id = Some(String::from_utf8_lossy(exchange.trace_id()).into_owned());
     let read: Reader = if exchange.socket.is_some() { Grant::read_socket } else { Grant::read_rest };
     let grant = authorizer.core.grant(exchange.worker, &key, trace_id, event, read).await;
-    (grant.map_err(fault), called)
+    (grant, call)
 }
 
 /// The key of the request's identity, and its token if it is one.
 fn identity<'x>(
     exchange: &'x Exchange<'_>,
     authorizer: &RestLambdaAuthorizer,
-) -> Result<(String, Cow<'x, str>), Fault> {
+) -> Result<(String, Cow<'x, str>), AuthorizerError> {
     match &authorizer.input {
         AuthorizerInput::Token { header, validation } => {
             let mut values = exchange.head.headers.iter().filter(|field| field.is(header));
             let token = values.next().map(Header::value_str).filter(|token| !token.is_empty());
             // Of two tokens the backend might believe the other one.
             let token = token.filter(|_| values.next().is_none());
-            let token =
-                token.ok_or_else(|| Fault::unauthorized(format!("there is not one header {header}")))?;
+            let token = token
+                .ok_or_else(|| AuthorizerError::Unauthorized(format!("there is not one header {header}")))?;
             if validation.as_ref().is_some_and(|validation| !validation.fits(&token)) {
-                return Err(Fault::unauthorized(
-                    "the token does not match the identity validation expression",
+                return Err(AuthorizerError::Unauthorized(
+                    "the token does not match the identity validation expression".to_owned(),
                 ));
             }
             Ok((key_of([&*token]), token))
@@ -201,7 +201,7 @@ fn identity<'x>(
             for source in identity {
                 let values = source.values(exchange);
                 if values.last().is_none_or(|value| value.is_empty()) {
-                    return Err(Fault::unauthorized(format!(
+                    return Err(AuthorizerError::Unauthorized(format!(
                         "the identity source {source:?} is missing or empty"
                     )));
                 }
@@ -240,13 +240,5 @@ impl IdentitySource {
                 variable.iter().filter_map(|variable| variable.value(exchange)).collect()
             }
         }
-    }
-}
-
-fn fault(error: AuthorizerError) -> Fault {
-    match error {
-        AuthorizerError::Unauthorized(reason) => Fault::unauthorized(reason),
-        AuthorizerError::Configuration(reason) => Fault::authorizer_configuration(reason),
-        AuthorizerError::Failure(reason) => Fault::authorizer_failure(reason),
     }
 }
