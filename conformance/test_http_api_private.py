@@ -137,6 +137,10 @@ class TestDomains:
         # Only format 1.0 shows the mapping, as the developer guide says.
         event = body_json(call("/v1/shop/older/7"))
         assert (event["path"], event["requestContext"]["path"]) == ("/v1/shop/older/7", "/v1/shop/older/7")
+        # As users report: nothing behind the mapping is shown as nothing.
+        root.function("GET /", arn)
+        self.map(served, root, key="here")
+        assert [body_json(call(path))["rawPath"] for path in ("/here", "/here/", "/")] == ["", "/", "/"]
         # The API's own address may be closed; the domain stays.
         below.client.update_api(ApiId=below.id, DisableExecuteApiEndpoint=True)
         answer = below.call("GET", "/dev/pets")

@@ -89,6 +89,8 @@ class TestRouting:
         assert body_json(api.call("DELETE", "/pets/dog/1"))["path"] == "/r3"
         api.backend("DELETE /{proxy+}", echo.url + "/own")
         assert body_json(api.call("DELETE", "/pets/dog/1"))["path"] == "/own"
+        for path, number in [("//pets/dog/1", 0), ("///pets/cat/1", 2), ("//", 3)]:
+            assert body_json(api.call("GET", path))["path"] == f"/r{number}", path
 
     def test_nothing_for_a_greedy_parameter(self, gateway, new_function):
         """As AWS's events show it: `/handler/` and `/` are taken, with empty text for the parameter."""
@@ -344,7 +346,8 @@ class TestFunctions:
     @pytest.mark.parametrize(
         "content_type, is_base64",
         [("application/json", False), ("text/csv; charset=utf-8", False), ("application/x-www-form-urlencoded", True),
-         ("image/png", True)],
+         ("image/png", True), ("TEXT/plain", False), ("application/xml", False), ("application/javascript", False),
+         ("application/vnd.api+json", True), ("image/svg+xml", True), ("multipart/form-data; boundary=b", True)],
     )  # fmt: skip
     def test_bodies(self, api, new_function, content_type, is_base64):
         api.function("POST /", new_function(ECHO))
@@ -355,6 +358,7 @@ class TestFunctions:
         code = """exports.handler = async (event) => ({
             text: "plain", object: {a: 1},
             whole: {statusCode: 201, headers: {"X-A": "b"}, cookies: ["a=1", "b=2; Path=/"], body: "aGk=", isBase64Encoded: true},
+            both: {statusCode: 200, headers: {"Set-Cookie": "c=3"}, cookies: ["a=1"]},
             bare: {statusCode: 200, body: "hi"}, bad: {statusCode: "no"}, list: [1, 2],
         })[event.pathParameters.kind]"""
         api.function("GET /{kind}", new_function(code))
@@ -365,6 +369,7 @@ class TestFunctions:
         answer = api.call("GET", "/whole")
         assert (answer.status_code, answer.text, answer.headers["X-A"]) == (201, "hi", "b")
         assert answer.raw.headers.getlist("set-cookie") == ["a=1", "b=2; Path=/"]
+        assert api.call("GET", "/both").raw.headers.getlist("set-cookie") == ["a=1", "c=3"]
         assert api.call("GET", "/bare").headers["content-type"] == "text/plain; charset=utf-8"
         answer = api.call("GET", "/bad")
         assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal Server Error"})

@@ -96,15 +96,7 @@ fn read_2(payload: Bytes) -> Result<(ResponseHead, Bytes), String> {
         .and_then(|status| StatusCode::from_u16(status).ok())
         .ok_or("the function's statusCode is no status")?;
     let mut headers = Headers::new();
-    match members.get("headers") {
-        None | Some(Value::Null) => {}
-        Some(Value::Object(named)) => {
-            for (name, value) in named {
-                append(&mut headers, name, value)?;
-            }
-        }
-        Some(_) => return Err("the function's headers are no object".to_owned()),
-    }
+    // AWS was seen to send these before cookies among the headers.
     match members.get("cookies") {
         None | Some(Value::Null) => {}
         Some(Value::Array(cookies)) => {
@@ -113,6 +105,15 @@ fn read_2(payload: Bytes) -> Result<(ResponseHead, Bytes), String> {
             }
         }
         Some(_) => return Err("the function's cookies are no list".to_owned()),
+    }
+    match members.get("headers") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(named)) => {
+            for (name, value) in named {
+                append(&mut headers, name, value)?;
+            }
+        }
+        Some(_) => return Err("the function's headers are no object".to_owned()),
     }
     let body = match members.get("body") {
         None | Some(Value::Null) => Bytes::new(),
@@ -181,7 +182,7 @@ mod tests {
         check("[1]", "200 [content-type=application/json] [1]");
         check(
             r#"{"cookies": ["a=1", "b=2"], "statusCode": 201, "headers": {"X": "y"}, "body": "aGk=", "isBase64Encoded": true}"#,
-            "201 [X=y set-cookie=a=1 set-cookie=b=2] hi",
+            "201 [set-cookie=a=1 set-cookie=b=2 X=y] hi",
         );
         check(r#"{"statusCode": "204"}"#, "204 [] ");
         check(r#"{"statusCode": 42}"#, "refused");

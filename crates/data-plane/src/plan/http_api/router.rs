@@ -90,8 +90,8 @@ impl Router {
     /// Finds the route for a method and an encoded path.
     #[must_use]
     pub fn find(&self, method: &Method, path: &str) -> Option<(usize, Captures)> {
-        // A stage may be asked for without anything behind it.
-        let begin = usize::from(path.starts_with('/'));
+        // A stage may be asked for without anything behind it. More than one slash are as one here, as AWS was seen to do.
+        let begin = path.len() - path.trim_start_matches('/').len();
         let mut captures = Captures::new();
         if let Some(route) = self.root.find(method, path, begin..path.len(), false, &mut captures) {
             return Some((route, captures));
@@ -206,6 +206,10 @@ mod tests {
         check("POST", "", r#"ANY /{proxy+} [""]"#);
         check("GET", "/pets/", r#"GET /pets/{proxy+} [""]"#);
         check("GET", "/%70ets/dog/1", "GET /pets/dog/1 []");
+        check("GET", "//pets/dog/1", "GET /pets/dog/1 []");
+        check("GET", "///", "GET / []");
+        check("POST", "//test", r#"ANY /{proxy+} ["test"]"#);
+        check("GET", "/pets//dog", r#"GET /pets/{proxy+} ["/dog"]"#);
         assert_eq!(find(&["GET /a"], "GET", "/a/"), "none");
         assert_eq!(find(&["GET /a/"], "GET", "/a/"), "GET /a/ []");
         assert_eq!(find(&["GET /{a}"], "GET", "/"), "none");
@@ -231,7 +235,7 @@ mod tests {
 
     /// The same decision without a tree.
     fn naive(keys: &[&str], method: &str, path: &str) -> String {
-        let segments: Vec<_> = path.split('/').skip(1).collect();
+        let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
         let fits = |key: &&str| {
             let (own, template) = key.split_once(' ')?;
             if own != "ANY" && own != method {
