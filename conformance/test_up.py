@@ -184,9 +184,11 @@ def test_an_editor_that_replaces_the_file(project):
         ("", []),
         (DEFINITION.replace("type: mock", "type: mokc"), ["mokc"]),
         (DEFINITION.replace("node.handler", "nothere.handler"), ["nothere"]),
+        (DEFINITION.replace("node.handler", "node.nothere"), ["functions.node.handler", "HandlerNotFound"]),
+        (DEFINITION.replace("python.handler", "python.nothere"), ["functions.python.handler", "HandlerNotFound"]),
         (DEFINITION.replace("version 0", "#if(1) never closed"), ["/mock"]),
     ],
-    ids=["unclosed", "no-yaml", "empty", "unknown-type", "missing-handler", "bad-template"],
+    ids=["unclosed", "no-yaml", "empty", "unknown-type", "missing-handler", "missing-export", "missing-def", "bad-template"],
 )
 def test_a_broken_definition_keeps_the_last_good_one(project, wrong, words):
     project.get("/mock")
@@ -217,6 +219,22 @@ def test_a_broken_handler_keeps_the_last_good_one(project, language):
         assert project.get("/" + language).text == "version 0"
     (project.folder / name).write_text(text % 1)
     seconds_until(project, "/" + language, "version 1")
+
+
+@pytest.mark.parametrize("language", sorted(HANDLERS))
+def test_a_handler_that_hangs_is_mended_at_once(project, language):
+    """Lambda gives code ten seconds to start, and whoever sees the mistake does not wait for them."""
+    name, text = HANDLERS[language]
+    assert project.get("/" + language).text == "version 0"
+    loop = project.folder / "loop"
+    endless = {
+        "node": f"import fs from 'fs'; fs.writeFileSync({str(loop)!r}, ''); for (;;);\n",
+        "python": f"open({str(loop)!r}, 'w').close()\nwhile True:\n    pass\n",
+    }
+    (project.folder / name).write_text(endless[language] + text % 1)
+    eventually(loop.exists, 5, "the start of the code that hangs")
+    (project.folder / name).write_text(text % 2)
+    assert seconds_until(project, "/" + language, "version 2") < 5
 
 
 @pytest.mark.parametrize("language", sorted(HANDLERS))

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::domains::VpcEndpoint;
 use crate::edge::{self, Edge};
 use crate::forward::limit_waits;
+use crate::gateway_response::HEADERS_TOO_LARGE;
 use crate::http2;
 use crate::ids;
 use crate::phases;
@@ -199,7 +200,10 @@ fn refuse(error: &HeadError) -> (ResponseHead, Body) {
         HeadError::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
         HeadError::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
     };
-    let (mut head, body) = plain(status, &error.to_string());
+    let (mut head, body) = match error {
+        HeadError::TooLarge => plain(status, HEADERS_TOO_LARGE),
+        _ => plain(status, &error.to_string()),
+    };
     head.headers.append("x-amzn-RequestId", ids::request_id());
     if status.is_client_error() {
         head.headers.append("x-amzn-ErrorType", "BadRequestException");

@@ -46,6 +46,9 @@ pub struct Fault {
 #[derive(Debug)]
 pub struct Challenge(pub String);
 
+/// What AWS says of a header section over 10,240 bytes.
+pub(crate) const HEADERS_TOO_LARGE: &str = "HTTP header is larger than 10240 bytes.";
+
 impl Fault {
     fn new(kind: Kind, reason: impl Into<String>) -> Self {
         let message = Cow::Borrowed(defaults(kind).message);
@@ -319,13 +322,12 @@ impl Fault {
         Self::new(Kind::RequestTooLarge, "the body is larger than 10,485,760 bytes")
     }
 
-    /// The request's header section is over 10,240 bytes. AWS's own answer to this is not documented; the status is
-    /// the one HTTP has for it.
+    /// The request's header section is over 10,240 bytes. Users report the status and the words, each alone.
     #[must_use]
     pub fn headers_too_large() -> Self {
         Self {
             status: Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
-            message: Cow::Borrowed("Request Header Fields Too Large"),
+            message: Cow::Borrowed(HEADERS_TOO_LARGE),
             ..Self::new(Kind::Default4xx, "the header section is larger than 10,240 bytes")
         }
     }

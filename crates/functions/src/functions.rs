@@ -265,6 +265,29 @@ impl Functions {
         Ok(())
     }
 
+    /// Whether [`Functions::put`] would replace a function that serves by one that does not start. Nothing is replaced.
+    ///
+    /// # Errors
+    /// A sentence that says why it does not start. One that takes the place of nothing, or of nothing that works, is not tried.
+    pub fn try_out(
+        &self,
+        mut config: FunctionConfig,
+    ) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let checked = config.check().and_then(|()| config.handler_file().map(drop));
+        let serving = self.find(&config.name, Some(&config.version));
+        let trial = serving.filter(|pool| pool.config != config && pool.serves()).map(|_| {
+            config.watch = false;
+            Pool::new(config, Arc::clone(&self.inner.shared))
+        });
+        async move {
+            checked.map_err(|error| error.to_string())?;
+            match trial {
+                Some(pool) => pool.try_out().await,
+                None => Ok(()),
+            }
+        }
+    }
+
     /// The same without a look at the handler's file: on Lambda, a function without one is told when it is invoked.
     pub(crate) fn put_as_deployed(&self, mut config: FunctionConfig) -> Result<(), ConfigError> {
         config.check()?;

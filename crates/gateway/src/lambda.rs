@@ -199,12 +199,30 @@ fn failure(error: InvokeError, arn: Arc<str>, size: usize) -> LambdaError {
 /// # Errors
 /// A sentence that says what is wrong with it.
 pub(crate) fn put(functions: &Functions, spec: &FunctionSpec, config: &Config) -> Result<(), String> {
+    functions.put(function_of(spec, config)).map_err(|error| error.to_string())?;
+    functions.warm(&spec.name);
+    Ok(())
+}
+
+/// Whether [`put`] would replace a function that serves by one that does not start.
+///
+/// # Errors
+/// A sentence that says why it does not.
+pub(crate) async fn try_out(
+    functions: &Functions,
+    spec: &FunctionSpec,
+    config: &Config,
+) -> Result<(), String> {
+    functions.try_out(function_of(spec, config)).await
+}
+
+fn function_of(spec: &FunctionSpec, config: &Config) -> FunctionConfig {
     let language = match spec.runtime {
         Language::Node => Runtime::Node(22),
         Language::Python => Runtime::Python(12),
         Language::Provided => Runtime::Provided("provided.al2023"),
     };
-    let function = FunctionConfig {
+    FunctionConfig {
         // A runtime may be named by language alone; what runs is what is installed here either way.
         runtime: spec.runtime_name.parse().unwrap_or(language),
         environment: spec.environment.clone(),
@@ -212,8 +230,5 @@ pub(crate) fn put(functions: &Functions, spec: &FunctionSpec, config: &Config) -
         memory_mb: spec.memory_mb,
         arn: format!("arn:aws:lambda:{}:{}:function:{}", config.region, config.account_id, spec.name),
         ..FunctionConfig::new(&spec.name, language, &spec.handler, &spec.code)
-    };
-    functions.put(function).map_err(|error| error.to_string())?;
-    functions.warm(&spec.name);
-    Ok(())
+    }
 }

@@ -45,8 +45,12 @@ fn main() -> ExitCode {
         return stagedoor_functions::launch();
     }
     let cli = Cli::parse();
-    // Who develops wants to see each request; who serves traffic has no time for that.
-    let usual = if matches!(cli.command, Command::Up { .. }) { "info,request=debug" } else { "info" };
+    // Who develops wants to see each request; who serves traffic has no time for that. What watches files tells of folders
+    // that are gone, and nobody has to be told.
+    let usual = match cli.command {
+        Command::Up { .. } => "info,notify=error,request=debug",
+        _ => "info,notify=error",
+    };
     let logging =
         logging::start(cli.log_format, cli.log.as_deref().unwrap_or(usual)).map_err(Failure::Config);
     let result = match cli.command {

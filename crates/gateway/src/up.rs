@@ -81,6 +81,18 @@ fn put_functions(project: &Project, functions: &Functions) -> Result<(), Vec<Pro
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
+/// Finds out whether functions that an edit changes start: what serves is not replaced by what does not.
+async fn try_functions(project: &Project, functions: &Functions) -> Result<(), Vec<Problem>> {
+    let mut problems = Vec::new();
+    for spec in project.definitions.functions() {
+        if let Err(why) = lambda::try_out(functions, spec, &project.config).await {
+            let message = format!("the function {} does not start: {why}", spec.name);
+            problems.push(Problem { message, ..spec.place.clone() });
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 fn problem(path: &Path, message: String) -> Problem {
     Problem { file: path.to_owned(), line: 0, column: 0, path: String::new(), message }
 }
@@ -165,6 +177,10 @@ pub(crate) async fn watch(
                 continue;
             }
         };
+        if let Err(problems) = try_functions(&next, &functions).await {
+            refuse(&problems);
+            continue;
+        }
         match apply(&next, &control_plane, &functions).await {
             Ok(_) => {
                 follow.caught_up().await;

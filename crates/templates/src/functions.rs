@@ -45,6 +45,8 @@ pub struct FunctionSpec {
     pub timeout: Duration,
     /// In megabytes, 128 to 10,240.
     pub memory_mb: u32,
+    /// Where its handler is named, for what is found out later; the message is empty.
+    pub place: Problem,
 }
 
 /// Reads the functions of a document.
@@ -138,6 +140,7 @@ pub(crate) fn finish<'a>(
         environment: draft.environment,
         timeout: Duration::from_secs(timeout.into()),
         memory_mb,
+        place: Problem::at(reader.file, &at("handler"), ""),
     })
 }
 
@@ -147,12 +150,16 @@ fn directory(file: &Path, code: &str) -> PathBuf {
     if code == "." { beside.to_owned() } else { beside.join(code) }
 }
 
-/// Lambda's names with and without a version: the version that runs is the one that is installed.
+/// Lambda's names with and without a version, also those that Lambda has given up: the version that runs is the one that
+/// is installed.
 fn find_runtime(name: &str) -> Option<Runtime> {
-    let version = |rest: &str| rest.chars().all(|one| one.is_ascii_digit() || one == '.' || one == 'x');
-    if name.strip_prefix("nodejs").is_some_and(version) {
+    const NODE: &[&str] =
+        &["", "4.3", "6.10", "8.10", "10.x", "12.x", "14.x", "16.x", "18.x", "20.x", "22.x", "24.x"];
+    const PYTHON: &[&str] =
+        &["", "3", "2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"];
+    if name.strip_prefix("nodejs").is_some_and(|version| NODE.contains(&version)) {
         Some(Runtime::Node)
-    } else if name.strip_prefix("python").is_some_and(version) {
+    } else if name.strip_prefix("python").is_some_and(|version| PYTHON.contains(&version)) {
         Some(Runtime::Python)
     } else {
         matches!(name, "provided" | "provided.al2" | "provided.al2023").then_some(Runtime::Provided)

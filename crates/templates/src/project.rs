@@ -94,7 +94,7 @@ impl Project {
         };
         let mut calls = Vec::new();
         for file in files {
-            match std::fs::read_to_string(&file) {
+            match read(&file) {
                 Ok(text) if cloudformation::is_template(&text) => {
                     let template = cloudformation::read(&file, &text, surroundings, &mut problems);
                     for function in template.functions {
@@ -104,7 +104,7 @@ impl Project {
                     calls.extend(template.calls);
                 }
                 Ok(text) => project.add(&file, &text, &mut problems),
-                Err(error) => problems.push(Problem::with_file(&file, format!("cannot be read: {error}"))),
+                Err(problem) => problems.push(problem),
             }
         }
         project.check_names(&mut problems);
@@ -152,7 +152,9 @@ impl Project {
             let ours = [functions::NAME, stages::NAME, api_id::NAME, api_type::NAME];
             if name.starts_with("x-stagedoor-") && !ours.contains(&name) {
                 let message = format!("Stagedoor has no extension of this name; it has {}", ours.join(", "));
-                problems.push(Problem::at(file, &place, message));
+                let mut problem = Problem::at(file, &place, message);
+                (problem.line, problem.column) = (place.key_at.line, place.key_at.column);
+                problems.push(problem);
             }
         }
         let functions = functions::read(file, &root, problems);
@@ -358,6 +360,22 @@ fn watched(path: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
         _ => PathBuf::from("."),
     };
     files.iter().map(parent).collect()
+}
+
+/// The text of a file.
+fn read(file: &Path) -> Result<String, Problem> {
+    let unread = |error: std::io::Error| Problem::with_file(file, format!("cannot be read: {error}"));
+    let bytes = std::fs::read(file).map_err(unread)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes().get(..good).unwrap_or_default()).into_owned();
+        let last = text.rsplit('\n').next().unwrap_or_default();
+        Problem {
+            line: text.matches('\n').count() + 1,
+            column: last.chars().count() + 1,
+            ..Problem::with_file(file, "this is no UTF-8")
+        }
+    })
 }
 
 #[cfg(test)]

@@ -181,6 +181,14 @@ fn what_cannot_be_served_changes_nothing() {
 }
 
 #[test]
+fn what_is_no_text_has_a_place() {
+    let directory = Directory::new("openapi: 3.0.1\n");
+    std::fs::write(directory.0.path().join("openapi.yaml"), b"openapi: 3.0.1\ninfo: {title: \xc3\xa9\xe9}\n")
+        .unwrap();
+    assert_eq!(directory.problems(), "openapi.yaml:2:16: this is no UTF-8");
+}
+
+#[test]
 fn mistakes_are_found_before_anything_is_applied() {
     let check = |rest: &str, expected: &str| {
         assert_eq!(Directory::new(&document("{type: mock}", rest)).problems(), expected, "{rest}");
@@ -198,6 +206,11 @@ fn mistakes_are_found_before_anything_is_applied() {
     check(
         "x-stagedoor-functions:\n  users: {runtime: ruby3.4, handler: users.handler}\n",
         "openapi.yaml:8:20: x-stagedoor-functions.users.runtime: 'ruby3.4' is not run here; the runtimes are nodejs, \
+         python and provided",
+    );
+    check(
+        "x-stagedoor-functions:\n  users: {runtime: nodejs99.x, handler: users.handler}\n",
+        "openapi.yaml:8:20: x-stagedoor-functions.users.runtime: 'nodejs99.x' is not run here; the runtimes are nodejs, \
          python and provided",
     );
     check(

@@ -85,23 +85,29 @@ impl Pool {
                 (id, orders, generation)
             };
             let began = Instant::now();
-            let (told, outcome) = oneshot::channel();
+            let (told, mut outcome) = oneshot::channel();
             let pool = Arc::clone(self);
             self.shared.handle.spawn(async move {
                 let permit = Arc::clone(&pool.shared.starts).acquire_owned().await.ok();
                 process::run(id, pool, Role::Candidate(told), orders, permit).await;
             });
-            let outcome = outcome.await;
+            // Code may take all of its time to start, or hang: whoever mends it meanwhile does not wait for that.
+            let outcome = tokio::select! {
+                outcome = &mut outcome => Some(outcome),
+                () = self.changed_from(&found) => None,
+            };
             let Some(after) = self.look().await else { return };
             let mut state = self.lock();
-            if after.content != found.content || state.generation + 1 != generation {
+            let Some(outcome) =
+                outcome.filter(|_| after.content == found.content && state.generation + 1 == generation)
+            else {
                 // It read files that have changed since.
                 if let Some(process) = state.live.get(&id) {
                     let _ = process.orders.send(Command::Die);
                 }
                 found = after;
                 continue;
-            }
+            };
             match outcome {
                 Ok(Ok(())) => {
                     self.accept(&mut state, id, generation, after);
@@ -132,6 +138,47 @@ impl Pool {
         }
     }
 
+    /// Returns once the files are not these any more.
+    async fn changed_from(&self, known: &Fingerprint) {
+        loop {
+            quiet(&self.changed).await;
+            match self.look().await {
+                Some(found) if found.content == known.content => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Whether this pool's function starts, tried with one process that serves nobody.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) async fn try_out(self: &Arc<Self>) -> Result<(), String> {
+        let (id, orders) = {
+            let mut state = self.lock();
+            let generation = state.generation;
+            Self::enlist(&mut state, generation)
+        };
+        let (told, outcome) = oneshot::channel();
+        let permit = Arc::clone(&self.shared.starts).acquire_owned().await.ok();
+        let pool = Arc::clone(self);
+        self.shared.handle.spawn(async move {
+            process::run(id, pool, Role::Candidate(told), orders, permit).await;
+        });
+        let outcome = outcome.await;
+        self.close();
+        match outcome {
+            Ok(Err(failure)) => Err(failure.summary()),
+            // Without an outcome everything is ending.
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether a process of it is ready, or about to be.
+    pub(crate) fn serves(&self) -> bool {
+        !self.lock().live.is_empty()
+    }
+
     /// The step from one generation to the next.
     fn accept(&self, state: &mut State, id: u64, generation: u64, fingerprint: Fingerprint) {
         state.generation = generation;
@@ -151,13 +198,18 @@ impl Pool {
 /// Reloads a pool whenever its files may have changed, as long as the pool is there.
 pub(super) async fn follow(pool: Weak<Pool>, changed: Arc<Notify>) {
     loop {
-        changed.notified().await;
-        let first = Instant::now();
-        while first.elapsed() < NOISE_MAX && tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
+        quiet(&changed).await;
         let Some(pool) = pool.upgrade() else { return };
         if pool.lock().retired {
             return;
         }
         pool.reload().await;
     }
+}
+
+/// Waits for a change, and for the end of those that follow at once.
+async fn quiet(changed: &Notify) {
+    changed.notified().await;
+    let first = Instant::now();
+    while first.elapsed() < NOISE_MAX && tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
 }
