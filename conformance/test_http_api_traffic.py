@@ -332,7 +332,8 @@ class TestFunctions:
         code = """exports.handler = async (event) => ({
             whole: {statusCode: 201, headers: {"X-A": "b", "X-C": "0"}, multiValueHeaders: {"X-C": ["1", "2"], "Set-Cookie": ["a=1", "b=2"]},
                     body: "aGk=", isBase64Encoded: true},
-            bare: {statusCode: 204}, text: "plain",
+            bare: {statusCode: 204}, text: "plain", more: {statusCode: 200, body: "x", key: "value", base64Encoded: true},
+            less: {headers: {"X-A": "b"}, body: "x"},
         })[event.pathParameters.kind]"""
         api.function("GET /{kind}", new_function(code), "1.0")
         answer = api.call("GET", "/whole")
@@ -340,8 +341,11 @@ class TestFunctions:
         assert answer.raw.headers.getlist("set-cookie") == ["a=1", "b=2"]
         assert sorted(answer.raw.headers.getlist("x-c")) == ["0", "1", "2"]
         assert api.call("GET", "/bare").status_code == 204
-        answer = api.call("GET", "/text")
-        assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal Server Error"})
+        # Where REST APIs refuse what they do not know, and assume 200 of an answer without a status.
+        assert (api.call("GET", "/more").status_code, api.call("GET", "/more").text) == (200, "x")
+        for kind in "text", "less":
+            answer = api.call("GET", f"/{kind}")
+            assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal Server Error"})
 
     @pytest.mark.parametrize(
         "content_type, is_base64",

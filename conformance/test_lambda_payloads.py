@@ -51,6 +51,7 @@ class TestProxy:
             {"statusCode": 200, "multiValueHeaders": {"a": "no list"}},
             {"statusCode": 200, "wrongValue": "value"},
             {"statusCode": 200, "body": {"no": "text"}},
+            {"statusCode": 200, "isBase64Encoded": "perhaps"},
         ],
     )
     def test_refused(self, proxied, result):
@@ -67,6 +68,36 @@ class TestProxy:
         result = {"body": "dGVzdC1kYXRh", "isBase64Encoded": True, "headers": {"Content-Type": "image/png"}}
         assert answered(proxied, result).text == "dGVzdC1kYXRh"
         assert answered(proxied, result, headers={"Accept": "image/png"}).text == "test-data"
+
+    def test_base64_is_told_by_the_name_that_javas_beans_have_too(self, proxied):
+        """Libraries of functions in Java write the member without its first word, and users see AWS take it."""
+        result = {"body": "dGVzdC1kYXRh", "base64Encoded": True, "headers": {"Content-Type": "image/png"}}
+        assert answered(proxied, result, headers={"Accept": "image/png"}).text == "test-data"
+        both = {**result, "isBase64Encoded": True, "base64Encoded": "false"}
+        assert answered(proxied, both, headers={"Accept": "image/png"}).text == "dGVzdC1kYXRh"
+
+    def test_events_tell_the_operation_that_a_method_names(self, gateway):
+        echo = create(gateway, "echo", "exports.handler = async (e) => ({body: JSON.stringify(e.requestContext)});")
+        allow = """exports.handler = async (e) => ({principalId: 'u', context: {seen: String(e.requestContext.operationName)},
+          policyDocument: {Statement: [{Action: 'execute-api:Invoke', Effect: 'Allow', Resource: e.methodArn}]}});"""
+        api = gateway.rest_api()
+        authorizer = api.client.create_authorizer(
+            restApiId=api.id, name="a", type="REQUEST", authorizerUri=lambda_uri(create(gateway, "allow", allow)),
+            authorizerCredentials=ROLE, authorizerResultTtlInSeconds=0, identitySource="method.request.header.Host",
+        )["id"]  # fmt: skip
+        named = {"operationName": "ListPets", "authorizationType": "CUSTOM", "authorizerId": authorizer}
+        for path, options in ("/named", named), ("/other", {}):
+            api.proxy("GET", path, lambda_uri(echo), kind="AWS_PROXY", credentials=ROLE, method_options=options)
+        api.mock("GET", "/mock", "$context.operationName|")
+        api.deploy()
+        context = api.call("GET", "/named").json()
+        assert (context["operationName"], context["authorizer"]["seen"]) == ("ListPets", "ListPets")
+        assert "operationName" not in api.call("GET", "/other").json()
+        where = {"restApiId": api.id, "resourceId": api.resource("/mock"), "httpMethod": "GET"}
+        patch = [{"op": "replace", "path": "/operationName", "value": "Mocked"}]
+        assert api.client.update_method(**where, patchOperations=patch)["operationName"] == "Mocked"
+        api.deploy()
+        assert api.call("GET", "/mock").text == "Mocked|"
 
 
 class TestTemplates:

@@ -134,6 +134,7 @@ const VARIABLES: &[(&str, When, Getter)] = &[
         EventKind::Message { id } => Some(String::from_utf8_lossy(id)),
         _ => None,
     }),
+    ("operationName", Early, |x| x.method()?.operation_name.as_deref().map(Cow::Borrowed)),
     ("path", Early, |x| Some(Cow::Owned(x.path_with_stage()))),
     ("protocol", Early, |x| text(x.head.version.as_str())),
     ("requestId", Early, |x| Some(String::from_utf8_lossy(&x.request_id))),

@@ -40,6 +40,8 @@ const DEFAULT_TIMEOUT_MS: i32 = 29_000;
 pub struct MethodPlan {
     /// `GET`, `ANY` and so on, as it is defined.
     pub name: Box<str>,
+    /// The name that its definition gives to the operation, which functions and templates are told.
+    pub operation_name: Option<Box<str>>,
     /// Its execution log, if there is one.
     pub execution_log: Option<ExecutionLogSettings>,
     /// What it counts in, if its numbers are wanted apart from the stage's.
@@ -66,6 +68,7 @@ impl Default for MethodPlan {
     fn default() -> Self {
         Self {
             name: Box::default(),
+            operation_name: None,
             execution_log: None,
             metrics: None,
             throttle: None,
@@ -144,6 +147,7 @@ impl Scope<'_> {
         let labels = || Labels { method: Some((name.to_owned(), path.to_owned())), ..self.labels.clone() };
         Some(MethodPlan {
             name: name.into(),
+            operation_name: method.operation_name.as_deref().filter(|name| !name.is_empty()).map(Box::from),
             execution_log: ExecutionLogSettings::compile(setting, self.execution_log),
             metrics: counts.then(|| self.settings.metrics.series(labels())),
             phases,

@@ -1,7 +1,8 @@
 //! `AWS_PROXY`: a Lambda function sees the request as an event and gives a response object.
 //!
 //! AWS is strict about that object: a member it does not know, a header that is a list, a status that is no number,
-//! all end in 502. It is lenient about scalars: numbers and booleans are taken for texts, and texts for both.
+//! all end in 502. It is lenient about scalars: numbers and booleans are taken for texts, and texts for both. HTTP APIs
+//! read the same object with a status that has to be there, and pass over what they do not know.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -85,7 +86,9 @@ impl Output {
     /// What stands before the body of an answer that streams: status, headers, and cookies beside them.
     pub(super) fn parse_metadata(metadata: &[u8]) -> Result<Self, String> {
         let mut members = members(metadata)?;
-        if let Some(name) = ["body", "isBase64Encoded"].into_iter().find(|name| members.contains_key(*name)) {
+        if let Some(name) =
+            ["body", "isBase64Encoded", "base64Encoded"].into_iter().find(|name| members.contains_key(*name))
+        {
             return Err(malformed(&format!("{name} is no member of what stands before a body")));
         }
         let cookies = match members.remove("cookies") {
@@ -99,6 +102,16 @@ impl Output {
             output.headers.append("Set-Cookie", cookie.ok_or_else(|| malformed("a cookie is no text"))?);
         }
         Ok(output)
+    }
+
+    /// The answer to an HTTP API's event of format 1.0.
+    pub(super) fn parse_for_http_api(payload: &[u8]) -> Result<Self, String> {
+        let mut members = members(payload)?;
+        if members.get("statusCode").is_none_or(Value::is_null) {
+            return Err(malformed("statusCode is missing"));
+        }
+        members.retain(|name, _| HTTP_API_MEMBERS.contains(&name.as_str()));
+        Self::of(members)
     }
 
     fn of(mut members: Map<String, Value>) -> Result<Self, String> {
@@ -117,12 +130,11 @@ impl Output {
             None | Some(Value::Null) => Bytes::new(),
             Some(value) => scalar(value).ok_or_else(|| malformed("body is no text"))?.into(),
         };
-        let is_base64 = match members.remove("isBase64Encoded") {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(flag)) => flag,
-            Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
-            Some(_) => return Err(malformed("isBase64Encoded is no boolean")),
-        };
+        // Java's usual way to write such a member leaves out the `is`; AWS reads that too, and prefers it.
+        let (named, short) = (members.remove("isBase64Encoded"), members.remove("base64Encoded"));
+        let named = flag(named).ok_or_else(|| malformed("isBase64Encoded is no boolean"))?;
+        let short = flag(short).ok_or_else(|| malformed("base64Encoded is no boolean"))?;
+        let is_base64 = short.or(named).unwrap_or(false);
         let single = object(members.remove("headers")).ok_or_else(|| malformed("headers is no object"))?;
         let multiple = object(members.remove("multiValueHeaders"))
             .ok_or_else(|| malformed("multiValueHeaders is no object"))?;
@@ -131,6 +143,28 @@ impl Output {
         }
         let headers = merge(single, multiple).map_err(|name| malformed(&format!("the header {name}")))?;
         Ok(Self { status, headers, body, is_base64 })
+    }
+}
+
+/// What a response of format 1.0 is made of where nothing else counts.
+const HTTP_API_MEMBERS: [&str; 5] = ["statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"];
+
+/// A boolean, also one that is written as a text in the two spellings that AWS's parser knows; nothing of nothing.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one says whether it can be read, the inner whether it is there"
+)]
+pub(super) fn flag(value: Option<Value>) -> Option<Option<bool>> {
+    match value {
+        None | Some(Value::Null) => Some(None),
+        Some(Value::Bool(flag)) => Some(Some(flag)),
+        Some(Value::String(text)) => match text.trim() {
+            "true" | "True" => Some(Some(true)),
+            "false" | "False" => Some(Some(false)),
+            "" => Some(None),
+            _ => None,
+        },
+        Some(_) => None,
     }
 }
 
@@ -226,6 +260,11 @@ mod tests {
             r#"200 [tesT-Multi=value-multi tesT-Multi=value-solo] "" false"#,
         );
         check(r#"{"body":"dGVzdA==","isBase64Encoded":true}"#, r#"200 [] "dGVzdA==" true"#);
+        check(r#"{"body":"dGVzdA==","base64Encoded":"True"}"#, r#"200 [] "dGVzdA==" true"#);
+        check(
+            r#"{"body":"dGVzdA==","isBase64Encoded":true,"base64Encoded":false}"#,
+            r#"200 [] "dGVzdA==" false"#,
+        );
         check(r#"{"body":7}"#, r#"200 [] "7" false"#);
     }
 
@@ -246,7 +285,25 @@ mod tests {
             r#"{"headers":{"h":"a\nb"}}"#,
             r#"{"headers":"h"}"#,
             r#"{"body":{"a":1}}"#,
+            r#"{"isBase64Encoded":"TRue"}"#,
+            r#"{"isBase64Encoded":1}"#,
+            r#"{"base64Encoded":"any"}"#,
         ] {
+            check(payload, "malformed");
+        }
+    }
+
+    #[test]
+    fn what_http_apis_take() {
+        let check = |payload: &str, expected: &str| {
+            let output = Output::parse_for_http_api(payload.as_bytes());
+            let shown = output.map(|output| format!("{} {}", output.status.as_u16(), output.is_base64));
+            assert_eq!(shown.unwrap_or("malformed".to_owned()), expected, "{payload}");
+        };
+        check(r#"{"statusCode":201}"#, "201 false");
+        check(r#"{"statusCode":200,"key":"value","base64Encoded":true}"#, "200 false");
+        check(r#"{"statusCode":200,"isBase64Encoded":"true"}"#, "200 true");
+        for payload in [r#"{"body":"x"}"#, r#"{"statusCode":null}"#, "{}", r#""x""#, "null"] {
             check(payload, "malformed");
         }
     }

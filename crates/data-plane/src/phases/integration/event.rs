@@ -84,6 +84,10 @@ fn request_context(event: &mut Writer, exchange: &Exchange<'_>) {
     event.begin();
     event.text("resourceId", exchange.resource().map_or("", |resource| &resource.id));
     event.text("resourcePath", exchange.resource().map_or("", |resource| &resource.path));
+    // Only a method whose definition names an operation has this member.
+    if let Some(name) = exchange.method().and_then(|method| method.operation_name.as_deref()) {
+        event.text("operationName", name);
+    }
     event.text("httpMethod", exchange.head.method.as_str());
     event.text("extendedRequestId", &String::from_utf8_lossy(&exchange.extended_request_id));
     event.text("requestTime", &common_log_time(exchange.received_at));

@@ -1,7 +1,8 @@
 //! `AWS_PROXY` of HTTP APIs: a function sees the request as an event of format 1.0 or 2.0, and what it gives back is
 //! read as the format asks.
 //!
-//! In format 2.0 anything that is JSON and has no `statusCode` is the body of a 200. Whatever is wrong is a 500.
+//! In format 2.0 anything that is JSON and has no `statusCode` is the body of a 200; format 1.0 assumes nothing. Whatever is
+//! wrong is a 500.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,7 @@ use http::StatusCode;
 use serde_json::Value;
 use stagedoor_http::{Body, Headers, ResponseHead, is_valid_name, is_valid_value};
 
-use super::aws_proxy::Output;
+use super::aws_proxy::{Output, flag};
 use super::{call_function, http_api_event};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
@@ -36,7 +37,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &FunctionInteg
     let (mut head, body) = match integration.version_2 {
         true => read_2(answer.payload).map_err(Fault::internal)?,
         false => {
-            let output = Output::parse(&answer.payload).map_err(Fault::internal)?;
+            let output = Output::parse_for_http_api(&answer.payload).map_err(Fault::internal)?;
             let body =
                 if output.is_base64 { decode(&output.body).map_err(Fault::internal)? } else { output.body };
             (ResponseHead { status: output.status, headers: output.headers }, body)
@@ -119,12 +120,9 @@ fn read_2(payload: Bytes) -> Result<(ResponseHead, Bytes), String> {
         None | Some(Value::Null) => Bytes::new(),
         Some(value) => scalar(value).ok_or("the function's body is no text")?.into(),
     };
-    let is_base64 = match members.get("isBase64Encoded") {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(flag)) => *flag,
-        Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
-        Some(_) => return Err("the function's isBase64Encoded is no boolean".to_owned()),
-    };
+    let is_base64 = flag(members.get("isBase64Encoded").cloned())
+        .ok_or("the function's isBase64Encoded is no boolean")?
+        .unwrap_or(false);
     let body = if is_base64 { decode(&body)? } else { body };
     Ok((ResponseHead { status, headers }, body))
 }
