@@ -179,6 +179,13 @@ def test_default_route_settings(client, api):
     assert changed == made | {"ThrottlingRateLimit": 2.0}
 
 
+def test_an_authorizer_that_nothing_asks(client, api):
+    """Without a type that asks one, a route has none."""
+    made = client.create_route(ApiId=api, RouteKey="GET /", AuthorizerId="absent")
+    changed = client.update_route(ApiId=api, RouteId=made["RouteId"], AuthorizerId="absent")
+    assert "AuthorizerId" not in made and "AuthorizerId" not in changed
+
+
 def test_the_order_of_deployments(client, api):
     client.create_route(ApiId=api, RouteKey="GET /", Target=f"integrations/{url_integration(client, api)}")
     made = [client.create_deployment(ApiId=api)["DeploymentId"] for _ in range(3)]
@@ -252,6 +259,8 @@ def test_integrations(client, api):
     )
     assert changed["RequestParameters"] == {"append:header.y": "2", "overwrite:path": "/x"}
     assert changed["ResponseParameters"] == {"500": {"append:header.e": "1"}}
+    # AWS takes ANY for a function too, and shows it.
+    assert client.update_integration(**where, IntegrationMethod="ANY")["IntegrationMethod"] == "ANY"
     assert len(client.get_integrations(ApiId=api)["Items"]) == 1
     route = client.create_route(ApiId=api, RouteKey="GET /", Target=f"integrations/{made['IntegrationId']}")["RouteId"]
     refused(client.delete_integration, "ConflictException", "referenced by existing Routes", **where)
@@ -281,7 +290,7 @@ def test_integrations(client, api):
         ({**http, "IntegrationUri": "http://a b"}, "Invalid HTTP endpoint specified for URI"),
         ({**http, "RequestParameters": {"append:header.x": "$request.nothing.y"}}, "[Invalid source: $request.nothing.y specified for destination: append:header.x]"),
         (
-            {**http, "IntegrationType": "AWS_PROXY", "IntegrationUri": FUNCTION, "PayloadFormatVersion": "2.0"},
+            {**http, "IntegrationType": "AWS_PROXY", "IntegrationMethod": "GET", "IntegrationUri": FUNCTION, "PayloadFormatVersion": "2.0"},
             "HttpMethod must be POST for AWS_PROXY IntegrationType",
         ),
         ({**http, "IntegrationMethod": "FETCH"}, "Invalid HTTP method specified"),

@@ -250,7 +250,8 @@ fn check_http(integration: &Integration) -> Result<(), ApiError> {
         return bad_request("IntegrationUri must be specified");
     }
     if kind == Some(IntegrationType::AwsProxy) {
-        if integration.integration_method.as_deref().is_some_and(|method| method != "POST") {
+        // AWS shows ANY as it was given, and calls functions by POST all the same.
+        if integration.integration_method.as_deref().is_some_and(|method| !matches!(method, "POST" | "ANY")) {
             return bad_request("HttpMethod must be POST for AWS_PROXY IntegrationType");
         }
         return match version {

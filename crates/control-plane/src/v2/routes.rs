@@ -75,8 +75,13 @@ impl V2<'_> {
                 // API reference: what quick create has made keeps its key, but for `UpdateApi`.
                 return bad_request("Cannot update the RouteKey of a Route that is managed by API Gateway");
             }
-            if matches!(input.authorization_type, Some(AuthorizationType::None | AuthorizationType::AwsIam)) {
+            let without_authorizer = |kind: Option<AuthorizationType>| {
+                matches!(kind, Some(AuthorizationType::None | AuthorizationType::AwsIam))
+            };
+            if without_authorizer(route.authorization_type) {
                 route.authorizer_id = None;
+            }
+            if without_authorizer(input.authorization_type) {
                 route.authorization_scopes = None;
             }
             let blank = |text: &mut Option<String>| *text = text.take().filter(|text| !text.is_empty());
