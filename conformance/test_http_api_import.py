@@ -219,6 +219,28 @@ class TestFindings:
             "paths./pets.post: key [responses] will be ignored by API Gateway",
         ]
 
+    def test_what_only_rest_apis_have(self, client):
+        """An API whose policy is left out is open, and templates that are left out make nothing; the import says so."""
+        operation = backend("http://127.0.0.1:1", requestTemplates={}, passthroughBehavior="never")
+        operation["x-amazon-apigateway-request-validator"] = "all"
+        shared = {"unused": backend("http://127.0.0.1:1", contentHandling="CONVERT_TO_TEXT")["x-amazon-apigateway-integration"]}
+        told = client.import_api(
+            Body=document({"/pets": {"get": operation}}, components={"x-amazon-apigateway-integrations": shared},
+                          **{"x-amazon-apigateway-policy": {}, "x-amazon-apigateway-importexport-version": "1.0"}),
+            FailOnWarnings=True,
+        )  # fmt: skip
+        place, extension = "paths./pets.get", "x-amazon-apigateway-integration"
+        assert told["ImportInfo"] == [
+            f"{at}key [{name}] will be ignored by API Gateway"
+            for at, name in [
+                ("", "x-amazon-apigateway-policy"),
+                (f"{place}: ", "x-amazon-apigateway-request-validator"),
+                (f"{place}.{extension}: ", "requestTemplates"),
+                (f"{place}.{extension}: ", "passthroughBehavior"),
+                (f"components.{extension}s.unused: ", "contentHandling"),
+            ]
+        ]
+
     def test_a_schema_that_is_not_there(self, client):
         """Terraform's own tests have an import fail with it."""
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/Absent"}}}

@@ -44,6 +44,8 @@ struct Definition {
     lost: Vec<String>,
     warnings: Vec<String>,
     info: Vec<String>,
+    /// What only REST APIs have: information of an import, warnings in a project.
+    unheard: Vec<String>,
 }
 
 /// What becomes of the path that stands before all others.
@@ -231,7 +233,8 @@ fn answer(
         return bad_request(format!("Warnings found during import:{}", lines(&warnings)));
     }
     let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
-    let (warnings, import_info) = (some(warnings), some(definition.info.clone()));
+    let info = [&definition.info[..], &definition.unheard[..]].concat();
+    let (warnings, import_info) = (some(warnings), some(info));
     Ok(Api { warnings, import_info, ..apis::answer(api) })
 }
 

@@ -80,7 +80,7 @@ impl V2<'_> {
                 return bad_request(lost.join("\n"));
             }
             self.check_served(tx, id, definitions)?;
-            Ok(definition.warnings.clone())
+            Ok([&definition.warnings[..], &definition.unheard[..]].concat())
         })
     }
 

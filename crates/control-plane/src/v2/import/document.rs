@@ -19,6 +19,7 @@ pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
         return definition;
     }
     definition.api = api(root, &mut definition.errors);
+    unheard(root, "", &["cors", "endpoint-configuration", "importexport-version"], &mut definition);
     let schemes = root.pointer("/components/securitySchemes").and_then(Value::as_object);
     for (name, scheme) in schemes.into_iter().flatten() {
         if let Some(extension) = extension(scheme, "authorizer") {
@@ -34,7 +35,7 @@ pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
     let components = root.get("components").and_then(Value::as_object);
     let unused = components.into_iter().flatten().map(|(name, _)| name.as_str());
     let unused = unused.filter(|name| *name != "securitySchemes" && !name.starts_with("x-"));
-    definition.info.extend(unused.map(|name| ignored("components", name)));
+    definition.info.extend(unused.map(|name| ignored("components: ", name)));
     let prefix = prefix(root, base_path);
     let Some(paths) = root.get("paths").and_then(Value::as_object) else {
         definition.errors.push("'paths' is missing".to_owned());
@@ -43,12 +44,14 @@ pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
     for (path, item) in paths {
         // Exports have the default route with a slash, and what SAM makes has it without.
         let is_path = path.starts_with('/') || path == route_key::DEFAULT;
+        let members = item;
         let Some(item) = item.as_object().filter(|_| is_path) else {
             if !path.starts_with("x-") {
                 definition.errors.push(format!("paths.{path}: a path starts with '/' and holds methods"));
             }
             continue;
         };
+        unheard(members, &format!("paths.{path}: "), &["any-method"], &mut definition);
         for (name, operation) in item {
             let method = match name.strip_prefix(PREFIX) {
                 Some("any-method") => "ANY".to_owned(),
@@ -80,6 +83,7 @@ pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
         if definition.integrations.contains_key(&reference) || definition.unusable.contains(&reference) {
             continue;
         }
+        unheard_of_integration(shape, &format!("components.{SHARED}.{name}"), &mut definition);
         match integration(shape) {
             Ok(integration) => _ = definition.integrations.insert(reference, integration),
             Err(message) => definition.lost.push(no_integration(&reference, &message)),
@@ -93,7 +97,21 @@ const SHARED: &str = "x-amazon-apigateway-integrations";
 
 /// What AWS says of a member that HTTP APIs have no use for.
 fn ignored(place: &str, name: &str) -> String {
-    format!("{place}: key [{name}] will be ignored by API Gateway")
+    format!("{place}key [{name}] will be ignored by API Gateway")
+}
+
+/// Tells of the extensions for REST APIs, which HTTP APIs do not have: without a policy, an API is open.
+fn unheard(holder: &Value, place: &str, heard: &[&str], definition: &mut Definition) {
+    let names = holder.as_object().into_iter().flatten().map(|(name, _)| name);
+    let names = names.filter(|name| name.strip_prefix(PREFIX).is_some_and(|name| !heard.contains(&name)));
+    definition.unheard.extend(names.map(|name| ignored(place, name)));
+}
+
+/// Tells of the members of an integration that HTTP APIs do not have, as templates.
+fn unheard_of_integration(shape: &Value, place: &str, definition: &mut Definition) {
+    let names = shape.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    let names = names.filter(|name| *name != "type" && !INTEGRATION.iter().any(|(known, _)| known == name));
+    definition.unheard.extend(names.map(|name| ignored(&format!("{place}: "), name)));
 }
 
 /// What AWS says of an integration that cannot be made: the route is there without one.
@@ -192,7 +210,8 @@ fn prefix(root: &Value, base_path: BasePath) -> String {
 fn operation(root: &Value, place: &str, key: String, operation: &Value, definition: &mut Definition) {
     let unused = ["parameters", "requestBody", "responses"];
     let unused = unused.iter().filter(|name| operation.get(**name).is_some());
-    definition.info.extend(unused.map(|name| ignored(place, name)));
+    definition.info.extend(unused.map(|name| ignored(&format!("{place}: "), name)));
+    unheard(operation, &format!("{place}: "), &["integration", "auth"], definition);
     let integration = match extension(operation, "integration") {
         None => {
             definition.warnings.push(format!("{place}: the route has no integration"));
@@ -289,6 +308,11 @@ fn integration_name(
     if definition.integrations.contains_key(&name) {
         return Some(name);
     }
+    let at = match name.strip_prefix("#/") {
+        Some(pointer) => pointer.replace('/', "."),
+        None => format!("{place}.{PREFIX}integration"),
+    };
+    unheard_of_integration(shape, &at, definition);
     match integration(shape) {
         Ok(integration) => _ = definition.integrations.insert(name.clone(), integration),
         Err(message) => {
@@ -300,29 +324,30 @@ fn integration_name(
     Some(name)
 }
 
+/// Names of the extension, and of the members of an integration.
+const INTEGRATION: [(&str, &str); 12] = [
+    ("uri", "integrationUri"),
+    ("httpMethod", "integrationMethod"),
+    ("payloadFormatVersion", "payloadFormatVersion"),
+    ("connectionType", "connectionType"),
+    ("connectionId", "connectionId"),
+    ("credentials", "credentialsArn"),
+    ("description", "description"),
+    ("integrationSubtype", "integrationSubtype"),
+    ("timeoutInMillis", "timeoutInMillis"),
+    ("requestParameters", "requestParameters"),
+    ("responseParameters", "responseParameters"),
+    ("tlsConfig", "tlsConfig"),
+];
+
 fn integration(shape: &Value) -> Result<Integration, String> {
     let Some(members) = shape.as_object() else { return Err("an integration is an object".to_owned()) };
     let kind = text(members.get("type")).unwrap_or_default().to_ascii_uppercase();
     if !matches!(kind.as_str(), "AWS_PROXY" | "HTTP_PROXY") {
         return Err(integrations::ONLY_PROXIES.to_owned());
     }
-    // Names of the extension, and of the members of an integration.
-    const NAMES: [(&str, &str); 12] = [
-        ("uri", "integrationUri"),
-        ("httpMethod", "integrationMethod"),
-        ("payloadFormatVersion", "payloadFormatVersion"),
-        ("connectionType", "connectionType"),
-        ("connectionId", "connectionId"),
-        ("credentials", "credentialsArn"),
-        ("description", "description"),
-        ("integrationSubtype", "integrationSubtype"),
-        ("timeoutInMillis", "timeoutInMillis"),
-        ("requestParameters", "requestParameters"),
-        ("responseParameters", "responseParameters"),
-        ("tlsConfig", "tlsConfig"),
-    ];
     let mut converted = Map::from_iter([("integrationType".to_owned(), Value::String(kind.clone()))]);
-    for (from, to) in NAMES {
+    for (from, to) in INTEGRATION {
         let Some(value) = members.get(from) else { continue };
         let value = match (from, value) {
             // A version is often written as a number.
