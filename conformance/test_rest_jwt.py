@@ -6,6 +6,7 @@ import hmac
 import json
 import os
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -18,6 +19,7 @@ from harness import ACCOUNT, REGION, binary, body_json, eventually, free_port, l
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from test_access_logs import lines, set_log
+from test_custom_domains import Authority
 from test_token_issuers import API as AUDIENCE
 from test_token_issuers import PACKAGES, Provider
 
@@ -206,6 +208,27 @@ class TestDefinitions:
                 self.update(api, made, both, path, op)
         assert api.client.get_authorizer(restApiId=api.id, authorizerId=made["id"])["jwtConfiguration"] == updated
 
+    def test_types_that_change(self, gateway, issuer):
+        """An authorizer becomes a JWT authorizer with all that one has, and no other kind while it has a configuration."""
+        api = gateway.rest_api()
+        uri = lambda_uri(f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f")
+        other = api.client.create_authorizer(restApiId=api.id, name="other", type="TOKEN", identitySource=HEADER, authorizerUri=uri)
+        configuration = {"issuers": [issuer.trusted()], "defaultAlgorithms": ["RS256"]}
+
+        def patched(made, **members):
+            patch = [{"op": "replace", "path": f"/{name}", "value": value} for name, value in members.items()]
+            return api.client.update_authorizer(restApiId=api.id, authorizerId=made["id"], patchOperations=patch)
+
+        for members in {"type": "JWT"}, {"jwtConfiguration": json.dumps(configuration)}, {"type": "JWT", "authorizerUri": ""}:
+            with pytest.raises(api.client.exceptions.BadRequestException):
+                patched(other, **members)
+        assert issuer.fetches == []
+        made = patched(other, type="JWT", authorizerUri="", jwtConfiguration=json.dumps(configuration))
+        assert (made["type"], made["jwtConfiguration"]["issuers"][0]["jwksUri"]) == ("JWT", issuer.key_set)
+        for members in {"type": "TOKEN", "authorizerUri": uri}, {"authorizerUri": uri}, {"authorizerResultTtlInSeconds": "300"}:
+            with pytest.raises(api.client.exceptions.BadRequestException):
+                patched(made, **members)
+
     @pytest.mark.parametrize(
         "options",
         [
@@ -229,7 +252,7 @@ class TestDefinitions:
     @pytest.mark.parametrize(
         "url",
         ["http://issuer.example", "https://", "https://user@issuer.example", "https://issuer.example?a=b", "https://issuer.example#a",
-         "http://localhost.example.org", "http://127.0.0.1@evil.test", "ftp://127.0.0.1/x", "issuer", "", "https://issuer.example:99999"],
+         "http://localhost.example.org", "http://127.0.0.1@evil.test", "ftp://127.0.0.1/x", "issuer", "", "https://issuer.example:99999", "https://${stageVariables.host}"],
     )  # fmt: skip
     def test_urls_that_are_no_issuers(self, gateway, url):
         with pytest.raises(botocore.exceptions.ClientError, match="BadRequest"):
@@ -378,6 +401,16 @@ class TestDefinitions:
         # The scheme itself names the header.
         made = client.import_rest_api(body=document(jwtConfiguration=configuration), failOnWarnings=True)["id"]
         assert client.get_authorizers(restApiId=made)["items"][0]["identitySource"] == HEADER
+        # So may the extension, whatever kind of scheme it stands in.
+        for scheme in {"type": "oauth2", "flows": {}}, {"type": "openIdConnect", "openIdConnectUrl": issuer.url}, {"type": "http", "scheme": "bearer"}:
+            text = json.loads(document(jwtConfiguration=configuration, identitySource="method.request.header.X-Token"))
+            extension = text["components"]["securitySchemes"]["tokens"]["x-amazon-apigateway-authorizer"]
+            text["components"]["securitySchemes"]["tokens"] = {**scheme, "x-amazon-apigateway-authorizer": extension}
+            text["paths"]["/"]["get"]["security"] = [{"tokens": ["read"]}]
+            made = client.import_rest_api(body=json.dumps(text), failOnWarnings=True)["id"]
+            assert client.get_authorizers(restApiId=made)["items"][0]["identitySource"] == "method.request.header.X-Token"
+            (root,) = client.get_resources(restApiId=made, embed=["methods"])["items"]
+            assert root["resourceMethods"]["GET"]["authorizationScopes"] == ["read"]
         for wrong in [
             {}, {"jwtConfiguration": {"issuer": issuer.url, "audience": ["app"]}}, {"jwtConfiguration": {**configuration, "defaultAlgorithms": ["HS256"]}},
             {"jwtConfiguration": configuration, "authorizerUri": lambda_uri(f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f")},
@@ -557,6 +590,36 @@ class TestIssuers:
             assert ask(api, issuer.token(header={"kid": f"unknown-{number}"})) == UNAUTHORIZED
         assert len(issuer.fetches) <= 4
 
+    def test_tokens_that_no_key_could_bear_out(self, gateway, issuer):
+        """Nobody is asked anything for them."""
+        api = guarded(gateway, issuer.trusted())
+        curve = ECKey.generate_key("P-384", {"kid": "k2"})
+        for token in issuer.token(iss="http://127.0.0.1:1"), issuer.token(key=curve), issuer.token(algorithm="RS512"), "a.b.c":
+            assert ask(api, token) == UNAUTHORIZED
+        assert issuer.fetches == [issuer.document]
+
+    def test_over_https(self, new_gateway, new_issuer, tmp_path):
+        """Keys come as safely as the document that names them."""
+        authority = Authority(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*authority.issue("issuer", "localhost"))
+        issuer, plain = new_issuer(), new_issuer()
+        issuer.server.socket = context.wrap_socket(issuer.server.socket, server_side=True)
+        issuer.url = f"https://localhost:{issuer.port}"
+        issuer.says["/.well-known/openid-configuration"] = {"issuer": issuer.url, "jwks_uri": issuer.url + "/keys"}
+        trusting = new_gateway(env={"SSL_CERT_FILE": str(authority.certificate)}).start()
+        api = guarded(trusting, issuer.trusted())
+        assert api.authorizer["jwtConfiguration"]["issuers"][0]["jwksUri"] == issuer.url + "/keys"
+        assert ask(api, issuer.token()) == PASSED
+        plain.keys = issuer.keys
+        issuer.says["/.well-known/openid-configuration"]["jwks_uri"] = plain.key_set
+        with pytest.raises(botocore.exceptions.ClientError, match="Caught exception when connecting to"):
+            guarded(trusting, issuer.trusted())
+        assert plain.fetches == []
+        # A certificate that nobody trusts is no issuer's.
+        stranger = new_gateway().start()
+        assert ask(guarded(stranger, issuer.trusted()), issuer.token()) == UNAUTHORIZED
+
     def test_an_issuer_that_is_away(self, new_gateway, issuer):
         """What was known goes on for a while; a gateway that never saw the keys lets nobody in; then all is as before."""
         gateway = new_gateway().start()
@@ -676,11 +739,13 @@ class TestClaims:
         assert ask(api, issuer.token(**CLAIMS)) == PASSED
         assert ask(api, issuer.token(**CLAIMS), "/scoped") == FORBIDDEN
         assert ask(api, issuer.token(aud="x")) == UNAUTHORIZED
-        good, scope, audience = lines(gateway.work / "access.log", 3)
+        # Workers write their lines for themselves, in no order.
+        written = lines(gateway.work / "access.log", 3)
+        good, scope, audience = (next(line for line in written if f'"status": {status}' in line) for status in (200, 403, 401))
         good = json.loads(good)
         assert (good["name"], good["roles"], good["status"], good["error"]) == (CLAIMS["name"], CLAIMS["roles"], 200, "-")
-        assert '"status": 403' in scope and '"error": "the token has none of the method\'s scopes"' in scope
-        assert '"status": 401' in audience and '"error": "the token does not have a valid audience"' in audience
+        assert '"error": "the token has none of the method\'s scopes"' in scope
+        assert '"error": "the token does not have a valid audience"' in audience
         assert '"name": -' in audience
 
     def test_test_invoke_authorizer(self, gateway, issuer):
@@ -694,6 +759,7 @@ class TestClaims:
         for headers in {}, {"Authorization": issuer.token(aud="x")}:
             answer = test(**headers)
             assert answer["clientStatus"] == 401 and not answer.get("claims")
+        assert "the token does not have a valid audience" in answer["log"]
 
 
 def test_a_project_whose_issuer_is_away(new_gateway, tmp_path, issuer):

@@ -172,7 +172,8 @@ pub(crate) fn is_issuer(url: &str) -> bool {
             None => return false,
         },
     };
-    let printable = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'@' | b'\\');
+    // RFC 3986 without what begins a query, a fragment or a host after user information.
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]!$&'()*+,;=%".contains(&byte);
     let authority = rest.split('/').next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
         Some(inner) => inner.split_once(']').map_or("", |(host, _)| host),
@@ -180,8 +181,10 @@ pub(crate) fn is_issuer(url: &str) -> bool {
     };
     let port = authority.rsplit_once(':').filter(|_| !authority.ends_with(']')).map(|(_, port)| port);
     let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    rest.bytes().all(printable)
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    rest.bytes().all(fits)
         && !host.is_empty()
+        && host.bytes().all(in_host)
         && port_fits
         && (!is_plain || matches!(host, "localhost" | "127.0.0.1" | "::1"))
 }
@@ -295,6 +298,10 @@ mod tests {
             "http://localhost@a.example",
             "http://127.0.0.1\\@a.example",
             "ftp://localhost",
+            "https://${stageVariables.host}/",
+            "https://a.example/${stageVariables.tenant}",
+            "https://a.example/{tenant}",
+            "https://a!b",
             "HTTPS://a.example",
         ] {
             check(wrong, false);

@@ -115,6 +115,8 @@ impl Issuer {
             return Ok(claims);
         }
         let unverified = Unverified::parse(token)?;
+        // Nobody has keys fetched for a token that they could not bear out.
+        unverified.check_algorithm(&self.algorithms)?;
         let keys = self.keys_for(worker, &unverified.key_id).await?;
         let good_until = keys.since + self.good_for;
         let claims = unverified.verify(&keys.keys, &self.algorithms)?;

@@ -98,12 +98,18 @@ fn bare(value: &str) -> &str {
 /// 401 or 500, as AWS answers.
 pub async fn test(exchange: &mut Exchange<'_>) -> Result<Option<String>, Fault> {
     let Some(method) = exchange.method() else { return Err(Fault::missing_authentication_token()) };
-    match &method.authorization {
-        Authorization::Lambda(authorizer) => rest::test(exchange, authorizer).await.map(Some),
-        Authorization::Cognito(authorization) => cognito::run(exchange, authorization).await.map(|()| None),
-        Authorization::RestJwt(authorization) => rest_jwt::run(exchange, authorization).await.map(|()| None),
-        _ => authorizer(exchange).await.map(|()| None),
+    let outcome = match &method.authorization {
+        Authorization::Lambda(authorizer) => return rest::test(exchange, authorizer).await.map(Some),
+        Authorization::Cognito(authorization) => cognito::run(exchange, authorization).await,
+        Authorization::RestJwt(authorization) => rest_jwt::run(exchange, authorization).await,
+        _ => authorizer(exchange).await,
+    };
+    // A request's log ends with what was wrong with its token; here nothing else writes it.
+    if let Err(fault) = &outcome {
+        let text = fault.execution_log_text();
+        exchange.log_error(|_| text);
     }
+    outcome.map(|()| None)
 }
 
 /// A call of an authorizer function.

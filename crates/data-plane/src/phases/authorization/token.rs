@@ -306,19 +306,27 @@ impl<'t> Unverified<'t> {
     /// # Errors
     /// [`TokenError::UnknownKey`] if the keys may be out of date, [`TokenError::Signature`] if the token is forged.
     pub fn verify(self, keys: &[PublicKey], taken: &[Algorithm]) -> Result<Map<String, Value>, TokenError> {
-        let name = || TokenError::Algorithm(format!("{:?}", self.algorithm).to_ascii_uppercase());
-        if !taken.contains(&self.algorithm) {
-            return Err(name());
-        }
+        self.check_algorithm(taken)?;
         let mut keys = keys.iter();
         let key = keys.find(|key| key.id == self.key_id && key.is_of_kind(self.algorithm));
         let key = key.ok_or(TokenError::UnknownKey)?;
-        if key.algorithm.is_some_and(|algorithm| algorithm != self.algorithm) {
-            return Err(name());
+        if let Some(algorithm) = key.algorithm {
+            self.check_algorithm(&[algorithm])?;
         }
         match key.has_signed(self.algorithm, self.signed.as_bytes(), &self.signature) {
             true => Ok(self.claims),
             false => Err(TokenError::Signature),
+        }
+    }
+
+    /// Whether it says that it is signed in one of these ways.
+    ///
+    /// # Errors
+    /// [`TokenError::Algorithm`].
+    pub fn check_algorithm(&self, taken: &[Algorithm]) -> Result<(), TokenError> {
+        match taken.contains(&self.algorithm) {
+            true => Ok(()),
+            false => Err(TokenError::Algorithm(format!("{:?}", self.algorithm).to_ascii_uppercase())),
         }
     }
 

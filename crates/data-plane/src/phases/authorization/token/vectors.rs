@@ -188,7 +188,9 @@ fn tokens_and_keys_of_wycheproof() {
                 let algorithm =
                     header.as_ref().and_then(|header| header.get("alg")?.as_str()).unwrap_or_default();
                 let is_ours = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"].contains(&algorithm);
-                let expected = is_ours && test["result"] == "valid";
+                // RFC 7520 has a key for an algorithm that is none, and its readers are to take it for ES512.
+                let is_misspelt = keys["alg"] == "ES521";
+                let expected = is_ours && !is_misspelt && test["result"] == "valid";
                 let is_good = is_signed(&token, keys);
                 if test["comment"] != WEAK {
                     assert_eq!(is_good, expected, "{name} {test}");
