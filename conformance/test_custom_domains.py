@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from harness import REGION, eventually, free_port
 from test_access_logs import lines, set_log
-from test_domain_names import replace
+from test_domain_names import refused, replace
 
 ARN = f"arn:aws:acm:{REGION}:000000000000:certificate/"
 ENHANCED = "SecurityPolicy_TLS13_1_3_2025_09"
@@ -314,6 +314,14 @@ def mutual(new_gateway, tmp_path):
 
 def shows(certificate, key):
     return "--cert", certificate, "--key", key
+
+
+def test_mutual_tls_and_access_modes(mutual):
+    """What Terraform's users were answered for each mode."""
+    for mode in ("BASIC", "STRICT"):
+        patches = [replace("/endpointAccessMode", mode), replace("/securityPolicy", ENHANCED)]
+        refused(mutual.v1.update_domain_name, "BadRequestException", "/endpointAccessMode Invalid request input",
+                domainName="mutual.example.com", patchOperations=patches)  # fmt: skip
 
 
 def test_mutual_tls(mutual):

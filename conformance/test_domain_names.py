@@ -77,6 +77,9 @@ def test_edge_domain_name(v1):
                {"op": "replace", "path": "/regionalCertificateArn", "value": ARN}]  # fmt: skip
     both = v1.update_domain_name(domainName="edge.example.com", patchOperations=patches)
     assert both["endpointConfiguration"]["types"] == ["EDGE", "REGIONAL"] and both["regionalDomainName"]
+    # AWS documents that it changes no security policy meanwhile.
+    refused(v1.update_domain_name, "BadRequestException", "/securityPolicy Invalid request input",
+            domainName="edge.example.com", patchOperations=[replace("/securityPolicy", "TLS_1_0")])  # fmt: skip
     patch = {"op": "remove", "path": "/endpointConfiguration/types", "value": "EDGE"}
     moved = v1.update_domain_name(domainName="edge.example.com", patchOperations=[patch])
     assert moved["endpointConfiguration"]["types"] == ["REGIONAL"] and "distributionDomainName" not in moved
@@ -101,6 +104,16 @@ def test_security_policies(v1):
     private = {"certificateArn": ARN, "endpointConfiguration": {"types": ["PRIVATE"]}}
     refused(v1.create_domain_name, "BadRequestException", "Mutual TLS is supported for REGIONAL domain names only",
             domainName="other.example.com", mutualTlsAuthentication={"truststoreUri": "s3://bucket/trust.pem"}, **private)  # fmt: skip
+    only_dualstack = "Only dualstack ipAddressType is supported for Private domain names."
+    private["endpointConfiguration"]["ipAddressType"] = "ipv4"
+    refused(v1.create_domain_name, "BadRequestException", only_dualstack, domainName="other.example.com", **private)
+    private["endpointConfiguration"]["ipAddressType"] = "dualstack"
+    refused(v1.create_domain_name, "BadRequestException", "Wildcard domain names are not supported for Private domain names.",
+            domainName="*.example.com", **private)  # fmt: skip
+    made = v1.create_domain_name(domainName="other.example.com", **private)
+    where = {"domainName": "other.example.com", "domainNameId": made["domainNameId"]}
+    refused(v1.update_domain_name, "BadRequestException", only_dualstack, **where,
+            patchOperations=[replace("/endpointConfiguration/ipAddressType", "ipv4")])  # fmt: skip
 
 
 def test_private_domain_name(v1):

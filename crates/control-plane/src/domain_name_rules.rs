@@ -1,6 +1,8 @@
 //! Which settings of a custom domain name go together.
 
-use stagedoor_shapes::apigateway::{DomainName, EndpointAccessMode, EndpointType, SecurityPolicy};
+use stagedoor_shapes::apigateway::{
+    DomainName, EndpointAccessMode, EndpointType, IpAddressType, SecurityPolicy,
+};
 
 use crate::ApiError;
 use crate::control_plane::{bad_request, required};
@@ -64,6 +66,14 @@ pub(crate) fn check(domain: &DomainName, region: &str) -> Result<(), ApiError> {
         _ => return bad_request("Cannot create a domain name with these Endpoint Types."),
     }
     let private = has(EndpointType::Private);
+    let ip_address_type =
+        domain.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.ip_address_type);
+    if private && ip_address_type == Some(IpAddressType::Ipv4) {
+        return bad_request("Only dualstack ipAddressType is supported for Private domain names.");
+    }
+    if private && required(&domain.domain_name).starts_with('*') {
+        return bad_request("Wildcard domain names are not supported for Private domain names.");
+    }
     if (has(EndpointType::Edge) || private)
         && domain.certificate_arn.is_none()
         && domain.certificate_name.is_none()

@@ -250,7 +250,8 @@ impl ControlPlane {
         let identity = identity(required(&input.domain_name), input.domain_name_id.as_deref());
         self.transact(|tx| {
             let mut domain = find(tx, &identity)?;
-            check_patches(input.patch_operations.as_deref().unwrap_or_default())?;
+            let operations = input.patch_operations.as_deref().unwrap_or_default();
+            check_patches(operations, &domain)?;
             for patch in PATCHES.resolve(input.patch_operations.as_deref())? {
                 self.patch_domain(&mut domain, &patch, &identity)?;
             }
@@ -348,7 +349,7 @@ impl ControlPlane {
 
 /// A domain moves from one type of endpoint to another in two calls: one adds the new type and its certificate, another
 /// takes the old ones away.
-fn check_patches(operations: &[PatchOperation]) -> Result<(), ApiError> {
+fn check_patches(operations: &[PatchOperation], domain: &DomainName) -> Result<(), ApiError> {
     let does = |wanted: Op| {
         operations.iter().any(|operation| {
             let path = operation.path.as_deref().unwrap_or_default();
@@ -363,9 +364,18 @@ fn check_patches(operations: &[PatchOperation]) -> Result<(), ApiError> {
             "Endpoint types and certificates cannot be added and removed in the same request",
         );
     }
-    // What Terraform's users have seen when a domain's only type was to be replaced.
-    let path = operations.iter().filter_map(|operation| operation.path.as_deref());
-    match path.into_iter().find(|path| path.starts_with("/endpointConfiguration/types/")) {
+    // What Terraform's users have seen when a domain's only type was to be replaced, and a mode given to one with mutual TLS.
+    let several = domain.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.types.as_ref());
+    let several = several.is_some_and(|types| types.len() > 1);
+    let mutual_tls = domain.mutual_tls_authentication.is_some();
+    let cannot = |path: &str| match path {
+        "/endpointAccessMode" => mutual_tls,
+        // AWS documents that the types have to be brought down to one first.
+        "/securityPolicy" => several,
+        _ => path.starts_with("/endpointConfiguration/types/"),
+    };
+    let mut paths = operations.iter().filter_map(|operation| operation.path.as_deref());
+    match paths.find(|path| cannot(path)) {
         Some(path) => bad_request(format!("{path} Invalid request input")),
         None => Ok(()),
     }
