@@ -9,7 +9,7 @@ import boto3
 import botocore.config
 import pytest
 import requests
-from harness import binary, eventually
+from harness import binary, eventually, free_port
 from test_protocol import error_of
 
 
@@ -119,6 +119,32 @@ def test_wrong_configuration(new_gateway, tmp_path, text):
     path.write_text(text)
     code, _, stderr = new_gateway("--config", str(path)).run_to_end()
     assert code == 2 and str(path) in stderr, stderr
+
+
+@pytest.mark.parametrize("key, told", [(None, "No such file"), ("no key", "cannot use")])
+def test_a_default_certificate_that_cannot_be_used(new_gateway, tmp_path, key, told):
+    path = tmp_path / "stagedoor.toml"
+    path.write_text(f'[https]\nlisten = "127.0.0.1:{free_port()}"\ncertificate = "a.pem"\nkey = "a.key"\n')
+    if key:
+        (tmp_path / "a.pem").write_text(key)
+        (tmp_path / "a.key").write_text(key)
+    code, _, stderr = new_gateway("--config", str(path)).run_to_end()
+    assert code == 2 and "[https]" in stderr and "a.pem" in stderr and told in stderr, stderr
+
+
+def test_one_address_for_both(new_gateway):
+    gateway = new_gateway()
+    gateway.control_port = gateway.traffic_port
+    code, _, stderr = gateway.run_to_end()
+    assert code == 2 and "--listen and --control are both" in stderr, stderr
+
+
+def test_an_address_of_another_machine(new_gateway):
+    gateway = new_gateway()
+    line = [part.replace(f"127.0.0.1:{gateway.traffic_port}", "192.0.2.1:8080") for part in gateway.command_line()]
+    gateway.command_line = lambda: line
+    code, _, stderr = gateway.run_to_end()
+    assert code == 3 and "192.0.2.1:8080" in stderr and "No network interface" in stderr, stderr
 
 
 def test_missing_configuration(new_gateway, tmp_path):

@@ -1,6 +1,8 @@
 """Which headers the gateway adds, drops and renames, by the kind of integration."""
 
 import json
+import re
+import subprocess
 
 import pytest
 from harness import body_json, lambda_uri
@@ -94,6 +96,20 @@ def test_a_backend_in_parts_keeps_several_values(gateway, raw_origin):
     api.proxy("GET", "/", raw_origin(play).url)
     api.deploy()
     assert api.call("GET", "/").raw.headers.getlist("Set-Cookie") == ["a=1", "b=2"]
+
+
+def test_an_answer_to_head_tells_no_length_that_get_would_not_have(gateway, raw_origin):
+    api = gateway.rest_api()
+    api.proxy("HEAD", "/unknown", raw_origin(lambda link: read_head(link) and link.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")).url)
+    api.mock("HEAD", "/mock", "four")
+    api.deploy()
+    assert "Content-Length" not in api.call("HEAD", "/unknown").headers
+    assert api.call("HEAD", "/mock").headers["Content-Length"] == "4"
+    host = f"Host: {api.id}.execute-api.localhost"
+    for path, lengths in ("/unknown", []), ("/mock", ["content-length: 4"]):
+        asked = ["curl", "-sS", "-I", "--http2-prior-knowledge", "-H", host, f"{gateway.traffic}/test{path}"]
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout
+        assert re.findall(r"content-length: \d+", told) == lengths, told
 
 
 @pytest.mark.parametrize("path, length", [("/bytes/1234", "1234"), ("/bytes/0", "0")])

@@ -1,5 +1,7 @@
 """What was acknowledged is kept, whatever happens to the process, the file or the disk."""
 
+import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +9,7 @@ import threading
 
 import botocore.exceptions
 import pytest
+import test_functions as functions
 from harness import eventually
 
 STORE_UNUSABLE = 4  # the exit code
@@ -184,6 +187,35 @@ def test_full_disk(new_gateway, mount):
     gateway.start()
     assert acknowledged <= api_ids(gateway)
     eventually(lambda: api.call("GET", "/", stage="dev").text == "served", 5)
+
+
+def test_functions_on_a_full_disk(new_gateway, mount):
+    """What cannot be kept is refused as the server's failure, and what was there goes on."""
+    gateway = new_gateway()
+    mount(gateway.data, "size=8m")
+    gateway.start()
+    source = "exports.handler = async () => 'one'; // %s"
+    functions.create(gateway, "f", source % "")
+    filler = gateway.data / "filler"
+    with filler.open("wb") as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(65536))
+            file.flush()
+    client = gateway.client("lambda")
+    code = {"ZipFile": functions.archive({"index.js": source % ("x" * 300_000)})}
+    for call, options in (
+        (client.create_function, {"FunctionName": "g", "Runtime": "nodejs20.x", "Handler": "index.handler", "Role": functions.ROLE, "Code": code}),
+        (client.update_function_code, {"FunctionName": "f", **code}),
+        (client.publish_layer_version, {"LayerName": "l", "Content": code}),
+        (client.invoke, {"FunctionName": "f", "InvocationType": "Event", "Payload": json.dumps("x" * 100_000)}),
+    ):  # fmt: skip
+        with pytest.raises(botocore.exceptions.ClientError, match="No space left") as refused:
+            call(**options)
+        assert refused.value.response["Error"]["Code"] == "ServiceException"
+    assert functions.invoke(gateway, "f")[1] == "one"
+    filler.unlink()
+    functions.create(gateway, "g", source % "")
+    assert functions.invoke(gateway, "g")[1] == "one"
 
 
 def create(client):

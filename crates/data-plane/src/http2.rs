@@ -154,6 +154,7 @@ async fn answer(
     if let Some(unread) = unread.and_then(Rc::into_inner) {
         drop_rest(unread.into_inner());
     }
+    let left_out = if is_head { body.remaining().filter(|length| *length > 0) } else { None };
     let mut response = http::Response::new(if is_head { Body::Empty } else { body });
     response.headers_mut().reserve(head.headers.len());
     // An interim status would not be the answer; HTTP/1.1 has the same guard where it writes a head.
@@ -169,6 +170,9 @@ async fn answer(
             value.set_sensitive(UNIQUE.iter().any(|unique| header.is(unique)));
             response.headers_mut().append(name, value);
         }
+    }
+    if let Some(length) = left_out {
+        response.headers_mut().entry(http::header::CONTENT_LENGTH).or_insert_with(|| length.into());
     }
     response
 }

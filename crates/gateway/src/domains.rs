@@ -20,7 +20,7 @@ use stagedoor_shapes::apigateway::{DomainName, EndpointAccessMode, SecurityPolic
 use tokio::sync::Notify;
 
 use crate::acme::{Certificates, can_be_certified};
-use crate::config::{Config, PemFiles};
+use crate::config::{Config, Https, PemFiles};
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -153,7 +153,7 @@ impl DomainBuilder {
         let source = match files.as_ref().map(read).transpose() {
             Ok(files) => Source { files, policy, mutual },
             Err(reason) => {
-                tracing::error!(domain = identity, "no new certificate: {reason}");
+                tracing::error!(domain = shown(identity), "no new certificate: {reason}");
                 return self.unless_weaker(identity, policy, mutual);
             }
         };
@@ -181,7 +181,7 @@ impl DomainBuilder {
                 Some(settings)
             }
             Err(reason) => {
-                tracing::error!(domain = identity, "no new certificate: {reason}");
+                tracing::error!(domain = shown(identity), "no new certificate: {reason}");
                 self.unless_weaker(identity, policy, mutual)
             }
         }
@@ -217,6 +217,27 @@ impl DomainBuilder {
             }
         }
     }
+}
+
+/// Whether the certificate for hosts that are no domains can be used. There is nothing of before that could go on.
+///
+/// # Errors
+/// A sentence that names the setting and the file.
+pub(crate) fn check_default(config: &Config) -> Result<(), String> {
+    let Some(files) = config.https.as_ref().and_then(Https::files) else { return Ok(()) };
+    let read = bytes(&files.certificate).and_then(|certificate| Ok((certificate, bytes(&files.key)?)));
+    let (certificate, key) =
+        read.map_err(|reason| format!("[https] needs its certificate and key: {reason}"))?;
+    let usable = Identity::from_pem(&certificate, &key).map(drop);
+    usable.map_err(|reason| {
+        let (certificate, key) = (files.certificate.display(), files.key.display());
+        format!("[https] cannot use {certificate} with {key}: {reason}")
+    })
+}
+
+/// How the log names what TLS settings are for.
+fn shown(identity: &str) -> &str {
+    if identity.starts_with(DEFAULT) { "hosts that are no custom domain" } else { identity }
 }
 
 fn bytes(path: impl AsRef<Path>) -> Result<Vec<u8>, String> {

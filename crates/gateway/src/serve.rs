@@ -51,7 +51,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Config(String),
     /// An address cannot be listened on.
-    #[error("{0}. Is another process using it? Choose another address with --listen or --control.")]
+    #[error("{0}. {advice}Choose another address with --listen, --control or `listen` of the configuration file.", advice = advice(.0))]
     Listen(#[from] ListenError),
     /// The store cannot be used.
     #[error("{0}")]
@@ -62,6 +62,16 @@ pub(crate) enum Failure {
     /// Anything else.
     #[error("{0}")]
     Other(String),
+}
+
+/// What may be the matter with an address.
+fn advice(error: &ListenError) -> &'static str {
+    match error.source.kind() {
+        std::io::ErrorKind::AddrInUse => "Is another process using it? ",
+        std::io::ErrorKind::AddrNotAvailable => "No network interface of this machine has it. ",
+        std::io::ErrorKind::PermissionDenied => "Ports below 1024 are for root alone. ",
+        _ => "",
+    }
 }
 
 impl Failure {
@@ -91,6 +101,13 @@ pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), 
             options.control
         )));
     }
+    if options.listen == options.control && options.listen.port() != 0 {
+        return Err(Failure::Config(format!(
+            "--listen and --control are both {}: API traffic and control-plane calls need an address each",
+            options.listen
+        )));
+    }
+    domains::check_default(&config).map_err(Failure::Config)?;
     let config = Arc::new(config);
     shield();
     let runtime = tokio::runtime::Builder::new_current_thread()

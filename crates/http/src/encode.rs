@@ -60,6 +60,8 @@ pub fn request_head(out: &mut BytesMut, head: &RequestHead, framing: Framing) {
 pub struct ResponseContext<'a> {
     /// The request's method: a response to HEAD keeps the length its body would have had.
     pub method: &'a Method,
+    /// The length of the body that a response to HEAD leaves out; 0 if there is none or its length is not known.
+    pub left_out: u64,
     /// The request's version.
     pub version: Version,
     /// Whether the connection stays open afterwards.
@@ -106,6 +108,12 @@ pub fn response_head(
             out.put_slice(b"Content-Length: ");
             out.put_slice(length);
             out.put_slice(b"\r\n");
+        }
+        (Framing::None, None) if context.method == Method::HEAD && !bodiless => {
+            // Nothing is said of a length that is not known.
+            if context.left_out > 0 {
+                content_length(out, context.left_out);
+            }
         }
         (Framing::None, _) if bodiless => {}
         (Framing::None, _) => out.put_slice(b"Content-Length: 0\r\n"),
@@ -220,7 +228,9 @@ mod tests {
         fields.iter().for_each(|&(name, value)| headers.append(name, value));
         let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), headers };
         let mut out = BytesMut::new();
-        let context = ResponseContext { method: &method, version: Version::Http11, keep_alive: true };
+        let left_out = if method == Method::HEAD { 99 } else { 0 };
+        let context =
+            ResponseContext { method: &method, left_out, version: Version::Http11, keep_alive: true };
         response_head(&mut out, &head, framing, context);
         let text = String::from_utf8(out.to_vec()).unwrap();
         assert_eq!(text.replace("\r\n", "|").replace("Date: d|", ""), expected);
@@ -259,6 +269,8 @@ mod tests {
             Method::HEAD,
             &format!("HTTP/1.1 200 OK|X: y|Content-Length: 7|{kept}"),
         );
+        check(&[], 200, Framing::None, Method::HEAD, &format!("HTTP/1.1 200 OK|Content-Length: 99|{kept}"));
+        check(&[], 204, Framing::None, Method::HEAD, &format!("HTTP/1.1 204 No Content|{kept}"));
         check(lies, 204, Framing::None, Method::GET, &format!("HTTP/1.1 204 No Content|X: y|{kept}"));
         check(&[], 299, Framing::None, Method::GET, &format!("HTTP/1.1 299 |Content-Length: 0|{kept}"));
     }

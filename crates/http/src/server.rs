@@ -166,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
             body = Body::Empty;
             self.keep_alive = false;
         }
+        let left_out = if self.method == Method::HEAD { body.remaining().unwrap_or(0) } else { 0 };
         if self.method == Method::HEAD || matches!(head.status.as_u16(), 204 | 304) {
             body = Body::Empty;
         }
@@ -176,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         }
         self.keep_alive &= self.can_drain();
         let keep_alive = self.keep_alive;
-        let context = ResponseContext { method: &self.method, version: self.version, keep_alive };
+        let context = ResponseContext { method: &self.method, left_out, version: self.version, keep_alive };
         encode::response_head(&mut self.out, &head, framing, context);
         match body {
             Body::Empty => self.write(Bytes::new()).await?,

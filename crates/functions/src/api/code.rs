@@ -160,7 +160,9 @@ fn extract(bytes: &[u8], target: &Path) -> Result<usize, ApiError> {
             continue;
         }
         let mut out = std::fs::File::create(&path)?;
-        let written = std::io::copy(&mut (&mut file).take(left + 1), &mut out).map_err(|_| unreadable())?;
+        // What the system says is about the disk, and anything else about the archive.
+        let written = std::io::copy(&mut (&mut file).take(left + 1), &mut out)
+            .map_err(|error| if error.raw_os_error().is_some() { error.into() } else { unreadable() })?;
         left = left.checked_sub(written).ok_or_else(|| {
             ApiError::parameter(&format!("Unzipped size must be smaller than {UNZIPPED_BYTES_MAX} bytes"))
         })?;
