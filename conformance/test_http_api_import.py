@@ -30,7 +30,7 @@ def keys(client, api):
 
 def test_an_imported_api_serves(gateway, client, echo):
     paths = {
-        "/pets": {"get": backend(echo.url + "/list", payloadFormatVersion=1.0) | {"operationId": "List"}},
+        "/pets": {"get": backend(echo.url + "/list", payloadFormatVersion="1.0") | {"operationId": "List"}},
         "/pets/{id}": {"x-amazon-apigateway-any-method": backend(echo.url + "/{id}")},
         "/$default": {"x-amazon-apigateway-any-method": backend(echo.url + "/rest")},
     }
@@ -168,6 +168,7 @@ class TestFindings:
              "(AWS_PROXY, HTTP_PROXY)"),
             ({"uri": "nowhere"}, "Invalid HTTP endpoint specified for URI"),
             ({"type": "AWS_PROXY", "httpMethod": "POST", "uri": FUNCTION, "payloadFormatVersion": "1"}, "Unsupported PayloadFormatVersion: 1"),
+            ({"payloadFormatVersion": 1.0}, "Unsupported PayloadFormatVersion: 1"),
             ({"timeoutInMillis": 20}, "Timeout should be between 50 ms and 30000 ms"),
         ],
     )  # fmt: skip
@@ -185,6 +186,13 @@ class TestFindings:
         assert route["RouteKey"] == "GET /pets" and "Target" not in route
         assert client.get_integrations(ApiId=made["ApiId"])["Items"] == []
         refused(client.reimport_api, "BadRequestException", message, ApiId=made["ApiId"], Body=body, FailOnWarnings=True)
+
+    def test_versions_in_yaml(self, client):
+        """The AWS CLI's example has a number with a fraction, which JSON would lose."""
+        for version, warnings in (1.0, 0), (1, 1):
+            paths = {"/a": {"get": backend("http://127.0.0.1:1", payloadFormatVersion=version)}}
+            body = f"openapi: 3.0.1\ninfo: {{title: t}}\npaths: {json.dumps(paths)}\n"
+            assert len(client.import_api(Body=body).get("Warnings", [])) == warnings
 
     def test_authorizers(self, client):
         """A route whose authorizer cannot be made is not made either: it would be open."""

@@ -142,6 +142,7 @@ def test_cors_configuration(client, api):
         ({"AllowOrigins": ["a.test"]}, "Invalid format for origin a.test"),
         ({"AllowOrigins": ["chrome-extension://abc"]}, "Invalid format for origin chrome-extension://abc"),
         ({"AllowOrigins": ["https://a.test/path"]}, "Invalid format for origin https://a.test/path"),
+        ({"AllowOrigins": ["https://*.a.test"]}, "Invalid format for origin https://*.a.test"),
         ({"AllowMethods": ["FETCH"]}, "method"),
         ({"AllowHeaders": ["a b"]}, "header"),
         ({"MaxAge": 86401}, "Invalid maxAge specified: it must be between -1 and 86400"),

@@ -325,7 +325,10 @@ pub(super) fn check_cors(cors: &Cors) -> Result<(), ApiError> {
         let host = origin
             .split_once("://")
             .filter(|(scheme, _)| ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme)));
-        let valid = host.is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+        let valid = host.is_some_and(|(_, host)| match host {
+            "*" => true,
+            host => !host.is_empty() && !host.contains(['/', '*']),
+        });
         if origin != "*" && !valid {
             return bad_request(format!("Invalid format for origin {origin}"));
         }

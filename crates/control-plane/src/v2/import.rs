@@ -251,11 +251,16 @@ impl V2<'_> {
                 ));
             }
         };
-        let root = Document::parse(body.unwrap_or_default()).map_err(|findings| {
+        let body = body.unwrap_or_default();
+        let root = Document::parse(body).map_err(|findings| {
             let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
             ApiError::BadRequest(format!("Invalid OpenAPI input.{}", lines(&findings)))
         })?;
-        let definition = self.definition(root.to_json(), base_path);
+        let mut root = root.to_json();
+        if body.trim_start().starts_with('{') {
+            shorten_versions(&mut root);
+        }
+        let definition = self.definition(root, base_path);
         if !definition.errors.is_empty() {
             return refused(&definition.errors);
         }
@@ -274,6 +279,23 @@ impl V2<'_> {
             definition.refused_issuers = issuers::refused(settings, named);
         }
         definition
+    }
+}
+
+/// AWS reads a number of JSON without the zeros at its end, and knows no format 1: the developer guide's own example of a
+/// document makes no integrations. In YAML `1.0` stays what it is.
+fn shorten_versions(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(shorten_versions),
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member.as_f64().filter(|_| name == "payloadFormatVersion") {
+                    Some(number) => *member = number.to_string().into(),
+                    None => shorten_versions(member),
+                }
+            }
+        }
+        _ => {}
     }
 }
 

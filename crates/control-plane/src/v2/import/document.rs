@@ -350,11 +350,8 @@ fn integration(shape: &Value) -> Result<Integration, String> {
     for (from, to) in INTEGRATION {
         let Some(value) = members.get(from) else { continue };
         let value = match (from, value) {
-            // A version is often written as a number.
-            ("payloadFormatVersion", Value::Number(number)) => Value::String(match number.as_f64() {
-                Some(version) => format!("{version:.1}"),
-                None => number.to_string(),
-            }),
+            // A version is often written as a number, and one without a fraction is none.
+            ("payloadFormatVersion", Value::Number(number)) => number.to_string().into(),
             ("httpMethod", value) => text(Some(value)).unwrap_or_default().to_ascii_uppercase().into(),
             (_, value) => value.clone(),
         };
