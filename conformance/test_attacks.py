@@ -387,6 +387,40 @@ def test_dots_lead_past_no_policy(gateway, echo):
         assert len(echo.seen) == seen
 
 
+def test_dots_lead_past_no_authorizer(gateway, echo, issuer):  # noqa: F811
+    """An open resource whose backend follows dot segments leads to no method that asks more of its callers."""
+    def status(api, path, **headers):
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        lines = f"Host: {api.id}.execute-api.localhost\r\nConnection: close\r\n{head}\r\n"
+        return int(gateway.raw(f"GET {path} HTTP/1.1\r\n{lines}".encode()).split(b" ")[1])
+
+    ways = ["/open/../{0}", "/open/%2e%2e/{0}", "/open/..%2f{0}", "/open/..;x/{0}", "/open/x/..\\..\\{0}", "/open/x/../../{0}", "/open/.././/{0}/"]
+    rest, greedy = gateway.rest_api(), {"requestParameters": {"method.request.path.proxy": True}}
+    passed = {"requestParameters": {"integration.request.path.proxy": "method.request.path.proxy"}}
+    rest.proxy("GET", "/open/{proxy+}", echo.url + "/open/{proxy}", method_options=greedy, **passed)
+    rest.proxy("GET", "/signed", echo.url + "/signed", method_options={"authorizationType": "AWS_IAM"})
+    rest.proxy("GET", "/keyed", echo.url + "/keyed", method_options={"apiKeyRequired": True})
+    rest.proxy("GET", "/free", echo.url + "/free")
+    rest.deploy_without_waiting()
+    for way in ways:
+        assert status(rest, "/test" + way.format("free")) == 200, way
+        for name in "signed", "keyed":
+            assert status(rest, "/test" + way.format(name)) == 403, (way, name)
+    assert status(rest, "/test/open/a/../b") == 200
+
+    api = HttpApi(gateway)
+    authorizer, token = jwt_authorizer(api, issuer.url, ["app"]), issuer.token(scope="read")
+    for path, options in ("/read", {"AuthorizationScopes": ["read"]}), ("/admin", {"AuthorizationScopes": ["admin"]}), ("/any/{proxy+}", {}):
+        guard(api, api.backend(f"GET {path}", echo.url), "JWT", authorizer, **options)
+    for route in "GET /open/{proxy+}", "$default":
+        api.backend(route, echo.url)
+    for way in ways:
+        assert status(api, way.format("free")) == 200, way
+        assert status(api, way.format("read"), Authorization=token) == 404, way
+    assert status(api, "/./read") == status(api, "/any/../read", Authorization=token) == status(api, "/read/../admin", Authorization=token) == 404
+    assert status(api, "/any/a/../b", Authorization=token) == status(api, "/read", Authorization=token) == 200
+
+
 def test_the_host_does_not_choose_the_policy(gateway):
     """An address by path serves the API that the path names, whatever the host says, under that API's own policy."""
     def with_policy(effect):

@@ -4,7 +4,10 @@ use http::Method;
 
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
+use crate::phase::Phase;
+use crate::phases::authorization::decide::leads_to;
 use crate::phases::authorization::iam::no_method;
+use crate::plan::{MethodPlan, Route};
 
 /// The methods a REST API can have; a request can ask for one of them in a header.
 const METHODS: [Method; 7] =
@@ -20,8 +23,8 @@ pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         if is_misspelt(&exchange.head.method) {
             return Err(Fault::not_found());
         }
-        let route = exchange.plan.route(&exchange.head.method, exchange.path());
-        exchange.route = Some(route.ok_or_else(Fault::not_found)?);
+        let route = find(exchange).ok_or_else(Fault::not_found)?;
+        exchange.route = Some(route);
         return Ok(());
     }
     let mut overrides = exchange.head.headers.get_all("x-http-method-override");
@@ -39,9 +42,29 @@ pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     if !is_served(&exchange.head.method) {
         return Err(no_method(exchange));
     }
-    let route = exchange.plan.route(&exchange.head.method, exchange.path());
-    exchange.route = Some(route.ok_or_else(|| no_method(exchange))?);
+    let route = find(exchange).ok_or_else(|| no_method(exchange))?;
+    exchange.route = Some(route);
     Ok(())
+}
+
+/// The method that serves a request. A path with dot segments leads some backends elsewhere: whatever is asked of callers
+/// there has to be asked here, or there is no method.
+fn find<'a>(exchange: &Exchange<'a>) -> Option<Route<'a>> {
+    let (plan, method) = (exchange.plan, &exchange.head.method);
+    let route = plan.route(method, exchange.path())?;
+    let elsewhere = leads_to(exchange.path()).and_then(|path| plan.route(method, &path));
+    match elsewhere {
+        Some(other) if !asks_as_much(route.method, other.method) => None,
+        _ => Some(route),
+    }
+}
+
+/// Whether a method asks as much of its callers as another.
+fn asks_as_much(method: &MethodPlan, other: &MethodPlan) -> bool {
+    let wants_key = |method: &MethodPlan| method.phases.contains(&Phase::ApiKey);
+    std::ptr::eq(method, other)
+        || (method.authorization.asks_as_much(&other.authorization)
+            && (wants_key(method) || !wants_key(other)))
 }
 
 /// Whether it is one of [`METHODS`] but for its case. Methods have one (RFC 9110, section 9.1), and some backends forget

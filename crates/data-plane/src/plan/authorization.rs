@@ -49,6 +49,25 @@ pub enum Authorization {
     HttpLambda(Arc<HttpLambdaAuthorizer>),
 }
 
+impl Authorization {
+    /// Whether it lets nobody pass whom the other would not: what policies say of the path is asked beside it.
+    #[must_use]
+    pub fn asks_as_much(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::None) | (Self::Iam, Self::Iam) => true,
+            (Self::Lambda(own), Self::Lambda(other)) => Arc::ptr_eq(own, other),
+            (Self::HttpLambda(own), Self::HttpLambda(other)) => Arc::ptr_eq(own, other),
+            (Self::Cognito(own), Self::Cognito(other)) => {
+                Arc::ptr_eq(&own.authorizer, &other.authorizer) && own.scopes == other.scopes
+            }
+            (Self::Jwt(own), Self::Jwt(other)) => {
+                Arc::ptr_eq(&own.authorizer, &other.authorizer) && own.scopes == other.scopes
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A REST API's authorizer function.
 #[derive(Debug)]
 pub struct RestLambdaAuthorizer {

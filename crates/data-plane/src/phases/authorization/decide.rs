@@ -95,13 +95,29 @@ fn plain_spelling(arn: &str) -> Option<String> {
     Some(format!("{before}{}", segments.join("/")))
 }
 
-/// A method's ARN as it would be for whoever resolves the dot segments of its path (RFC 3986, section 5.2.4); nothing if
-/// there are none. Some servers look at no parameters of segments (`..;x`), and take `\` for `/`.
+/// A method's ARN as it would be for whoever resolves the dot segments of its path; nothing if there are none.
 fn without_dots(arn: &str) -> Option<String> {
     if !arn.contains("/.") && !arn.contains('\\') {
         return None;
     }
     let path = arn.splitn(6, ':').nth(5)?.splitn(4, '/').nth(3)?;
+    Some(format!("{}{}", arn.strip_suffix(path)?, resolved(path)?))
+}
+
+/// Where a request's path leads whoever decodes it and resolves its dot segments; nothing if it has none.
+#[must_use]
+pub fn leads_to(path: &str) -> Option<String> {
+    // Nearly every path is told by this.
+    if !path.contains("/.") && !path.contains(['%', '\\']) {
+        return None;
+    }
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    resolved(&decoded).map(|path| format!("/{path}"))
+}
+
+/// A decoded path without its dot segments (RFC 3986, section 5.2.4); nothing if there are none. Some servers look at no
+/// parameters of segments (`..;x`), and take `\` for `/`.
+fn resolved(path: &str) -> Option<String> {
     let segments = || path.split(['/', '\\']).map(|segment| (segment, segment.split(';').next()));
     if !segments().any(|(_, name)| matches!(name, Some("." | ".."))) {
         return None;
@@ -115,7 +131,7 @@ fn without_dots(arn: &str) -> Option<String> {
             _ => kept.push(segment),
         }
     }
-    Some(format!("{}{}", arn.strip_suffix(path)?, kept.join("/")))
+    Some(kept.join("/"))
 }
 
 #[cfg(test)]
@@ -160,6 +176,22 @@ mod tests {
         check("open/..;a=b/admin", Some("admin"));
         check("open\\..\\admin", Some("admin"));
         check("a;b/..c;d", None);
+    }
+
+    #[test]
+    fn paths_lead_somewhere() {
+        let check = |path: &str, expected: Option<&str>| {
+            assert_eq!(leads_to(path).as_deref(), expected, "{path}");
+        };
+        check("/a/b.c", None);
+        check("/.well-known/a%20b", None);
+        check("", None);
+        check("/open/../admin", Some("/admin"));
+        check("/open/%2e%2E%2fadmin", Some("/admin"));
+        check("/./admin", Some("/admin"));
+        check("/open\\..\\admin", Some("/admin"));
+        check("/open/..;x/admin/", Some("/admin"));
+        check("/..", Some("/"));
     }
 
     #[test]

@@ -7,6 +7,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 /// Entries of one owner that a worker keeps. Past that, what has run out goes, and if nothing has, everything: finding
 /// it out again costs one call each.
 const ENTRIES_MAX: usize = 4096;
@@ -110,6 +114,9 @@ pub(super) fn make_room<V, S>(
     }
 }
 
+/// Keys that are longer are remembered by their hash: clients choose them, and many long ones would take much memory.
+const KEY_BYTES_MAX: usize = 256;
+
 /// Joins the parts of an identity to one key. Each is written with its length, so that no two identities share a key
 /// however their parts are cut.
 #[must_use]
@@ -120,7 +127,11 @@ pub fn key_of<'k>(parts: impl IntoIterator<Item = &'k str>) -> String {
         key.push(':');
         key.push_str(part);
     }
-    key
+    if key.len() <= KEY_BYTES_MAX {
+        return key;
+    }
+    // Other keys begin with a digit.
+    format!("#{}", URL_SAFE_NO_PAD.encode(digest(&SHA256, key.as_bytes())))
 }
 
 #[cfg(test)]
@@ -165,6 +176,16 @@ mod tests {
         }
         assert!(remembered.owners.borrow()[&owner].len() <= ENTRIES_MAX);
         assert_eq!(remembered.get(owner, &ENTRIES_MAX.to_string()), Some(ENTRIES_MAX));
+    }
+
+    #[test]
+    fn long_keys_are_short_and_told_apart() {
+        let long = "x".repeat(10_000);
+        let keys = [key_of([&*long]), key_of([&long[1..]]), key_of([&*long, ""]), key_of(["", &*long])];
+        for (at, key) in keys.iter().enumerate() {
+            assert!(key.len() < 64 && keys.iter().skip(at + 1).all(|other| other != key), "{key}");
+        }
+        assert_eq!(key_of([&*long]), keys[0]);
     }
 
     proptest::proptest! {
