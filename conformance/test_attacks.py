@@ -407,6 +407,8 @@ def test_dots_lead_past_no_authorizer(gateway, echo, issuer):  # noqa: F811
         for name in "signed", "keyed":
             assert status(rest, "/test" + way.format(name)) == 403, (way, name)
     assert status(rest, "/test/open/a/../b") == 200
+    # Out of the stage lies perhaps another one.
+    assert status(rest, "/test/open/../../prod/a") == status(rest, "/test/open/..%2f../free") == 403
 
     api = HttpApi(gateway)
     authorizer, token = jwt_authorizer(api, issuer.url, ["app"]), issuer.token(scope="read")
@@ -417,6 +419,7 @@ def test_dots_lead_past_no_authorizer(gateway, echo, issuer):  # noqa: F811
     for way in ways:
         assert status(api, way.format("free")) == 200, way
         assert status(api, way.format("read"), Authorization=token) == 404, way
+    assert status(api, "/open/../../x") == status(api, "/%2e%2e/x") == 404
     assert status(api, "/./read") == status(api, "/any/../read", Authorization=token) == status(api, "/read/../admin", Authorization=token) == 404
     assert status(api, "/any/a/../b", Authorization=token) == status(api, "/read", Authorization=token) == 200
 

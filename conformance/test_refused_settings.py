@@ -20,6 +20,8 @@ REFUSED = [
     ("create_authorizer", {"name": "a", "type": "TOKEN", "authorizerUri": URI}, "IdentitySource cannot be empty"),
     ("create_authorizer", {"name": "a", "type": "REQUEST", "authorizerUri": URI},
      "Identity source must be set if authorizer caching is enabled (TTL is greater than 0)"),
+    ("create_authorizer", {"name": "a", "type": "REQUEST", "authorizerUri": URI, "identitySource": " , "},
+     "Identity source must be set if authorizer caching is enabled (TTL is greater than 0)"),
     ("create_authorizer", AUTHORIZER | {"identitySource": "method.request.querystring.a"},
      "Invalid token source expression: method.request.querystring.a. The source must be a method request header, matching "
      "'method.request.header.[a-zA-Z0-9._-]+'."),

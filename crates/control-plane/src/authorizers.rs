@@ -247,14 +247,14 @@ pub(crate) fn complete(mut authorizer: Authorizer) -> Result<Authorizer, ApiErro
         }
         Some(AuthorizerType::Request) => {
             check_uri(required(&authorizer.authorizer_uri))?;
+            let sources = || source.split(',').map(str::trim).filter(|source| !source.is_empty());
             // Without a cache it is asked about every request, whatever is in it.
-            if source.is_empty() && ttl != Some(0) {
+            if sources().next().is_none() && ttl != Some(0) {
                 return bad_request(
                     "Identity source must be set if authorizer caching is enabled (TTL is greater than 0)",
                 );
             }
-            let sources = source.split(',').map(str::trim).filter(|source| !source.is_empty());
-            sources.into_iter().try_for_each(|source| check_request_source(source, "method.request."))?;
+            sources().try_for_each(|source| check_request_source(source, "method.request."))?;
             authorizer.auth_type.get_or_insert_with(|| "custom".to_owned());
         }
     }
@@ -478,6 +478,7 @@ mod tests {
             "fine",
         );
         request("", "Identity source must be set if authorizer caching is enabled");
+        request(" , ,", "Identity source must be set if authorizer caching is enabled");
         for wrong in
             ["method.request.path.a", "route.request.header.a", "context.", "stageVariables.a b", "a"]
         {

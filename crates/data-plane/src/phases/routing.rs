@@ -5,7 +5,7 @@ use http::Method;
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phase::Phase;
-use crate::phases::authorization::decide::leads_to;
+use crate::phases::authorization::decide::{Place, leads_to};
 use crate::phases::authorization::iam::no_method;
 use crate::plan::{MethodPlan, Route};
 
@@ -48,15 +48,16 @@ pub fn run(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
 }
 
 /// The method that serves a request. A path with dot segments leads some backends elsewhere: whatever is asked of callers
-/// there has to be asked here, or there is no method.
+/// there has to be asked here, or there is no method. Out of a stage it leads to none: backends may serve another one there.
 fn find<'a>(exchange: &Exchange<'a>) -> Option<Route<'a>> {
     let (plan, method) = (exchange.plan, &exchange.head.method);
     let route = plan.route(method, exchange.path())?;
-    let elsewhere = leads_to(exchange.path()).and_then(|path| plan.route(method, &path));
-    match elsewhere {
-        Some(other) if !asks_as_much(route.method, other.method) => None,
-        _ => Some(route),
-    }
+    let elsewhere = match leads_to(exchange.path()) {
+        None => return Some(route),
+        Some(Place::Outside) => return None,
+        Some(Place::At(path)) => plan.route(method, &path),
+    };
+    elsewhere.is_none_or(|other| asks_as_much(route.method, other.method)).then_some(route)
 }
 
 /// Whether a method asks as much of its callers as another.

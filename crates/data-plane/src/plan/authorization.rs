@@ -215,7 +215,10 @@ fn authorizer(
         format!("arn:{}:execute-api:{region}:{account_id}:{api_id}/authorizers/{id}", partition(region))
     });
     let seconds = shape.authorizer_result_ttl_in_seconds.unwrap_or(TIME_TO_LIVE_SECONDS);
-    let time_to_live = Duration::from_secs(seconds.max(0).unsigned_abs().into());
+    // What depends on nothing would be remembered for everybody.
+    let depends_on_nothing = matches!(&input, AuthorizerInput::Request { identity } if identity.is_empty());
+    let seconds = if depends_on_nothing { 0 } else { seconds.max(0).unsigned_abs() };
+    let time_to_live = Duration::from_secs(seconds.into());
     let id = shape.id.as_deref().unwrap_or_default().into();
     let role = settings.aws.role(shape.authorizer_credentials.as_deref(), variables).map_err(wrong)?;
     let core = LambdaAuthorizer::new(function, source_arn, role, FUNCTION_TIMEOUT, time_to_live);

@@ -101,37 +101,47 @@ fn without_dots(arn: &str) -> Option<String> {
         return None;
     }
     let path = arn.splitn(6, ':').nth(5)?.splitn(4, '/').nth(3)?;
-    Some(format!("{}{}", arn.strip_suffix(path)?, resolved(path)?))
+    Some(format!("{}{}", arn.strip_suffix(path)?, resolved(path)?.0))
 }
 
-/// Where a request's path leads whoever decodes it and resolves its dot segments; nothing if it has none.
+/// Where a path leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// There.
+    At(String),
+    /// Out of the stage.
+    Outside,
+}
+
+/// Where a request's path, below its stage, leads whoever decodes it and resolves its dot segments; nothing if it has none.
 #[must_use]
-pub fn leads_to(path: &str) -> Option<String> {
+pub fn leads_to(path: &str) -> Option<Place> {
     // Nearly every path is told by this.
     if !path.contains("/.") && !path.contains(['%', '\\']) {
         return None;
     }
     let decoded = percent_decode_str(path).decode_utf8_lossy();
-    resolved(&decoded).map(|path| format!("/{path}"))
+    resolved(&decoded)
+        .map(|(path, is_inside)| if is_inside { Place::At(format!("/{path}")) } else { Place::Outside })
 }
 
-/// A decoded path without its dot segments (RFC 3986, section 5.2.4); nothing if there are none. Some servers look at no
-/// parameters of segments (`..;x`), and take `\` for `/`.
-fn resolved(path: &str) -> Option<String> {
+/// A decoded path without its dot segments (RFC 3986, section 5.2.4), and whether none of them leads above its beginning;
+/// nothing if there are none. Some servers look at no parameters of segments (`..;x`), and take `\` for `/`.
+fn resolved(path: &str) -> Option<(String, bool)> {
     let segments = || path.split(['/', '\\']).map(|segment| (segment, segment.split(';').next()));
     if !segments().any(|(_, name)| matches!(name, Some("." | ".."))) {
         return None;
     }
-    let mut kept = Vec::new();
+    let (mut kept, mut is_inside) = (Vec::new(), true);
     for (segment, name) in segments() {
         match name {
             // Those between two slashes are no segments to whoever takes the two for one.
             Some("" | ".") => {}
-            Some("..") => drop(kept.pop()),
+            Some("..") => is_inside &= kept.pop().is_some(),
             _ => kept.push(segment),
         }
     }
-    Some(kept.join("/"))
+    Some((kept.join("/"), is_inside))
 }
 
 #[cfg(test)]
@@ -181,7 +191,11 @@ mod tests {
     #[test]
     fn paths_lead_somewhere() {
         let check = |path: &str, expected: Option<&str>| {
-            assert_eq!(leads_to(path).as_deref(), expected, "{path}");
+            let expected = expected.map(|path| match path {
+                "" => Place::Outside,
+                path => Place::At(path.to_owned()),
+            });
+            assert_eq!(leads_to(path), expected, "{path}");
         };
         check("/a/b.c", None);
         check("/.well-known/a%20b", None);
@@ -191,7 +205,10 @@ mod tests {
         check("/./admin", Some("/admin"));
         check("/open\\..\\admin", Some("/admin"));
         check("/open/..;x/admin/", Some("/admin"));
-        check("/..", Some("/"));
+        check("/a/..", Some("/"));
+        check("/..", Some(""));
+        check("/a/../../prod/a", Some(""));
+        check("/%2e%2e/prod", Some(""));
     }
 
     #[test]

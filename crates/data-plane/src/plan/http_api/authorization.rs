@@ -109,7 +109,9 @@ fn authorizer(
     });
     // Remembering is off unless it is asked for.
     let seconds = shape.authorizer_result_ttl_in_seconds.unwrap_or(0);
-    let time_to_live = Duration::from_secs(seconds.max(0).unsigned_abs().into());
+    // What depends on nothing would be remembered for everybody.
+    let seconds = if identity.is_empty() { 0 } else { seconds.max(0).unsigned_abs() };
+    let time_to_live = Duration::from_secs(seconds.into());
     let role = settings.aws.role(shape.authorizer_credentials_arn.as_deref(), variables)?;
     let core = LambdaAuthorizer::new(function_arn(&uri)?, source_arn, role, FUNCTION_TIMEOUT, time_to_live);
     Ok(Authorizer::Lambda(Arc::new(HttpLambdaAuthorizer {
