@@ -109,7 +109,7 @@ EXCEPTIONS = {
     ("apigateway", "CreateUsagePlanKey"): ({}, "NotFoundException", NO_PLAN),
     ("apigateway", "CreateVpcLink"): ({"targetArns": []}, "BadRequestException", "No target arn specified for vpc link."),
     ("apigateway", "GenerateClientCertificate"):
-        ({"tags": {"aws:x": "1"}}, "BadRequestException", "Tag keys starting with 'aws:' are reserved"),
+        ({"tags": {"aws:x": "1"}}, "BadRequestException", "Invalid tag key. Tag keys cannot start with 'aws:' (case"),
     ("apigateway", "GetUsagePlanKeys"): ({"position": "?"}, "BadRequestException", "Invalid position specified"),
     ("apigateway", "ImportApiKeys"): ({}, "BadRequestException", "Invalid API key file"),
     ("apigateway", "ImportRestApi"): ({"body": b"{}"}, "BadRequestException", "Invalid OpenAPI input."),

@@ -169,7 +169,7 @@ pub(crate) fn check(tags: Option<&TagMap>) -> Result<(), ApiError> {
             return bad_request("Invalid tag key specified. The length must be between 1 and 128 characters");
         }
         if key.to_ascii_lowercase().starts_with("aws:") {
-            return bad_request("Tag keys starting with 'aws:' are reserved for system use");
+            return bad_request("Invalid tag key. Tag keys cannot start with 'aws:' (case insensitive)");
         }
         if value.chars().count() > 256 {
             return bad_request("Invalid tag value specified. The length must be at most 256 characters");
