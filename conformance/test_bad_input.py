@@ -1,6 +1,7 @@
 """Input that is wrong, and upstreams that are: each has one clear answer, and nothing else comes to harm."""
 
 import json
+import os
 import re
 import socket
 
@@ -379,3 +380,38 @@ def test_slow_heads_do_not_hold_others_up(api):
     finally:
         for link in links:
             link.close()
+
+
+class TestOpenFiles:
+    """Each connection is an open file, of which a process may have only so many."""
+
+    @pytest.fixture
+    def limited(self, new_gateway):
+        def make(limit):
+            gateway = new_gateway()
+            line = gateway.command_line()
+            gateway.command_line = lambda: ["prlimit", f"--nofile={limit}", *line]
+            api = gateway.start().rest_api()
+            api.mock("GET", "/", "fine")
+            api.deploy()
+            links = []
+            for _ in range(300):
+                links.append(socket.create_connection(("127.0.0.1", gateway.traffic_port), timeout=5))
+            return gateway, api, links
+
+        return make
+
+    def test_all_that_the_system_allows_are_used(self, limited):
+        _, api, links = limited("120:4096")
+        assert api.call("GET", "/", timeout=10).text == "fine"
+        for link in links:
+            link.close()
+
+    def test_who_connects_waits_while_there_are_none(self, limited):
+        gateway, api, links = limited("120:120")
+        eventually(lambda: "connections cannot be accepted" in gateway.log(), 10, "a line in the log")
+        for link in links:
+            link.close()
+        assert api.call("GET", "/", timeout=20).text == "fine"
+        # Each worker says so once a minute, and not for each connection.
+        assert gateway.log().count("connections cannot be accepted") <= 2 * os.cpu_count()

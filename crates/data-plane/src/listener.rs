@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions};
@@ -26,6 +26,8 @@ const BACKLOG: i32 = 4096;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the process or the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the log is told of that.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// An address to listen on.
 pub struct Listener {
@@ -200,6 +202,7 @@ fn run(
 }
 
 async fn accept(worker: Rc<Worker>, acceptor: Acceptor, local: SocketAddr, listening: Rc<Listening>) {
+    let mut told: Option<Instant> = None;
     loop {
         match acceptor.accept().await {
             Ok((stream, peer)) => {
@@ -218,7 +221,11 @@ async fn accept(worker: Rc<Worker>, acceptor: Acceptor, local: SocketAddr, liste
             // The client gave up before its turn came.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                // It goes on until somebody closes something, and is not told each time.
+                if told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL) {
+                    told = Some(Instant::now());
+                    tracing::error!(%error, "connections cannot be accepted; those who connect wait");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit};
 use stagedoor_control_plane::{ControlPlane, Settings};
 use stagedoor_data_plane::acme::Challenges;
 use stagedoor_data_plane::backends::health;
@@ -110,6 +110,7 @@ pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), 
     domains::check_default(&config).map_err(Failure::Config)?;
     let config = Arc::new(config);
     shield();
+    take_all_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_start(give_way)
@@ -127,6 +128,15 @@ pub(crate) fn run(options: &ServeOptions, project: Option<&Path>) -> Result<(), 
 fn shield() {
     if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "functions may read the gateway's memory");
+    }
+}
+
+/// Takes as many open files as the process may have: each connection is one, and what a shell gives by itself (1,024 as a
+/// rule) is for programs that wait with `select`. Functions have a limit of their own.
+fn take_all_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, ?limit, "the number of open files stays as it is");
     }
 }
 
