@@ -64,14 +64,83 @@ def test_states_of_a_function_that_is_made_and_changed(functions):
     )  # fmt: skip
     assert "LastUpdateStatus" not in made and (made["FunctionArn"], made["Version"]) == (ARN + "f", "1")
     found = functions.get_function_configuration(FunctionName="f")
+    assert found["RevisionId"] != made["RevisionId"], "the state has changed since"
     assert (found["State"], found["LastUpdateStatus"]) == ("Active", "Successful") and "StateReason" not in found
     version = functions.get_function_configuration(FunctionName="f", Qualifier="1")
     assert version["FunctionArn"] == ARN + "f:1" and version["RevisionId"] != found["RevisionId"]
     assert functions.publish_version(FunctionName="f")["Version"] == "1", "nothing has changed"
     changed = functions.update_function_configuration(FunctionName="f", Timeout=9)
     assert changed["LastUpdateStatus"] == "InProgress" and changed["LastUpdateStatusReasonCode"] == "Creating"
-    assert functions.get_function_configuration(FunctionName="f")["LastUpdateStatus"] == "Successful"
+    found = functions.get_function_configuration(FunctionName="f")
+    assert found["LastUpdateStatus"] == "Successful" and found["RevisionId"] != changed["RevisionId"]
     assert functions.publish_version(FunctionName="f")["Version"] == "2"
+    code = archive({"index.js": "exports.handler = async () => 2;"})
+    published = functions.update_function_code(FunctionName="f", ZipFile=code, Publish=True)
+    assert (published["Version"], published["FunctionArn"], published["State"]) == ("3", ARN + "f:3", "Pending")
+    assert "LastUpdateStatus" not in published, "a new version was never updated"
+
+
+def test_names_that_a_function_may_get(functions):
+    assert create(functions, ARN + "whole")["FunctionName"] == "whole"
+    assert create(functions, f"{ACCOUNT}:function:part")["FunctionArn"] == ARN + "part"
+    part = "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?"
+    pattern = part + "([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?"
+    says(
+        VALIDATION,
+        invalid("invalid:function:name", "functionName", f"Member must satisfy regular expression pattern: {pattern}"),
+        create, functions, "invalid:function:name",
+    )  # fmt: skip
+    long, longest = "a" * 65, "Member must have length less than or equal to"
+    says(PARAMETER, invalid(long, "functionName", f"{longest} 64"), create, functions, long)
+    long = ARN + "a" * (141 - len(ARN))
+    says(VALIDATION, invalid(long, "functionName", f"{longest} 140"), create, functions, long)
+    says(
+        NOT_FOUND, f"Functions from 'eu-west-1' are not reachable in this region ('{REGION}')",
+        create, functions, f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:f",
+    )  # fmt: skip
+    told = says("AccessDeniedException", None, create, functions, f"arn:aws:lambda:{REGION}:123456789012:function:f")
+    assert told["ResponseMetadata"]["HTTPStatusCode"] == 403
+    names = [one["FunctionName"] for one in functions.list_functions()["Functions"]]
+    assert names == ["part", "whole"], "none of the refused ones"
+
+
+def test_versions_are_deleted_as_often_as_asked(functions):
+    create(functions, "f", Publish=True)
+    for version in ("1", "1", "7"):
+        told = functions.delete_function(FunctionName="f", Qualifier=version)
+        assert told["ResponseMetadata"]["HTTPStatusCode"] == 204
+    says(NOT_FOUND, f"Function not found: {ARN}f:1", functions.get_function, FunctionName="f", Qualifier="1")
+    # These are said of functions that are not there too.
+    for name in ("f", "none"):
+        says(
+            PARAMETER, "$LATEST version cannot be deleted without deleting the function.",
+            functions.delete_function, FunctionName=name, Qualifier="$LATEST",
+        )  # fmt: skip
+        says(
+            PARAMETER, "Deletion of aliases is not currently supported.",
+            functions.delete_function, FunctionName=name, Qualifier="live",
+        )  # fmt: skip
+    assert functions.get_function(FunctionName="f")["Configuration"]["Version"] == "$LATEST"
+
+
+def test_tags_of_functions(functions):
+    create(functions, "f")
+    many = {f"t{count}": "x" for count in range(51)}
+    limit = "Number of tags exceeds resource tag limit."
+    says(PARAMETER, limit, create, functions, "g", Tags=many)
+    says(PARAMETER, limit, functions.tag_resource, Resource=ARN + "f", Tags=many)
+    says(
+        PARAMETER, "An error occurred and the request cannot be processed.",
+        functions.tag_resource, Resource=ARN + "f", Tags={},
+    )  # fmt: skip
+    says(
+        VALIDATION,
+        "1 validation error detected: Value null at 'tagKeys' failed to satisfy constraint: Member must not be null",
+        functions.untag_resource, Resource=ARN + "f", TagKeys=[],
+    )  # fmt: skip
+    with pytest.raises(functions.exceptions.ClientError, match="Value 'f' at 'resource' failed to satisfy constraint"):
+        functions.list_tags(Resource="f")
+    assert functions.list_tags(Resource=ARN + "f")["Tags"] == {}
 
 
 def test_variables_are_shown_once_they_were_given(functions):
@@ -109,6 +178,20 @@ def test_what_is_not_there(functions):
             NOT_FOUND, f"The function {ARN}{name}:{qualifier} doesn't have an EventInvokeConfig",
             functions.get_function_event_invoke_config, FunctionName=name, Qualifier=qualifier,
         )  # fmt: skip
+    says(
+        NOT_FOUND, "The function doesn't exist.",
+        functions.update_function_event_invoke_config, FunctionName="none", MaximumRetryAttempts=0,
+    )  # fmt: skip
+    says(
+        NOT_FOUND, f"Function not found: {ARN}none:$LATEST",
+        functions.put_function_concurrency, FunctionName="none", ReservedConcurrentExecutions=1,
+    )  # fmt: skip
+    says(
+        PARAMETER,
+        "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation."
+        " Please specify either a function name or an unqualified function ARN.",
+        functions.put_function_concurrency, FunctionName="f:1", ReservedConcurrentExecutions=1,
+    )  # fmt: skip
     elsewhere = f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:f"
     for call in (functions.get_function, functions.delete_function, functions.invoke):
         says(

@@ -1,5 +1,7 @@
 //! Constraints of Lambda's model on members that are kept as they are given.
 
+use std::collections::BTreeMap;
+
 use super::respond::ApiError;
 use crate::config::Runtime;
 
@@ -268,6 +270,28 @@ pub(super) fn compatible(runtimes: &[String], architectures: &[String]) -> Resul
 pub(super) fn qualifier(value: &str) -> Result<(), ApiError> {
     let fits = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"$_-".contains(&byte));
     matching(fits, value, "qualifier", "(|[a-zA-Z0-9$_-]+)")
+}
+
+/// All tags of a function.
+///
+/// # Errors
+/// `InvalidParameterValueException` if they are more than AWS's 50.
+pub(super) fn tags(tags: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ApiError> {
+    if tags.len() > 50 {
+        return Err(ApiError::parameter("Number of tags exceeds resource tag limit."));
+    }
+    Ok(tags)
+}
+
+/// What has tags is named by its ARN.
+///
+/// # Errors
+/// `ValidationException` in AWS's words.
+pub(super) fn taggable(arn: &str) -> Result<(), ApiError> {
+    let pattern = "arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:\\d{12}:(function:[a-zA-Z0-9-_]+(:(\\$LATEST|[a-zA-Z0-9-_]+))?|layer:([a-zA-Z0-9-_]+)|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})";
+    let whole = |named: &super::names::Named<'_>| named.region.is_some() && named.account.is_some();
+    let fits = arn.starts_with("arn:aws") && super::names::take_apart(arn).as_ref().is_some_and(whole);
+    matching(fits, arn, "resource", pattern)
 }
 
 fn is_identifier(value: &str) -> bool {

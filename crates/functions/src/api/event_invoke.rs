@@ -71,7 +71,12 @@ impl LambdaApi {
         // The qualifier must exist too.
         let mut record = match (self.find(&records, reference), route.operation) {
             (Ok((record, _)), _) => record.clone(),
-            (Err(_), Operation::PutFunctionEventInvokeConfig | Operation::ListFunctionEventInvokeConfigs) => {
+            (
+                Err(_),
+                Operation::PutFunctionEventInvokeConfig
+                | Operation::UpdateFunctionEventInvokeConfig
+                | Operation::ListFunctionEventInvokeConfigs,
+            ) => {
                 return Err(ApiError::not_found("The function doesn't exist."));
             }
             (Err(_), _) => return Err(missing()),

@@ -11,6 +11,7 @@ mod event_stream;
 mod invoke;
 mod layers;
 mod model;
+mod names;
 mod operations;
 mod paging;
 mod respond;
@@ -147,16 +148,9 @@ impl LambdaApi {
     /// The function that a path names; its own qualifier, or the one of the query.
     fn reference<'a>(&self, route: &'a Route) -> Result<FunctionRef<'a>, ApiError> {
         let text = route.name();
-        let mut reference = FunctionRef::parse(text).ok_or_else(|| {
-            ApiError::validation(text, "functionName", "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?")
-        })?;
-        let region = text.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(2));
-        if let Some(other) = region.filter(|region| *region != self.inner.settings.region) {
-            return Err(ApiError::not_found(&format!(
-                "Functions from '{other}' are not reachable in this region ('{}')",
-                self.inner.settings.region
-            )));
-        }
+        self.in_region(text)?;
+        let named = names::checked(text, route.operation)?;
+        let mut reference = FunctionRef { name: named.name, qualifier: named.qualifier };
         if let Some(qualifier) = route.query.get("Qualifier") {
             constraints::qualifier(qualifier)?;
             if reference.qualifier.is_some_and(|own| own != qualifier) {
@@ -167,6 +161,18 @@ impl LambdaApi {
             reference.qualifier = Some(qualifier);
         }
         Ok(reference)
+    }
+
+    /// Functions of other regions are not here, whatever else is said of them.
+    fn in_region(&self, text: &str) -> Result<(), ApiError> {
+        let region = names::take_apart(text).and_then(|named| named.region);
+        match region.filter(|region| *region != self.inner.settings.region) {
+            None => Ok(()),
+            Some(other) => Err(ApiError::not_found(&format!(
+                "Functions from '{other}' are not reachable in this region ('{}')",
+                self.inner.settings.region
+            ))),
+        }
     }
 
     fn qualified_arn(&self, name: &str, qualifier: Option<&str>) -> String {

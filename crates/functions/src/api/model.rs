@@ -291,3 +291,24 @@ pub(super) fn save(data: &Path, record: &Record) -> io::Result<()> {
     file.persist(home.join("function.json"))?;
     std::fs::File::open(&home)?.sync_all()
 }
+
+/// What an answer says of a function or version that it makes: it can be called already, and its next revision is there.
+pub(super) fn pending(fields: &mut Map<String, Value>) {
+    fields.remove("LastUpdateStatus");
+    told(fields, ["State", "StateReason", "StateReasonCode"], "Pending");
+}
+
+/// What an answer says of a change, which has happened already.
+pub(super) fn in_progress(fields: &mut Map<String, Value>) {
+    let members = ["LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode"];
+    told(fields, members, "InProgress");
+}
+
+/// A function's revision changes with its state, so the one that is told here is none any more: whoever wants to change
+/// that very function has to ask for the latest, as at AWS.
+fn told(fields: &mut Map<String, Value>, members: [&str; 3], state: &str) {
+    for (member, value) in members.into_iter().zip([state, "The function is being created.", "Creating"]) {
+        fields.insert(member.to_owned(), value.into());
+    }
+    fields.insert("RevisionId".to_owned(), uuid::Uuid::new_v4().to_string().into());
+}

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::model::{self, Record, Version};
+use super::model::{self, Record, Version, in_progress, pending};
 use super::respond::{Answer, ApiError};
 use super::routes::{Operation, Route};
-use super::{LambdaApi, code, constraints, paging};
+use super::{LambdaApi, code, constraints, names, paging};
 use crate::config::{FunctionRef, LATEST};
 
 /// Variables that Lambda sets itself and lets nobody replace.
@@ -82,16 +82,7 @@ impl LambdaApi {
         let also = ["Code", "Publish", "PackageType", "Architectures", "Tags"];
         only(given, &[&CONFIGURATION[..], &also].concat(), "CreateFunction")?;
         let name = required(given, "FunctionName", "functionName")?;
-        let name = match FunctionRef::parse(name) {
-            Some(FunctionRef { name, qualifier: None }) => name.to_owned(),
-            _ => {
-                return Err(ApiError::validation(
-                    name,
-                    "functionName",
-                    "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?",
-                ));
-            }
-        };
+        let name = self.new_name(name)?;
         required(given, "Role", "role")?;
         if let Some(kind) = text(given, "PackageType").filter(|kind| *kind != "Zip") {
             return Err(ApiError::not_built(&format!("the package type {kind}")));
@@ -144,24 +135,31 @@ impl LambdaApi {
             aliases: BTreeMap::new(),
             policies: BTreeMap::new(),
             concurrency: None,
-            tags: map(given.get("Tags")),
+            tags: constraints::tags(map(given.get("Tags")))?,
             event_invoke: BTreeMap::new(),
         };
         let mut shown = self.publish_if_asked(&mut record, given);
         self.commit(&mut records, record)?;
         if let Some(fields) = shown.as_object_mut() {
-            // It can be called already. AWS's answer has the function's own ARN also where a version was asked for.
+            // AWS's answer has the function's own ARN also where a version was asked for.
             fields.insert("FunctionArn".to_owned(), self.arn(&name).into());
-            fields.remove("LastUpdateStatus");
-            for (member, value) in [
-                ("State", "Pending"),
-                ("StateReason", "The function is being created."),
-                ("StateReasonCode", "Creating"),
-            ] {
-                fields.insert(member.to_owned(), value.into());
-            }
+            pending(fields);
         }
         Ok(Answer::json(201, &shown))
+    }
+
+    /// The name that a function gets. It may be given as an ARN, of this region and account.
+    fn new_name(&self, text: &str) -> Result<String, ApiError> {
+        let account = names::take_apart(text).and_then(|named| named.account);
+        if account.is_some_and(|account| account != self.inner.settings.account) {
+            return Err(ApiError::access_denied());
+        }
+        self.in_region(text)?;
+        let named = names::checked(text, Operation::CreateFunction)?;
+        match named.qualifier {
+            None if named.name.len() <= 64 => Ok(named.name.to_owned()),
+            _ => Err(ApiError::parameter(&format!("Unsupported function name: {text}"))),
+        }
     }
 
     fn list_functions(&self, route: &Route) -> Result<Answer, ApiError> {
@@ -292,13 +290,10 @@ impl LambdaApi {
         let mut shown = self.publish_if_asked(&mut record, given);
         self.commit(&mut records, record)?;
         if let Some(fields) = shown.as_object_mut() {
-            // What changes is changed already.
-            for (member, value) in [
-                ("LastUpdateStatus", "InProgress"),
-                ("LastUpdateStatusReason", "The function is being created."),
-                ("LastUpdateStatusReasonCode", "Creating"),
-            ] {
-                fields.insert(member.to_owned(), value.into());
+            if fields.get("Version").is_some_and(|version| version != LATEST) {
+                pending(fields);
+            } else {
+                in_progress(fields);
             }
         }
         Ok(Answer::json(200, &shown))
@@ -306,17 +301,29 @@ impl LambdaApi {
 
     fn delete_function(&self, route: &Route) -> Result<Answer, ApiError> {
         let reference = self.reference(route)?;
-        let mut records = self.records();
-        self.find(&records, FunctionRef { qualifier: None, ..reference })?;
-        let (record, version) = self.find(&records, reference)?;
-        let mut record = record.clone();
-        if let Some(qualifier) = reference.qualifier {
-            let Ok(number) = qualifier.parse::<u64>() else {
+        // Said before anybody looks whether there is such a function.
+        let version = match reference.qualifier.map(|qualifier| (qualifier, qualifier.parse::<u64>())) {
+            None => None,
+            Some((_, Ok(number))) => Some(number),
+            Some((LATEST, Err(_))) => {
                 return Err(ApiError::parameter(
                     "$LATEST version cannot be deleted without deleting the function.",
                 ));
-            };
-            let leading = record.aliases.iter().filter(|(_, alias)| alias.leads_to(&version.version));
+            }
+            Some((_, Err(_))) => {
+                return Err(ApiError::parameter("Deletion of aliases is not currently supported."));
+            }
+        };
+        let mut records = self.records();
+        let function = FunctionRef { qualifier: None, ..reference };
+        let mut record = self.find(&records, function)?.0.clone();
+        if let Some(number) = version {
+            // A version that is not there is deleted already.
+            if !record.versions.contains_key(&number) {
+                return Ok(Answer::empty());
+            }
+            let version = number.to_string();
+            let leading = record.aliases.iter().filter(|(_, alias)| alias.leads_to(&version));
             let leading: Vec<_> = leading.map(|(name, _)| name).collect();
             if !leading.is_empty() {
                 return Err(ApiError::conflict(&format!(
@@ -326,7 +333,7 @@ impl LambdaApi {
             record.versions.remove(&number);
             let name = record.name.clone();
             self.commit(&mut records, record)?;
-            self.inner.functions.remove(&name, Some(qualifier));
+            self.inner.functions.remove(&name, Some(&version));
             return Ok(Answer::empty());
         }
         // The document first: code without one is no function.

@@ -61,6 +61,11 @@ impl ApiError {
         Self::new(429, "TooManyRequestsException", "Rate Exceeded.")
     }
 
+    /// A function of somebody else's. AWS gives no reason.
+    pub(super) fn access_denied() -> Self {
+        Self::new(403, "AccessDeniedException", "")
+    }
+
     /// Something of Lambda that is not built here.
     pub(super) fn not_built(what: &str) -> Self {
         Self::new(501, "NotImplementedException", &format!("{what} is not available"))
@@ -78,6 +83,9 @@ impl ApiError {
     fn told(&self) -> Value {
         if matches!(self.kind, "ValidationException" | "RequestEntityTooLargeException") {
             return json!({ "message": self.message });
+        }
+        if self.kind == "AccessDeniedException" {
+            return json!({ "Message": null });
         }
         let by = if self.status < 500 { "User" } else { "Service" };
         let member = match self.kind {

@@ -12,14 +12,13 @@ use crate::config::{FunctionRef, LATEST};
 impl LambdaApi {
     pub(super) fn operate_sharing(&self, route: &Route, body: &[u8]) -> Result<Answer, ApiError> {
         let given = model::members(body)?;
+        if matches!(route.operation, Operation::TagResource | Operation::UntagResource | Operation::ListTags)
+        {
+            constraints::taggable(route.name())?;
+        }
         let reference = self.reference(route)?;
         let mut records = self.records();
-        let given_tags = matches!(route.operation, Operation::TagResource | Operation::UntagResource);
-        if (given_tags || route.operation == Operation::ListTags) && reference.qualifier.is_some() {
-            return Err(ApiError::parameter(
-                "Tags on function aliases and versions are not supported. Please specify a function ARN.",
-            ));
-        }
+        refuse_qualified(route.operation, reference)?;
         let found = self.find(&records, FunctionRef { qualifier: None, ..reference });
         let mut record = found.map_err(|error| self.no_function(route, &given, error))?.0.clone();
         let arn = self.arn(&record.name);
@@ -143,10 +142,24 @@ impl LambdaApi {
                 Answer::empty()
             }
             Operation::TagResource => {
-                record.tags.extend(map(given.get("Tags")));
+                let tags = map(given.get("Tags"));
+                if tags.is_empty() {
+                    return Err(ApiError::parameter(
+                        "An error occurred and the request cannot be processed.",
+                    ));
+                }
+                record.tags.extend(tags);
+                record.tags = constraints::tags(record.tags)?;
                 Answer::empty()
             }
             Operation::UntagResource => {
+                if route.tag_keys.is_empty() {
+                    return Err(ApiError::new(
+                        400,
+                        "ValidationException",
+                        "1 validation error detected: Value null at 'tagKeys' failed to satisfy constraint: Member must not be null",
+                    ));
+                }
                 record.tags.retain(|name, _| !route.tag_keys.contains(name));
                 Answer::empty()
             }
@@ -163,6 +176,9 @@ impl LambdaApi {
         match (route.operation, text(given, "FunctionVersion")) {
             (Operation::CreateAlias, Some(version)) => {
                 ApiError::not_found(&format!("Function not found: {arn}:{version}"))
+            }
+            (Operation::PutFunctionConcurrency, _) => {
+                ApiError::not_found(&format!("Function not found: {arn}:{LATEST}"))
             }
             (Operation::RemovePermission, _) => ApiError::not_found(&format!("No policy found for: {arn}")),
             _ => error,
@@ -197,6 +213,21 @@ impl LambdaApi {
         record.versions.insert(record.last_version, version);
         shown
     }
+}
+
+/// Some operations are for whole functions only.
+fn refuse_qualified(operation: Operation, reference: FunctionRef<'_>) -> Result<(), ApiError> {
+    let message = match operation {
+        _ if reference.qualifier.is_none() => return Ok(()),
+        Operation::TagResource | Operation::UntagResource | Operation::ListTags => {
+            "Tags on function aliases and versions are not supported. Please specify a function ARN."
+        }
+        Operation::PutFunctionConcurrency => {
+            "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN."
+        }
+        _ => return Ok(()),
+    };
+    Err(ApiError::parameter(message))
 }
 
 /// A version or alias that a permission is about has to be there.
