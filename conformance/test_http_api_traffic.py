@@ -536,8 +536,8 @@ class TestThrottles:
 
 class TestCors:
     CONFIGURATION = {
-        "AllowOrigins": ["https://a.test", "http://*"], "AllowMethods": ["GET", "PUT"], "AllowHeaders": ["x-a", "x-b"],
-        "ExposeHeaders": ["x-c"], "MaxAge": 60, "AllowCredentials": True,
+        "AllowOrigins": ["https://a.test", "http://*"], "AllowMethods": ["GET", "PUT"], "AllowHeaders": ["x-a", "X-B"],
+        "ExposeHeaders": ["X-C"], "MaxAge": 60, "AllowCredentials": True,
     }  # fmt: skip
 
     def preflight(self, api, origin, path="/"):

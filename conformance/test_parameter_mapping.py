@@ -272,3 +272,14 @@ class TestHeadersOfProxies:
         seen = {name.lower(): value for name, value in echo.seen[-1][2]}
         assert seen["accept"] == "application/json" and seen["user-agent"].startswith("AmazonAPIGateway_")
         assert "x-mine" not in seen and seen["x-amzn-apigateway-api-id"]
+
+    def test_http_names_a_type_only_beside_a_body(self, gateway, echo):
+        mapped = Mapped(gateway, echo.url)
+
+        def sent(data, **headers):
+            mapped.call(data=data, headers=headers)
+            return {name.lower(): value for name, value in echo.seen[-1][2]}.get("content-type")
+
+        assert sent(b"") is None and sent(b"", **{"Content-Type": "application/json"}) is None
+        assert sent(b"x", **{"Content-Type": "text/plain"}) == "text/plain"
+        assert sent(b"{}") == "application/json"

@@ -22,13 +22,9 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
 
     let mut headers = std::mem::take(&mut outgoing.headers);
     headers.retain(|header| !is_dropped_from_mapped_requests(&header.name));
-    let content_type = outgoing.media_type.take().unwrap_or_else(|| {
-        exchange.head.headers.get("content-type").cloned().unwrap_or(Bytes::from_static(b"application/json"))
-    });
-    let defaults: [(&'static str, Bytes); 6] = [
+    let defaults: [(&'static str, Bytes); 5] = [
         ("Host", Bytes::copy_from_slice(endpoint.uri.upstream.authority.as_bytes())),
         ("Accept", Bytes::from_static(b"application/json")),
-        ("Content-Type", content_type),
         ("User-Agent", exchange.plan.user_agent.clone()),
         ("X-Amzn-Apigateway-Api-Id", exchange.plan.api_id_header.clone()),
         ("X-Amzn-Trace-Id", exchange.trace_id().clone()),
@@ -37,6 +33,18 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
         if !headers.contains(name) {
             headers.append(name, value);
         }
+    }
+    // A request without a body names no type of its own: AWS's backends see none, even where the client named one.
+    if !outgoing.body.is_empty() && !headers.contains("Content-Type") {
+        let content_type = outgoing.media_type.take().unwrap_or_else(|| {
+            exchange
+                .head
+                .headers
+                .get("content-type")
+                .cloned()
+                .unwrap_or(Bytes::from_static(b"application/json"))
+        });
+        headers.append("Content-Type", content_type);
     }
     let head = RequestHead {
         method: endpoint.method.clone().unwrap_or_else(|| exchange.head.method.clone()),

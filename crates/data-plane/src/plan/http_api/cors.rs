@@ -26,6 +26,8 @@ impl Cors {
             let names = names.as_deref().filter(|names| !names.is_empty())?;
             Some(Bytes::from(names.join(",")))
         };
+        // AWS tells names of headers in lower case, however they were configured.
+        let headers = |names: &Option<Vec<String>>| list(names).map(|it| it.to_ascii_lowercase().into());
         let credentials = (shape.allow_credentials == Some(true)).then_some(Bytes::from_static(b"true"));
         let kept = |headers: Vec<(&'static str, Option<Bytes>)>| {
             headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
@@ -37,12 +39,12 @@ impl Cors {
             origins: origins.iter().map(|origin| origin.as_str().into()).collect(),
             preflight: kept(vec![
                 ("access-control-allow-methods", list(&shape.allow_methods)),
-                ("access-control-allow-headers", list(&shape.allow_headers)),
+                ("access-control-allow-headers", headers(&shape.allow_headers)),
                 ("access-control-max-age", shape.max_age.map(|age| Bytes::from(age.to_string()))),
                 ("access-control-allow-credentials", credentials.clone()),
             ]),
             actual: kept(vec![
-                ("access-control-expose-headers", list(&shape.expose_headers)),
+                ("access-control-expose-headers", headers(&shape.expose_headers)),
                 ("access-control-allow-credentials", credentials),
             ]),
         }
