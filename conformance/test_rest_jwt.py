@@ -675,12 +675,19 @@ class TestIssuers:
 
     def test_the_built_in_issuer(self, gateway):
         """The gateway asks itself, on the listener that the call came in on."""
-        made = subprocess.run(
-            [binary(), "token", "ann", "--data", gateway.data, "--control", gateway.control], capture_output=True, text=True, timeout=20
-        )
-        assert made.returncode == 0, made.stderr
-        api = guarded(gateway, {"issuer": f"{gateway.control}/_stagedoor/issuer/{REGION}_Local", "audiences": ["local"]})
-        assert ask(api, made.stdout.strip()) == PASSED
+        def token(*options):
+            command = [binary(), "token", "ann", "--data", gateway.data, "--control", gateway.control, *options]
+            made = subprocess.run(command, capture_output=True, text=True, timeout=20)
+            assert made.returncode == 0, made.stderr
+            return made.stdout.strip()
+
+        trusted = {"issuer": f"{gateway.control}/_stagedoor/issuer/{REGION}_Local", "audiences": ["local"]}
+        api = guarded(gateway, trusted, scopes=["orders/read"])
+        assert ask(api, token()) == PASSED
+        # Access tokens of user pools have no audience of their own.
+        access = ["--use", "access", "--scope", "orders/read"]
+        assert ask(api, token(*access), "/scoped") == UNAUTHORIZED
+        assert ask(api, token(*access, "--claim", "aud=local"), "/scoped") == PASSED
 
 
 CLAIMS = {"name": 'Doe, "Jane"', "iat": 1516239022, "version": "42", "roles": ["user", "editor"], "address": {"city": "Seattle"},
