@@ -124,6 +124,19 @@ class TestHttpProxy:
         api.deploy()
         assert api.call("POST", "/", data=body()).text == "done"
 
+    @pytest.mark.parametrize("chunks", [[b"whole"], [b"wh", b"ol", b"e"], []])
+    def test_a_body_that_is_there_is_sent_with_its_length(self, gateway, echo, chunks):
+        """However the client frames it: AWS tells every backend the length."""
+        api = gateway.rest_api()
+        api.proxy("POST", "/", echo.url)
+        api.deploy()
+        coded = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in chunks) + b"0\r\n\r\n"
+        head = f"POST /test/ HTTP/1.1\r\nHost: {api.id}.execute-api.localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        assert gateway.raw(head.encode() + coded).startswith(b"HTTP/1.1 200")
+        told = {name.lower(): value for name, value in echo.seen[-1][2]}
+        text = b"".join(chunks)
+        assert echo.seen[-1][3] == text and told["content-length"] == str(len(text)) and "transfer-encoding" not in told
+
     def test_large_bodies_both_ways(self, gateway, echo):
         api = gateway.rest_api()
         api.proxy("GET", "/", echo.url + "/bytes/9000000")

@@ -75,8 +75,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let result = std::future::poll_fn(|context| {
         let mut ends = !draining && drained.as_mut().poll(context).is_ready();
         while look.as_mut().poll(context).is_ready() {
-            activity.bodies.give_up();
-            ends |= activity.is_idle();
+            let is_sending = activity.bodies.give_up();
+            let is_idle = activity.is_idle();
+            if draining && is_idle && !is_sending {
+                // What is left are streams that the client does not take.
+                return Poll::Ready(Ok(()));
+            }
+            ends |= is_idle;
             look.as_mut().reset((Instant::now() + LOOK_INTERVAL).into());
         }
         if !draining && ends {

@@ -45,9 +45,11 @@ impl Bodies {
         Body::Stream(Box::new(WatchedBody(held)))
     }
 
-    /// Drops what nobody has taken for too long. Should the client want it after all, it has broken off.
-    pub(crate) fn give_up(&self) {
-        self.0.borrow_mut().retain(|held| {
+    /// Drops what nobody has taken for too long. Should the client want it after all, it has broken off. False if nothing is
+    /// being sent any more.
+    pub(crate) fn give_up(&self) -> bool {
+        let mut bodies = self.0.borrow_mut();
+        bodies.retain(|held| {
             let Some(held) = held.upgrade() else { return false };
             let mut held = held.borrow_mut();
             if !held.is_pending && held.asked.elapsed() >= UNTAKEN_TIME_MAX {
@@ -55,6 +57,7 @@ impl Bodies {
             }
             held.body.is_some()
         });
+        !bodies.is_empty()
     }
 }
 
@@ -105,10 +108,12 @@ mod tests {
             let long_ago = Instant::now().checked_sub(UNTAKEN_TIME_MAX).unwrap();
             held.borrow_mut().asked = long_ago;
         }
-        bodies.give_up();
+        assert!(bodies.give_up());
         assert_eq!(bodies.0.borrow().len(), 1);
         let broken_off = untaken.poll_chunk(&mut context);
         assert!(matches!(broken_off, Poll::Ready(Some(Err(BodyError::TimedOut)))));
         assert!(awaited.poll_chunk(&mut context).is_pending());
+        drop(awaited);
+        assert!(!bodies.give_up());
     }
 }

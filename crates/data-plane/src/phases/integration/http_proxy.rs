@@ -1,13 +1,14 @@
 //! `HTTP_PROXY`: the client's request goes to the backend and the backend's answer to the client, both as they
 //! arrive. This is the hottest path there is: headers are filtered in place and bodies are never touched.
 
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
 use stagedoor_shapes::apigateway::EndpointType;
 
-use super::{begun, begun_answer, body_fault, call_backend, log};
+use super::{Begun, begun_answer, body_fault, call_backend, log};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
 use crate::phases::content_encoding::Coding;
@@ -22,6 +23,8 @@ use crate::plan::integration::{HttpEndpoint, HttpProxyIntegration};
 
 /// What a payload without a content type is.
 const DEFAULT_TYPE: &str = "application/json";
+/// A body of unknown length that has arrived by the time it is sent is sent with its length, up to this size.
+const WHOLE_BYTES_MAX: usize = 64 * 1024;
 
 /// Forwards the request.
 ///
@@ -172,15 +175,29 @@ fn undo_coding(headers: &mut Headers, body: Body) -> Body {
     coding.undo(body)
 }
 
-/// Waits for a body of unknown length to begin: one that ends at once is none, and is sent as none.
-pub(super) async fn begin(body: Body) -> Result<Body, Fault> {
+/// Waits for a body of unknown length to begin. One that has arrived whole by then, or is none, is sent as such: AWS tells
+/// every backend the length, and there are backends that know nothing else.
+pub(super) async fn begin(mut body: Body) -> Result<Body, Fault> {
     if body.remaining().is_some() {
         return Ok(body);
     }
-    begun(body).await.map_err(|error| match error {
+    let Some(first) = body.chunk().await else { return Ok(Body::Empty) };
+    let mut first = first.map_err(unread)?;
+    while first.len() < WHOLE_BYTES_MAX {
+        match poll_fn(|context| Poll::Ready(body.poll_chunk(context))).await {
+            Poll::Pending => break,
+            Poll::Ready(None) => return Ok(first.into()),
+            Poll::Ready(Some(next)) => first = [first, next.map_err(unread)?].concat().into(),
+        }
+    }
+    Ok(Body::Stream(Box::new(Begun { first, rest: body })))
+}
+
+fn unread(error: BodyError) -> Fault {
+    match error {
         BodyError::Undecodable(detail) => Fault::undecodable_body(detail),
         error => Fault::client_gone(error),
-    })
+    }
 }
 
 fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {
