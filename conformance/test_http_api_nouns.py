@@ -432,6 +432,10 @@ def test_stages(client, api):
     assert client.update_stage(**where, AccessLogSettings=log)["AccessLogSettings"] == log
     message = "Access Log format must include either $context.requestId or $context.extendedRequestId"
     refused(client.update_stage, "BadRequestException", message, **where, AccessLogSettings=log | {"Format": "$context.routeKey"})
+    message = "The following context variables are not supported: [$context.identity.apiKey, $context.request.header.x-a]"
+    wrong = log | {"Format": "$context.requestId $context.identity.apiKey $context.authorizer.x $context.request.header.x-a"}
+    refused(client.update_stage, "BadRequestException", message, **where, AccessLogSettings=wrong)
+    refused(client.create_stage, "BadRequestException", message, ApiId=api, StageName="x", AccessLogSettings=wrong)
     refused(client.update_stage, "BadRequestException", "", **where, AccessLogSettings=log | {"DestinationArn": "x"})
     for resource in "log-group:g:*", "deliverystream/amazon-apigateway-x":
         wrong = log | {"DestinationArn": f"arn:aws:{'logs' if ':' in resource else 'firehose'}:{REGION}:000000000000:{resource}"}

@@ -40,6 +40,93 @@ pub(crate) fn check_format_v2(format: &str) -> Result<(), ApiError> {
         .or_else(|error| bad_request(format!("The following errors are found in Access Log Format: {error}")))
 }
 
+/// Checks that a stage of an HTTP API has no variable that HTTP APIs do not have, such as a header of the request.
+///
+/// # Errors
+/// [`ApiError::BadRequest`] that names each.
+pub(crate) fn check_variables_http(format: &str) -> Result<(), ApiError> {
+    let unknown: Vec<&str> = variables(format)
+        .filter(|(_, name)| !HTTP_VARIABLES.contains(name) && !name.starts_with("authorizer."))
+        .map(|(whole, _)| whole)
+        .collect();
+    match unknown.is_empty() {
+        true => Ok(()),
+        false => {
+            let unknown = unknown.join(", ");
+            bad_request(format!("The following context variables are not supported: [{unknown}]"))
+        }
+    }
+}
+
+/// The developer guide's, and `resourcePath`, which published formats have though it has no value.
+const HTTP_VARIABLES: [&str; 49] = [
+    "accountId",
+    "apiId",
+    "awsEndpointRequestId",
+    "awsEndpointRequestId2",
+    "customDomain.basePathMatched",
+    "dataProcessed",
+    "domainName",
+    "domainPrefix",
+    "error.message",
+    "error.messageString",
+    "error.responseType",
+    "extendedRequestId",
+    "httpMethod",
+    "identity.accountId",
+    "identity.caller",
+    "identity.clientCert.clientCertPem",
+    "identity.clientCert.issuerDN",
+    "identity.clientCert.serialNumber",
+    "identity.clientCert.subjectDN",
+    "identity.clientCert.validity.notAfter",
+    "identity.clientCert.validity.notBefore",
+    "identity.cognitoAuthenticationProvider",
+    "identity.cognitoAuthenticationType",
+    "identity.cognitoIdentityId",
+    "identity.cognitoIdentityPoolId",
+    "identity.principalOrgId",
+    "identity.sourceIp",
+    "identity.user",
+    "identity.userAgent",
+    "identity.userArn",
+    "integration.error",
+    "integration.integrationStatus",
+    "integration.latency",
+    "integration.requestId",
+    "integration.status",
+    "integrationErrorMessage",
+    "integrationLatency",
+    "integrationStatus",
+    "path",
+    "protocol",
+    "requestId",
+    "requestTime",
+    "requestTimeEpoch",
+    "resourcePath",
+    "responseLatency",
+    "responseLength",
+    "routeKey",
+    "stage",
+    "status",
+];
+
+/// The variables of a format, each as it is written and by its name.
+fn variables(format: &str) -> impl Iterator<Item = (&str, &str)> {
+    let part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let starts = format.match_indices('$').filter_map(|(at, _)| format.get(at..));
+    starts.filter_map(move |from| {
+        let braced = from.strip_prefix("${context.").and_then(|rest| rest.split_once('}'));
+        let name = match (braced, from.strip_prefix("$context.")) {
+            (Some((name, _)), _) => return Some((from.get(.."${context.}".len() + name.len())?, name)),
+            (None, rest) => rest?,
+        };
+        let end = name.find(|c| !part_of_name(c)).unwrap_or(name.len());
+        let name = name.get(..end)?.trim_end_matches('.');
+        (!name.is_empty()).then_some((from.get(.."$context.".len() + name.len())?, name))
+    })
+}
+
 /// Whether a format has this variable.
 fn shows(format: &str, name: &str) -> bool {
     let (plain, braced) = (format!("$context.{name}"), format!("${{context.{name}}}"));
@@ -145,6 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn variables_of_http_apis() {
+        check(
+            check_variables_http("$context.requestId|${context.status} $context.authorizer.claims.a:b."),
+            "taken",
+        );
+        check(check_variables_http("$context.status. $context $context. $input.x $$context.stage"), "taken");
+        check(
+            check_variables_http("$context.requestId ${context.xrayTraceId} $context.request.header.X-A."),
+            "The following context variables are not supported: [${context.xrayTraceId}, $context.request.header.X-A]",
+        );
+    }
+
+    #[test]
     fn destinations() {
         check(check_destination("arn:aws:logs:us-east-1:111111111111:log-group:name"), "taken");
         check(
@@ -174,6 +274,7 @@ mod tests {
         #[test]
         fn any_value_is_taken_or_refused(text in "(arn:)?[a-z:$.{}\\n-]{0,30}(\\$context\\.requestId)?\\PC{0,8}") {
             let _ = check_format(&text);
+            let _ = check_variables_http(&text);
             let _ = check_destination(&text);
         }
     }

@@ -1,9 +1,9 @@
 //! Stages: names under which deployments are served. `$default` is served at the root.
 
 use stagedoor_shapes::apigatewayv2::{
-    Api, CreateStageRequest, DeleteAccessLogSettingsRequest, DeleteRouteSettingsRequest, DeleteStageRequest,
-    Deployment, GetStageRequest, GetStagesRequest, GetStagesResponse, LoggingLevel, Route, RouteSettings,
-    Stage, UpdateStageRequest,
+    AccessLogSettings, Api, CreateStageRequest, DeleteAccessLogSettingsRequest, DeleteRouteSettingsRequest,
+    DeleteStageRequest, Deployment, GetStageRequest, GetStagesRequest, GetStagesResponse, LoggingLevel,
+    Route, RouteSettings, Stage, UpdateStageRequest,
 };
 use stagedoor_shapes::snapshot::ApiSnapshot;
 
@@ -59,6 +59,7 @@ impl V2<'_> {
             let new = self.new_stage(name, is_http(&api));
             let mut stage: Stage = updated_within(&new, &input, DEFAULT_ROUTE_SETTINGS)?;
             drop_blanks(&mut stage);
+            check_new_log(&api, None, stage.access_log_settings.as_ref())?;
             self.put_stage(tx, &api, stage, input.deployment_id.is_some())
         })
     }
@@ -102,6 +103,7 @@ impl V2<'_> {
             let before: Stage = members::find(tx, api_id, Kind::Stage, name)?;
             let mut stage: Stage = updated_within(&before, &input, DEFAULT_ROUTE_SETTINGS)?;
             drop_blanks(&mut stage);
+            check_new_log(&api, before.access_log_settings.as_ref(), stage.access_log_settings.as_ref())?;
             stage.stage_variables =
                 merged(before.stage_variables, input.stage_variables.clone()).or(Some(Default::default()));
             let mut settings = before.route_settings.unwrap_or_default();
@@ -196,6 +198,18 @@ fn drop_blanks(stage: &mut Stage) {
         .take_if(|log| required(&log.destination_arn).is_empty() && required(&log.format).is_empty());
 }
 
+/// What AWS asks of a stage's access log since 2023, and so not of one that was there before.
+fn check_new_log(
+    api: &Api,
+    before: Option<&AccessLogSettings>,
+    log: Option<&AccessLogSettings>,
+) -> Result<(), ApiError> {
+    match log.filter(|log| is_http(api) && before != Some(*log)) {
+        Some(log) => access_log::check_variables_http(required(&log.format)),
+        None => Ok(()),
+    }
+}
+
 /// A name that a stage can have. Hyphens are allowed, whatever AWS's sentence says.
 pub(super) fn check_name(api: &Api, name: &str) -> Result<(), ApiError> {
     let default = is_http(api) && name == route_key::DEFAULT;
@@ -219,7 +233,7 @@ pub(super) fn check(tx: &Tx, api: &Api, stage: &Stage) -> Result<(), ApiError> {
     if let Some(log) = &stage.access_log_settings {
         let (destination, format) = (required(&log.destination_arn), required(&log.format));
         if destination.is_empty() || format.is_empty() {
-            return bad_request("Access log settings need both a destinationArn and a format");
+            return bad_request("Access Log value missing. Expected destinationArn and format.");
         }
         access_log::check_destination_v2(destination)?;
         access_log::check_format_v2(format)?;
