@@ -58,6 +58,19 @@ def test_who_tells_a_trace_id(gateway, echo):
         assert all(headers[name] for name in OWN), path
 
 
+def test_a_backends_own_request_id_is_renamed(gateway, raw_origin):
+    def play(link):
+        read_head(link)
+        link.sendall(b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: theirs\r\nX-Amzn-Trace-Id: theirs\r\nContent-Length: 0\r\n\r\n")
+
+    api = gateway.rest_api()
+    api.proxy("GET", "/", raw_origin(play).url)
+    api.deploy()
+    headers = api.call("GET", "/").headers
+    assert (headers["x-amzn-Remapped-x-amzn-RequestId"], headers["X-Amzn-Trace-Id"]) == ("theirs", "theirs")
+    assert len(headers["x-amzn-RequestId"]) == 36
+
+
 def test_an_unmatched_status_gets_the_default_response_and_a_proxy_keeps_it(gateway, echo):
     api = gateway.rest_api()
     for kind in "HTTP", "HTTP_PROXY":

@@ -42,16 +42,37 @@ class TestMock:
         answers = [api.call("GET", path) for path in ("/", "/?bad=1")]
         assert [(answer.status_code, answer.text) for answer in answers] == [(200, "fine"), (400, "bad")]
 
-    def test_without_a_status_code_it_is_our_error(self, gateway):
-        api = gateway.rest_api()
-        api.mock("GET", "/", "never")
-        patch = [{"op": "replace", "path": "/requestTemplates/application~1json", "value": "no object"}]
-        api.client.update_integration(
-            restApiId=api.id, resourceId=api.resource("/"), httpMethod="GET", patchOperations=patch
-        )
-        api.deploy()
+    @pytest.mark.parametrize("template", ['{"statusCode": -1000}', '{"statusCode": 0}', "{ statusCode: 299 }", "{'statusCode': 200,}"])
+    def test_any_integer_in_what_resembles_json_is_a_status(self, gateway, template):
+        """CDK writes it without quotes. What no pattern fits gets the default response."""
+        api, _ = self.templated(gateway, template)
+        assert (api.call("GET", "/").status_code, api.call("GET", "/").text) == (200, "default")
+
+    @pytest.mark.parametrize(
+        "template, words",
+        [
+            ("no object", "Unable to parse statusCode"),
+            ('{"statusCode": 200', "Unable to parse statusCode"),
+            ('{"status": 200}', "statusCode should be an integer which defined in request template"),
+            ('{"statusCode": "200"}', "statusCode should be an integer which defined in request template"),
+            ('{"statusCode": 200.5}', "statusCode should be an integer which defined in request template"),
+        ],
+    )
+    def test_without_a_status_code_it_is_our_error(self, gateway, template, words):
+        api, where = self.templated(gateway, template)
         answer = api.call("GET", "/")
         assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal server error"})
+        log = api.client.test_invoke_method(**where)["log"]
+        assert f" : Execution failed due to configuration error: {words}\n" in log
+
+    def templated(self, gateway, template):
+        api = gateway.rest_api()
+        api.mock("GET", "/", "default")
+        where = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "GET"}
+        patch = [{"op": "replace", "path": "/requestTemplates/application~1json", "value": template}]
+        api.client.update_integration(**where, patchOperations=patch)
+        api.deploy()
+        return api, where
 
 
 class TestHttpProxy:

@@ -119,6 +119,26 @@ class TestRequests:
         assert ("x-body", '{"a":1}') in [(name.lower(), value) for name, value in echo.seen[-1][2]]
         assert "b=%7B%22a%22%3A1%7D" in echo.seen[-1][1]
 
+    def test_no_body_is_an_empty_object(self, gateway, echo):
+        api = Mapped(gateway, echo.url, request={"header.X-Body": "method.request.body"})
+        assert api.call(data=b"").status_code == 200
+        assert ("x-body", "{}") in [(name.lower(), value) for name, value in echo.seen[-1][2]]
+
+    @pytest.mark.parametrize("kind", ["HTTP", "HTTP_PROXY"])
+    @pytest.mark.parametrize("source", ["method.request.body", "method.request.body.a"])
+    def test_a_body_that_begins_like_json_and_is_none(self, gateway, echo, kind, source):
+        api = Mapped(gateway, echo.url, request={"header.X-A": source}, kind=kind)
+        answer = api.call(data=b"\n{wrong")
+        assert (answer.status_code, body_json(answer)) == (400, {"message": "Invalid JSON in request body"})
+        assert answer.headers["x-amzn-ErrorType"] == "BadRequestException" and not echo.seen
+        assert api.call(data=b"<right/>").status_code == 200
+
+    def test_a_path_is_mapped_from_a_body_that_a_template_replaces(self, gateway, echo):
+        template = {"application/json": '{"constant": true}'}
+        api = Mapped(gateway, echo.url + "/{x}", request={"path.x": "method.request.body.text"}, requestTemplates=template)
+        assert api.call(headers={"Content-Type": "application/json"}).status_code == 200
+        assert (echo.seen[-1][1], echo.seen[-1][3]) == ("/t", b'{"constant": true}')
+
     def test_what_is_absent_is_not_sent(self, gateway, echo):
         targets = {
             "header.X-A": "method.request.header.X-Sent", "querystring.a": "method.request.querystring.q",
@@ -185,11 +205,11 @@ class TestRequests:
 class TestResponses:
     ANSWER = b'{"a": [1, "two"], "none": null}'
 
-    def answered(self, gateway, raw_origin, mappings, headers=b"X-Back: one\r\nX-Back: two\r\n", **options):
+    def answered(self, gateway, raw_origin, mappings, headers=b"X-Back: one\r\nX-Back: two\r\n", body=ANSWER, **options):
         def play(link):
             read_head(link)
             head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n"
-            link.sendall(head % (headers, len(self.ANSWER)) + self.ANSWER)
+            link.sendall(head % (headers, len(body)) + body)
 
         return Mapped(gateway, raw_origin(play).url, response=mappings, **options).call()
 
@@ -218,6 +238,13 @@ class TestResponses:
         mappings = {"X-A": "integration.response.header.Nothing", "X-B": "integration.response.body.none"}
         answer = self.answered(gateway, raw_origin, mappings)
         assert answer.status_code == 200 and not answer.headers.get("X-A") and not answer.headers.get("X-B")
+
+    def test_an_answer_that_is_empty_or_no_json(self, gateway, raw_origin):
+        mappings = {"X-Body": "integration.response.body"}
+        answer = self.answered(gateway, raw_origin, mappings, body=b"")
+        assert (answer.status_code, answer.headers["X-Body"]) == (200, "{}")
+        answer = self.answered(gateway, raw_origin, mappings, body=b"{wrong")
+        assert (answer.status_code, body_json(answer)) == (500, {"message": "Internal server error"})
 
     @pytest.mark.parametrize(
         "name", ["Authorization", "Connection", "Content-Length", "Content-MD5", "Date", "Expect", "Host", "Max-Forwards",

@@ -361,6 +361,13 @@ impl Fault {
         Self { message: Cow::Owned(message), ..Self::new(Kind::BadRequestBody, reason) }
     }
 
+    /// A parameter is mapped from the body, which is no JSON.
+    #[must_use]
+    pub fn unmappable_body() -> Self {
+        let message = "Invalid JSON in request body";
+        Self { message: Cow::Borrowed(message), ..Self::new(Kind::Default4xx, message) }
+    }
+
     /// The method wants an API key, and the request has none that may call it.
     #[must_use]
     pub fn invalid_api_key() -> Self {

@@ -94,6 +94,9 @@ pub async fn request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     } else {
         exchange.drop_body().await?;
     }
+    if transformation.maps_body {
+        check_mapped_body(exchange)?;
+    }
     // Mappings see the request as it came; overrides come after them and win.
     let mut outgoing = IntegrationRequest::default();
     for (name, source) in &transformation.headers {
@@ -119,10 +122,23 @@ pub async fn request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// AWS reads a body that a parameter is mapped from as JSON, even where the whole is asked for. Nearly everything is JSON to
+/// it: what is none begins like an object, a list or a text and does not end so.
+///
+/// # Errors
+/// 400 if the body is none.
+pub fn check_mapped_body(exchange: &Exchange<'_>) -> Result<(), Fault> {
+    let body = exchange.read_body();
+    if body.is_empty() || exchange.lenient_document(&body).is_ok() {
+        return Ok(());
+    }
+    Err(Fault::unmappable_body())
+}
+
 /// Makes the method response.
 ///
 /// # Errors
-/// 500 if no integration response fits, or a template or conversion fails.
+/// 500 if no integration response fits, or a template, a mapping or conversion fails.
 pub fn response(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     let Some(transformation) = response_of(exchange) else { return Ok(()) };
     let selector = exchange
@@ -142,6 +158,13 @@ pub fn response(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
                  {status}"
             )));
     };
+    if choice.headers.iter().any(|(_, source)| source.needs_answer_body())
+        && let Some(answer) = &exchange.integration_answer
+        && !answer.body.is_empty()
+        && exchange.lenient_document(&answer.body).is_err()
+    {
+        return Err(Fault::configuration("a header is mapped from an answer that is no JSON"));
+    }
     let mapped: Vec<(Bytes, Bytes)> = choice
         .headers
         .iter()
@@ -176,12 +199,9 @@ pub fn response(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
                 append_response_header(&mut headers, &Bytes::from(name), value.into());
             }
         }
-        if let Some(text) = overrides.status {
-            status = final_status(text.trim()).ok_or_else(|| {
-                Fault::internal(format!(
-                    "$context.responseOverride.status is {text:?}, which is no status code from 200 to 599"
-                ))
-            })?;
+        // AWS passes over what is no status.
+        if let Some(overridden) = overrides.status.and_then(|text| final_status(text.trim())) {
+            status = overridden;
         }
     }
     if let Some(content_type) = content_type.filter(|value| is_valid_value(value)) {

@@ -146,9 +146,8 @@ pub fn response(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
                 append_valid(&mut headers, &Bytes::from(name), &value);
             }
         }
-        if let Some(text) = overrides.status {
-            status = final_status(text.trim())
-                .ok_or_else(|| Fault::internal(format!("$context.responseOverride.status is {text:?}")))?;
+        if let Some(overridden) = overrides.status.and_then(|text| final_status(text.trim())) {
+            status = overridden;
         }
     }
     exchange.response = Some((ResponseHead { status, headers }, body.into()));

@@ -184,6 +184,8 @@ pub struct RequestTransformation {
     pub templates: Vec<(Bytes, Template)>,
     /// What happens where none fits.
     pub passthrough: Passthrough,
+    /// Whether a mapping reads the body, be it for the address.
+    pub maps_body: bool,
     /// Whether the body is converted first.
     pub content_handling: Option<ContentHandling>,
 }
@@ -246,6 +248,7 @@ impl RequestTransformation {
             query: Vec::new(),
             templates: Vec::new(),
             passthrough: Passthrough::WhenNoMatch,
+            maps_body: false,
             content_handling: None,
         }
     }
@@ -254,6 +257,7 @@ impl RequestTransformation {
         shape: &Shape,
         headers: &[(&str, Source)],
         query: &[(&str, Source)],
+        maps_body: bool,
         place: &str,
         errors: &mut Vec<PlanError>,
     ) -> Self {
@@ -274,6 +278,7 @@ impl RequestTransformation {
             query: owned_query(query),
             templates: templates(shape.request_templates.as_ref(), place, "request template", errors),
             passthrough,
+            maps_body,
             content_handling: shape.content_handling,
         }
     }
@@ -281,10 +286,7 @@ impl RequestTransformation {
     /// Whether the client's body has to be read: not for a request that a constant template replaces.
     #[must_use]
     pub fn needs_body(&self) -> bool {
-        let constant = self.templates.iter().all(|(_, template)| template.is_constant());
-        !constant
-            || self.headers.iter().any(|(_, source)| source.needs_body())
-            || self.query.iter().any(|(_, source)| source.needs_body())
+        self.maps_body || !self.templates.iter().all(|(_, template)| template.is_constant())
     }
 }
 
@@ -324,13 +326,19 @@ impl ResponseTransformation {
         choices.flat_map(|choice| &choice.headers).any(|(_, source)| source.reads_answer_headers())
     }
 
-    /// The response for a status or an error message.
+    /// The response for a status or an error message. Of several that fit, the one whose own status it is comes before
+    /// others, as it was measured at AWS.
     #[must_use]
     pub fn choose(&self, selector: Option<&str>) -> Option<&ResponseChoice> {
-        let fitting = selector.and_then(|selector| {
-            self.choices.iter().find(|(pattern, _)| pattern.is_match(selector)).map(|(_, choice)| choice)
-        });
-        fitting.or(self.default.as_ref())
+        let Some(selector) = selector else { return self.default.as_ref() };
+        let mut first = None;
+        for (_, choice) in self.choices.iter().filter(|(pattern, _)| pattern.is_match(selector)) {
+            if choice.status.as_str() == selector {
+                return Some(choice);
+            }
+            first.get_or_insert(choice);
+        }
+        first.or(self.default.as_ref())
     }
 }
 

@@ -124,6 +124,12 @@ impl Source {
         matches!(self, Self::Body | Self::BodyPath(_))
     }
 
+    /// Whether the body of the integration's answer is read for it.
+    #[must_use]
+    pub fn needs_answer_body(&self) -> bool {
+        matches!(self, Self::ResponseBody | Self::ResponseBodyPath(_))
+    }
+
     /// Whether it is a header of the integration's answer.
     #[must_use]
     pub fn reads_answer_headers(&self) -> bool {
@@ -150,7 +156,6 @@ impl Source {
     #[must_use]
     pub fn values<'e>(&'e self, exchange: &'e Exchange<'_>) -> Values<'e> {
         let answer = exchange.integration_answer.as_ref();
-        let text = |bytes: &[u8]| Cow::Owned(String::from_utf8_lossy(bytes).into_owned());
         match self {
             Self::MultiValueQuery(name) => {
                 let matching = exchange.query().iter().filter(|(candidate, _)| **candidate == **name);
@@ -159,7 +164,7 @@ impl Source {
             Self::MultiValueHeader(name) => {
                 exchange.head.headers.iter().filter(|header| header.is(name)).map(Header::value_str).collect()
             }
-            Self::Body => one(text(&exchange.read_body())),
+            Self::Body => one(whole(&exchange.read_body())),
             Self::BodyPath(path) => json_value(path, &exchange.lenient_document(&exchange.read_body())),
             Self::ResponseHeader(name) => answer
                 .and_then(|answer| answer.headers.iter().rfind(|header| header.is(name)))
@@ -171,7 +176,7 @@ impl Source {
                 .flat_map(|answer| answer.headers.iter().filter(|header| header.is(name)))
                 .map(Header::value_str)
                 .collect(),
-            Self::ResponseBody => answer.map(|answer| text(&answer.body)).into_iter().collect(),
+            Self::ResponseBody => answer.map(|answer| whole(&answer.body)).into_iter().collect(),
             Self::ResponseBodyPath(path) => answer
                 .map(|answer| json_value(path, &exchange.lenient_document(&answer.body)))
                 .unwrap_or_default(),
@@ -183,6 +188,14 @@ impl Source {
             | Self::Added(_)
             | Self::Context(_) => self.value(exchange).into_iter().collect(),
         }
+    }
+}
+
+/// A body as text. One that is empty is an empty object, as it is to templates.
+fn whole(body: &[u8]) -> Cow<'static, str> {
+    match body {
+        [] => Cow::Borrowed("{}"),
+        body => Cow::Owned(String::from_utf8_lossy(body).into_owned()),
     }
 }
 

@@ -104,6 +104,13 @@ struct Mappings<'m> {
     headers: Vec<(&'m str, Source)>,
 }
 
+impl Mappings<'_> {
+    fn read_the_body(&self) -> bool {
+        let sources = self.headers.iter().chain(&self.query).map(|(_, source)| source);
+        sources.chain(self.path.values()).any(Source::needs_body)
+    }
+}
+
 impl Scope<'_> {
     /// Compiles a method; nothing, and errors, if it cannot be served.
     pub(super) fn compile(
@@ -194,8 +201,7 @@ impl Scope<'_> {
             }
             IntegrationType::HttpProxy => {
                 let endpoint = self.endpoint(shape, &mappings, place, errors)?;
-                let sources = mappings.headers.iter().chain(&mappings.query).map(|(_, source)| source);
-                let needs_body = sources.chain(mappings.path.values()).any(Source::needs_body);
+                let needs_body = mappings.read_the_body();
                 Some(endpoint.map_or_else(Integration::Broken, |endpoint| {
                     let (headers, query) = (&mappings.headers, &mappings.query);
                     let proxy = HttpProxyIntegration::new(endpoint, headers, query, needs_body, shape);
@@ -276,7 +282,8 @@ impl Scope<'_> {
         place: &str,
         errors: &mut Vec<PlanError>,
     ) -> RequestTransformation {
-        RequestTransformation::compile(shape, &mappings.headers, &mappings.query, place, errors)
+        let (headers, query) = (&mappings.headers, &mappings.query);
+        RequestTransformation::compile(shape, headers, query, mappings.read_the_body(), place, errors)
     }
 
     fn responses(

@@ -17,7 +17,7 @@ use crate::phases::headers::{
     canonicalize, forwarded_port, is_dropped_from_mapped_requests, is_dropped_from_requests,
     is_remapped_by_proxy, remapped_name,
 };
-use crate::phases::transformation::{append_valid, encode_query, mapped_query};
+use crate::phases::transformation::{append_valid, check_mapped_body, encode_query, mapped_query};
 use crate::plan::MAX_PAYLOAD_BYTES;
 use crate::plan::integration::{HttpEndpoint, HttpProxyIntegration};
 
@@ -37,6 +37,9 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
         let is_binary = exchange.plan.binary_media_types.contains(&exchange.content_type());
         let body = content_handling::request(body, is_binary, proxy.content_handling)?;
         exchange.body = crate::exchange::RequestBody::Whole(body);
+        if proxy.needs_body {
+            check_mapped_body(exchange)?;
+        }
     }
     // The backend takes the headers.
     let types = &exchange.plan.binary_media_types;
@@ -205,7 +208,8 @@ fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {
     let is_head = exchange.head.method == http::Method::HEAD;
     let length = is_head.then(|| head.headers.get("content-length").cloned()).flatten();
     head.headers.retain_mut(|header| {
-        if is_remapped_by_proxy(&header.name) {
+        // A backend behind another gateway has an id of its own (recorded).
+        if is_remapped_by_proxy(&header.name) || header.is("x-amzn-requestid") {
             header.name = remapped_name(&header.name);
             return true;
         }
@@ -221,8 +225,7 @@ fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {
 }
 
 fn is_dropped_from_responses(name: &[u8]) -> bool {
-    const DROPPED: [&str; 6] =
-        ["transfer-encoding", "via", "keep-alive", "x-amzn-requestid", "x-amz-apigw-id", "trailer"];
+    const DROPPED: [&str; 5] = ["transfer-encoding", "via", "keep-alive", "x-amz-apigw-id", "trailer"];
     DROPPED.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
 }
 
