@@ -55,6 +55,7 @@ class TestInput:
             ("$input.json('$.numbers') $input.path('$.numbers[1]')", "[1.0,1.0E30,1.0E-7,9007199254740993] 1.0E30"),
             ("#foreach($x in $input.path('$.a.b'))$x#if($foreach.hasNext),#end#end", "1,2.5,x"),
             ("$input.path('$.nothing')", ""),
+            ("<$input|$util>", "<|>"),
             ("$!input.path('$.none')", ""),
             ("#set($all = $input.path('$'))$all.n $all.yes", "1 true"),
             ("$input.path('$.a.b[?(@ > 1)]')", "[2.5]"),

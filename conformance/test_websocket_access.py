@@ -24,7 +24,9 @@ def handler(event, context):
     statement = {"Action": "execute-api:Invoke", "Effect": effect, "Resource": event["methodArn"]}
     return {"principalId": "ann", "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
             "context": {"arn": event["methodArn"], "type": event["type"], "n": 7,
-                        "seen": ",".join(sorted(event)), "event": event["requestContext"]["eventType"]},
+                        "seen": ",".join(sorted(event)),
+                        "connection": ",".join(event["headers"][n] for n in ("Connection", "content-length", "Upgrade")),
+                        "event": event["requestContext"]["eventType"]},
             "usageIdentifierKey": event["headers"].get("X-Usage")}
 """
 ECHO = "exports.handler = async (event) => ({statusCode: 200, body: JSON.stringify(event.requestContext)})"
@@ -51,6 +53,7 @@ class TestAuthorizers:
             for _ in range(2):
                 context = json.loads(api.ask(link, "x"))["authorizer"]
                 assert context["principalId"] == "ann" and context["event"] == "CONNECT" and context["type"] == "REQUEST"
+                assert context["connection"] == "upgrade,0,websocket"
                 assert context["arn"] == f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api.id}/dev/$connect"
                 assert context["seen"] == (
                     "headers,methodArn,multiValueHeaders,multiValueQueryStringParameters,queryStringParameters,"

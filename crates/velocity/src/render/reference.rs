@@ -20,7 +20,11 @@ impl Renderer<'_> {
                 }
                 Value::String(text) => self.push(text)?,
                 Value::Block(definition) => return self.print_block(&definition.clone()),
-                Value::Object(object) if object.text().is_none() => self.push(&reference.literal)?,
+                // Nor is there anything to print of an object without a text, such as `$input` as a whole.
+                Value::Object(object) if object.text().is_none() => {
+                    let shown = self.literal_of(reference);
+                    self.push(&shown)?;
+                }
                 value => self.push_value(value)?,
             }
             return Ok(Flow::Next);

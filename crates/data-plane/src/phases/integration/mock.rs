@@ -80,7 +80,13 @@ mod tests {
         check(r#"{a: "statusCode", statusCode:302}"#, Ok(302));
         check(r#"{"statusCode": 99}"#, Ok(99));
         check(r#"{"statusCode": -1000}"#, Ok(-1000));
-        for body in [r#"{"statusCode": "200"}"#, "{statusCode: '200'}", r#"{"statusCode": 200.5}"#, r#"{"status": 200}"#, "{}"] {
+        for body in [
+            r#"{"statusCode": "200"}"#,
+            "{statusCode: '200'}",
+            r#"{"statusCode": 200.5}"#,
+            r#"{"status": 200}"#,
+            "{}",
+        ] {
             check(body, Err(NO_INTEGER));
         }
         for body in [r#"{"statusCode": 200"#, "statusCode: 200", "[]", "null", "200", ""] {

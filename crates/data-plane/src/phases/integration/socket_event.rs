@@ -3,6 +3,8 @@
 //! A handshake shows the client's headers and query. A message shows neither; the end of a connection shows four headers,
 //! of which three are empty, as AWS does.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use stagedoor_http::Header;
 
@@ -19,7 +21,7 @@ pub(super) fn write(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
     event.begin();
     if let Some(socket) = &exchange.socket {
         match socket.kind {
-            EventKind::Connect => handshake(&mut event, exchange),
+            EventKind::Connect => handshake(&mut event, exchange, &[]),
             EventKind::Message { .. } => {}
             EventKind::Disconnect { .. } => last_headers(&mut event, exchange),
         }
@@ -38,8 +40,11 @@ pub(super) fn write(exchange: &Exchange<'_>, body: &[u8]) -> Bytes {
 
 /// Writes what an authorizer function sees of a handshake.
 pub(super) fn authorizer(event: &mut Writer, exchange: &Exchange<'_>, socket: &SocketEvent) {
+    // Only authorizers are shown what belongs to the connection, in these spellings (published events).
+    const OF_THE_CONNECTION: [(&str, &str); 3] =
+        [("Connection", "upgrade"), ("content-length", "0"), ("Upgrade", "websocket")];
     let query = exchange.query();
-    handshake(event, exchange);
+    handshake(event, exchange, &OF_THE_CONNECTION);
     if query.is_empty() {
         event.raw("queryStringParameters", "{}");
         event.raw("multiValueQueryStringParameters", "{}");
@@ -48,10 +53,12 @@ pub(super) fn authorizer(event: &mut Writer, exchange: &Exchange<'_>, socket: &S
     context(event, exchange, socket);
 }
 
-fn handshake(event: &mut Writer, exchange: &Exchange<'_>) {
+fn handshake(event: &mut Writer, exchange: &Exchange<'_>, more: &[(&'static str, &'static str)]) {
     let headers = for_integration(exchange);
     let headers: Vec<&Header> = headers.iter().collect();
-    let named: Vec<_> = headers.iter().map(|header| (header.name_str(), header.value_str())).collect();
+    let more = more.iter().map(|&(name, value)| (name, Cow::Borrowed(value)));
+    let named: Vec<_> =
+        headers.iter().map(|header| (header.name_str(), header.value_str())).chain(more).collect();
     event.last_values("headers", &named, str::eq_ignore_ascii_case);
     event.all_values("multiValueHeaders", &named, str::eq_ignore_ascii_case);
     let query: Vec<_> =
