@@ -394,7 +394,7 @@ def test_dots_lead_past_no_authorizer(gateway, echo, issuer):  # noqa: F811
         lines = f"Host: {api.id}.execute-api.localhost\r\nConnection: close\r\n{head}\r\n"
         return int(gateway.raw(f"GET {path} HTTP/1.1\r\n{lines}".encode()).split(b" ")[1])
 
-    ways = ["/open/../{0}", "/open/%2e%2e/{0}", "/open/..%2f{0}", "/open/..;x/{0}", "/open/x/..\\..\\{0}", "/open/x/../../{0}", "/open/.././/{0}/"]
+    ways = ["/open/../{0}", "/open/%2e%2e/{0}", "/open/..%2f{0}", "/open/..;x/{0}", "/open/x/..\\..\\{0}", "/open/x/../../{0}", "/open/.././/{0}/", "/open/../{0};x"]
     rest, greedy = gateway.rest_api(), {"requestParameters": {"method.request.path.proxy": True}}
     passed = {"requestParameters": {"integration.request.path.proxy": "method.request.path.proxy"}}
     rest.proxy("GET", "/open/{proxy+}", echo.url + "/open/{proxy}", method_options=greedy, **passed)
@@ -419,6 +419,7 @@ def test_dots_lead_past_no_authorizer(gateway, echo, issuer):  # noqa: F811
     for way in ways:
         assert status(api, way.format("free")) == 200, way
         assert status(api, way.format("read"), Authorization=token) == 404, way
+    assert status(api, "/read;x=1") == status(api, "/read%3b") == 404
     assert status(api, "/open/../../x") == status(api, "/%2e%2e/x") == 404
     assert status(api, "/./read") == status(api, "/any/../read", Authorization=token) == status(api, "/read/../admin", Authorization=token) == 404
     assert status(api, "/any/a/../b", Authorization=token) == status(api, "/read", Authorization=token) == 200

@@ -60,6 +60,9 @@ impl Authorization {
             (Self::Cognito(own), Self::Cognito(other)) => {
                 Arc::ptr_eq(&own.authorizer, &other.authorizer) && own.scopes == other.scopes
             }
+            (Self::RestJwt(own), Self::RestJwt(other)) => {
+                Arc::ptr_eq(&own.authorizer, &other.authorizer) && own.scopes == other.scopes
+            }
             (Self::Jwt(own), Self::Jwt(other)) => {
                 Arc::ptr_eq(&own.authorizer, &other.authorizer) && own.scopes == other.scopes
             }

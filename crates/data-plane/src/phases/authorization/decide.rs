@@ -31,17 +31,19 @@ fn deciding(policy: &Policy, request: &Request<'_>, asked: Verdict) -> Option<St
     let says = |resource: &str| policy.evaluate(&Request { resource, ..*request }).decision;
     let plain = plain_spelling(request.resource);
     let resolved = without_dots(plain.as_deref().unwrap_or(request.resource));
-    let mut spellings = plain.into_iter().chain(resolved.clone());
-    if let Some(denied) = spellings.find(|spelling| says(spelling) == Decision::ExplicitDeny) {
-        return Some(denied);
+    let last = resolved.as_deref().or(plain.as_deref()).unwrap_or(request.resource);
+    let bare = without_parameters_of_path(last);
+    let spellings = || [&plain, &resolved, &bare].into_iter().flatten();
+    if let Some(denied) = spellings().find(|spelling| says(spelling) == Decision::ExplicitDeny) {
+        return Some(denied.clone());
     }
     // What `NotResource` lists is not to be reached by another spelling either.
     let excepts = asked.statement.is_some_and(|statement| policy.excepts_resources(statement));
     if asked.decision == Decision::Allow
         && excepts
-        && let Some(plain) = plain_spelling(request.resource).filter(|plain| says(plain) != Decision::Allow)
+        && let Some(excepted) = spellings().find(|spelling| says(spelling) != Decision::Allow)
     {
-        return Some(plain);
+        return Some(excepted.clone());
     }
     resolved.filter(|resolved| asked.decision == Decision::Allow && says(resolved) != Decision::Allow)
 }
@@ -104,6 +106,25 @@ fn without_dots(arn: &str) -> Option<String> {
     Some(format!("{}{}", arn.strip_suffix(path)?, resolved(path)?.0))
 }
 
+/// A method's ARN as it would be for whoever looks at no parameters of segments (`/admin;x`); nothing if there are none.
+fn without_parameters_of_path(arn: &str) -> Option<String> {
+    if !arn.contains(';') || arn.split(':').nth(2) != Some("execute-api") {
+        return None;
+    }
+    let path = arn.splitn(6, ':').nth(5)?.splitn(4, '/').nth(3)?;
+    Some(format!("{}{}", arn.strip_suffix(path)?, without_parameters(path)?))
+}
+
+/// A decoded path without the parameters of its segments (RFC 3986, section 3.3); nothing if there are none.
+fn without_parameters(path: &str) -> Option<String> {
+    if !path.contains(';') {
+        return None;
+    }
+    let names: Vec<_> =
+        path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
+    Some(names.join("/"))
+}
+
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -113,16 +134,22 @@ pub enum Place {
     Outside,
 }
 
-/// Where a request's path, below its stage, leads whoever decodes it and resolves its dot segments; nothing if it has none.
+/// Where a request's path, below its stage, leads whoever decodes it, resolves its dot segments and looks at no parameters
+/// of segments; nothing if it has neither.
 #[must_use]
 pub fn leads_to(path: &str) -> Option<Place> {
     // Nearly every path is told by this.
-    if !path.contains("/.") && !path.contains(['%', '\\']) {
+    if !path.contains("/.") && !path.contains(['%', '\\', ';']) {
         return None;
     }
     let decoded = percent_decode_str(path).decode_utf8_lossy();
-    resolved(&decoded)
-        .map(|(path, is_inside)| if is_inside { Place::At(format!("/{path}")) } else { Place::Outside })
+    let Some((resolved, is_inside)) = resolved(&decoded) else {
+        return without_parameters(&decoded).map(Place::At);
+    };
+    if !is_inside {
+        return Some(Place::Outside);
+    }
+    Some(Place::At(format!("/{}", without_parameters(&resolved).unwrap_or(resolved))))
 }
 
 /// A decoded path without its dot segments (RFC 3986, section 5.2.4), and whether none of them leads above its beginning;
@@ -205,6 +232,9 @@ mod tests {
         check("/./admin", Some("/admin"));
         check("/open\\..\\admin", Some("/admin"));
         check("/open/..;x/admin/", Some("/admin"));
+        check("/admin;x=/..;y/b", Some("/b"));
+        check("/admin;x=1/b;", Some("/admin/b"));
+        check("/admin%3Bx", Some("/admin"));
         check("/a/..", Some("/"));
         check("/..", Some(""));
         check("/a/../../prod/a", Some(""));
@@ -249,6 +279,9 @@ mod tests {
         check(&closed, "open/..%2fadmin/", Decision::ExplicitDeny);
         check(&closed, "%61dmin", Decision::ExplicitDeny);
         check(&closed, "%2F%2Fadmin", Decision::ExplicitDeny);
+        check(&closed, "admin;x=1", Decision::ExplicitDeny);
+        check(&closed, "open/../%61dmin%3B/", Decision::ExplicitDeny);
+        check(&closed, "open;admin", Decision::Allow);
         check(&closed, "admin/../open", Decision::Allow);
         let but = policy(serde_json::json!([{"Effect": "Allow", "Action": "*",
             "NotResource": "arn:aws:execute-api:r:123456789012:a/s/GET/admin"}]));
@@ -258,5 +291,6 @@ mod tests {
         check(&but, "%61dmin", Decision::ImplicitDeny);
         check(&but, "/admin/", Decision::ImplicitDeny);
         check(&but, "open/..%2Fadmin", Decision::ImplicitDeny);
+        check(&but, "admin;x", Decision::ImplicitDeny);
     }
 }
