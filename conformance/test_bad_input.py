@@ -1,9 +1,11 @@
 """Input that is wrong, and upstreams that are: each has one clear answer, and nothing else comes to harm."""
 
+import io
 import json
 import os
 import re
 import socket
+import zipfile
 
 import botocore.exceptions
 import pytest
@@ -318,6 +320,30 @@ class TestControlPlane:
             received = gateway.raw(data, 1, port=gateway.control_port)
             assert not statuses(received) or 400 <= statuses(received)[0] < 600, received[:300]
         assert gateway.healthy()
+
+    def test_who_names_no_known_key_may_not_send_much(self, new_gateway, tmp_path):
+        """Bodies are read whole before a signature can be verified: up to 80 MB, which strangers should not have kept."""
+        (tmp_path / "stagedoor.toml").write_text('[[credentials]]\naccess_key_id = "test"\nsecret_access_key = "test"\n')
+        gateway = new_gateway("--config", str(tmp_path / "stagedoor.toml")).start()
+
+        def send(length, *headers, query=""):
+            lines = "\r\n".join([f"POST /restapis{query} HTTP/1.1", "Host: x", "Connection: close", f"Content-Length: {length}", *headers])
+            return gateway.raw(f"{lines}\r\n\r\n".encode() + bytes(min(length, 100)), 2, port=gateway.control_port)
+
+        signed = "Authorization: AWS4-HMAC-SHA256 Credential=%s/20260101/us-east-1/apigateway/aws4_request, SignedHeaders=host, Signature=0"
+        for headers in [], [signed % "stranger"], [signed % "test2"], ["Authorization: test"]:
+            assert statuses(send(2_000_000, *headers)) == [413], headers
+            assert statuses(send(100, *headers)) == [403], headers
+        assert statuses(send(2_000_000, query="?X-Amz-Credential=stranger%2F20260101")) == [413]
+        # These may; the rest of the body is waited for.
+        for options in {"headers": [signed % "test"]}, {"query": "?X-Amz-Credential=test%2F20260101"}:
+            assert send(2_000_000, *options.pop("headers", []), **options) == b""
+        assert statuses(send(90_000_000, signed % "test")) == [413]
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("index.js", "exports.handler = async () => 'ok'; //" + os.urandom(1_000_000).hex())
+        options = {"Runtime": "nodejs20.x", "Handler": "index.handler", "Role": "arn:aws:iam::000000000000:role/any"}
+        gateway.client("lambda").create_function(FunctionName="f", Code={"ZipFile": packed.getvalue()}, **options)
 
     def test_what_cannot_work_is_refused_at_deployment(self, gateway):
         api = gateway.rest_api()

@@ -34,8 +34,6 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 pub(crate) const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a connection is read from after its last response, so that the client can read that.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
-/// The largest request body the fallback is given: a function's code of 50 MB in base64, and some.
-const FALLBACK_BODY_BYTES_MAX: u64 = 80 * 1024 * 1024;
 
 /// What a listener's connections have in common.
 pub(crate) struct Listening {
@@ -163,7 +161,7 @@ async fn fall_back(
     head: RequestHead,
     body: Body,
 ) -> (ResponseHead, Body) {
-    let body = match body.collect(FALLBACK_BODY_BYTES_MAX).await {
+    let body = match body.collect(fallback.body_bytes_max(&head)).await {
         Ok(body) => body,
         Err(stagedoor_http::BodyError::TooLarge { .. }) => {
             return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long");

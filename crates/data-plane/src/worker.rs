@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, ProtocolVersion};
-use stagedoor_http::{Body, BodyError, BodyStream};
+use stagedoor_http::{Body, BodyError, BodyStream, RequestHead};
 use stagedoor_shared_state::{Bucket, Counters, Limit};
 use tokio::sync::{Notify, mpsc};
 
@@ -80,6 +80,10 @@ pub struct AccountThrottle {
 
 /// Answers what is not API traffic, on listeners that have such a thing: the control plane.
 pub trait Fallback: Send + Sync {
+    /// How large the body of a request may be, in bytes. It is read whole before anybody knows whether the request may be
+    /// made at all.
+    fn body_bytes_max(&self, head: &RequestHead) -> u64;
+
     /// Answers a request whose body has been read whole.
     fn handle(
         &self,

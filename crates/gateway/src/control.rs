@@ -11,6 +11,7 @@ use stagedoor_data_plane::logs::LogWriter;
 use stagedoor_data_plane::metrics::Metrics;
 use stagedoor_data_plane::worker::{ConnectionInfo, Fallback, FallbackBody};
 use stagedoor_functions::{ApiBody, LambdaApi};
+use stagedoor_http::RequestHead;
 use stagedoor_wire::Wire;
 use tokio::runtime::Handle;
 
@@ -19,6 +20,12 @@ use crate::token::{self, Issuer};
 
 /// Paths below this are ours, not AWS's.
 const OWN: &str = "/_stagedoor/";
+
+/// The largest request body: a function's code of 50 MB in base64, and some.
+const BODY_BYTES_MAX: u64 = 80 * 1024 * 1024;
+/// The largest one of a request that names no key of ours. It will be refused, but for what needs no signature, and that
+/// needs no body.
+const UNSIGNED_BODY_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Answers control-plane calls on the process's main runtime, so that a worker only waits for them.
 pub(crate) struct Control {
@@ -52,6 +59,15 @@ fn archive_answer(archive: Option<&std::path::Path>, path: &str) -> Response<Byt
 }
 
 impl Fallback for Control {
+    fn body_bytes_max(&self, head: &RequestHead) -> u64 {
+        let query = String::from_utf8_lossy(&head.target);
+        let authorization = head.headers.get_str("authorization").unwrap_or_default();
+        match self.wire.knows_signer(authorization, &query) {
+            true => BODY_BYTES_MAX,
+            false => UNSIGNED_BODY_BYTES_MAX,
+        }
+    }
+
     fn handle(&self, request: Request<Bytes>, _connection: &ConnectionInfo) -> Answer {
         let path = request.uri().path();
         if LambdaApi::serves_archive(path) {

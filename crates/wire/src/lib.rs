@@ -58,6 +58,22 @@ impl Wire {
         answer(&self.router, &self.settings, &request, OffsetDateTime::now_utc(), call)
     }
 
+    /// Whether a request names a key that is known here, by its `Authorization` or its query. Nothing is verified: that takes
+    /// the body. Without configured credentials every request does.
+    pub fn knows_signer(&self, authorization: &str, query: &str) -> bool {
+        let names = |text: &str, before: &str, key: &str, after: &str| {
+            text.split(before)
+                .skip(1)
+                .any(|rest| rest.strip_prefix(key).is_some_and(|rest| rest.starts_with(after)))
+        };
+        let known = &self.settings.credentials;
+        known.is_empty()
+            || known.iter().map(|known| known.access_key_id.as_str()).any(|key| {
+                names(authorization, "Credential=", key, "/")
+                    || ["/", "%2F", "%2f"].iter().any(|after| names(query, "X-Amz-Credential=", key, after))
+            })
+    }
+
     /// The refusal of a request to another service at the same address, if its signature does not hold. Without
     /// configured credentials nothing is refused.
     pub fn refuse_unsigned(&self, request: &Request<Bytes>, service: &str) -> Option<Response<Bytes>> {
