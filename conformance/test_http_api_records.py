@@ -1,6 +1,7 @@
 """What HTTP APIs leave behind: access logs with who called, metrics of stages and routes; and how many routes they take."""
 
 import json
+import subprocess
 import time
 
 import requests
@@ -113,6 +114,31 @@ def test_what_access_logs_say_of_authorizers(logging_gateway, echo):  # noqa: F8
         "closed": ["500", "The IAM role configured on the authorizer or API Gateway doesn't have permissions to call the authorizer. "
                    "Check the permissions and try again.", "500", "403"],
     }  # fmt: skip
+
+
+def test_what_access_logs_say_of_unsigned_requests(logging_gateway, echo):  # noqa: F811
+    """AWS's words, with its time in seconds and HTTP/2 told as HTTP/1.1, as in published logs."""
+    gateway = logging_gateway
+    api = HttpApi(gateway)
+    api.backend("GET /open", echo.url)
+    guard(api, api.backend("GET /signed", echo.url), "AWS_IAM")
+    names = ["routeKey", "protocol", "requestTimeEpoch", "authorizer.error", "requestId"]
+    log = {"DestinationArn": GROUP, "Format": "|".join(f"$context.{name}" for name in names)}
+    api.client.update_stage(ApiId=api.id, StageName="$default", AccessLogSettings=log)
+    before = int(time.time())
+    for path in "/open", "/signed":
+        url = f"{gateway.traffic}/_aws/execute-api/{api.id}{path}"
+        subprocess.run(["curl", "-s", "--http2-prior-knowledge", url], check=True, capture_output=True, timeout=20)
+
+    def lines():
+        found = gateway.access_log.read_text().splitlines() if gateway.access_log.exists() else []
+        return len(found) == 2 and sorted(line.split("|")[:-1] for line in found)
+
+    opened, signed = eventually(lines, what="two lines")
+    words = "The request for the IAM Authorizer doesn't match the format that API Gateway expects."
+    assert [opened[:2], opened[3:]] == [["GET /open", "HTTP/1.1"], ["-"]]
+    assert [signed[:2], signed[3:]] == [["GET /signed", "HTTP/1.1"], [words]]
+    assert before <= int(opened[2]) <= int(signed[2]) <= time.time()
 
 
 def test_metrics(gateway, echo):

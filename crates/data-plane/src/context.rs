@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use stagedoor_http::Version;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -136,10 +137,15 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     }),
     ("operationName", Early, |x| x.method()?.operation_name.as_deref().map(Cow::Borrowed)),
     ("path", Early, |x| Some(Cow::Owned(x.path_with_stage()))),
-    ("protocol", Early, |x| text(x.head.version.as_str())),
+    ("protocol", Early, |x| text(protocol(x))),
     ("requestId", Early, |x| Some(String::from_utf8_lossy(&x.request_id))),
     ("requestTime", Early, |x| Some(Cow::Owned(common_log_time(x.received_at)))),
-    ("requestTimeEpoch", Early, |x| Some(Cow::Owned(epoch_millis(x.received_at).to_string()))),
+    ("requestTimeEpoch", Early, |x| {
+        let millis = epoch_millis(x.received_at);
+        // HTTP APIs' has seconds, as published logs show, though their events have milliseconds.
+        let time = if x.plan.http_api.is_some() { millis / 1000 } else { millis };
+        Some(Cow::Owned(time.to_string()))
+    }),
     ("resourceId", Early, |x| text(&x.resource()?.id)),
     ("resourcePath", Early, |x| text(&x.resource()?.path)),
     ("responseLatency", Late, |x| milliseconds(x.record.response.latency)),
@@ -163,6 +169,15 @@ const VARIABLES: &[(&str, When, Getter)] = &[
             .map(Cow::Borrowed)
     }),
 ];
+
+/// `$context.protocol`. HTTP APIs tell of HTTP/2 as if it were HTTP/1.1, as published logs show.
+#[must_use]
+pub fn protocol(exchange: &Exchange<'_>) -> &'static str {
+    match exchange.head.version {
+        Version::Http2 if exchange.plan.http_api.is_some() => Version::Http11.as_str(),
+        version => version.as_str(),
+    }
+}
 
 fn text(value: &str) -> Text<'_> {
     Some(Cow::Borrowed(value))

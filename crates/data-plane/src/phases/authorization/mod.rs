@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use stagedoor_policy::{Caller, Decision, Denial, Policy, Request, Verdict};
+use stagedoor_shapes::apigateway::GatewayResponseType as Kind;
 
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
@@ -158,6 +159,10 @@ fn fault(error: AuthorizerError) -> Fault {
     }
 }
 
+/// What `$context.authorizer.error` of HTTP APIs says of a request that is not signed.
+const NOT_SIGNED: &str =
+    "The request for the IAM Authorizer doesn't match the format that API Gateway expects.";
+
 /// Verifies a signature and asks the signer's policies.
 ///
 /// # Errors
@@ -170,6 +175,16 @@ pub async fn authentication(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         latency: Some(started.elapsed()),
         error: outcome.as_ref().err().map(|fault| fault.reason.as_str().into()),
     };
+    if let Err(fault) = &outcome
+        && exchange.plan.http_api.is_some()
+        && exchange.caller.is_none()
+    {
+        let error = match fault.kind {
+            Kind::MissingAuthenticationToken => NOT_SIGNED,
+            _ => fault.reason.as_str(),
+        };
+        exchange.record.authorizer_mut().error = Some(error.into());
+    }
     // A signer that is known has been authenticated, whatever its policies say then.
     if exchange.caller.is_some() {
         let authenticated = StepRecord { status: Some(200), latency: step.latency, error: None };

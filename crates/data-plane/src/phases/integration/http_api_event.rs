@@ -11,7 +11,7 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
 use super::event::{Writer, client_certificate};
-use crate::context::{common_log_time, epoch_millis};
+use crate::context::{common_log_time, epoch_millis, protocol};
 use crate::exchange::Exchange;
 use crate::phases::authorization::http_jwt::claim_text;
 use crate::phases::authorization::token::scopes;
@@ -340,7 +340,7 @@ fn context_2(event: &mut Writer, exchange: &Exchange<'_>, path: &str, route_key:
     event.begin();
     event.text("method", exchange.head.method.as_str());
     event.text("path", path);
-    event.text("protocol", exchange.head.version.as_str());
+    event.text("protocol", protocol(exchange));
     event.text("sourceIp", &exchange.source_ip());
     event.text("userAgent", &exchange.header("user-agent").unwrap_or_default());
     event.end();
@@ -486,7 +486,7 @@ fn context_1(event: &mut Writer, exchange: &Exchange<'_>, path: &str, authorized
     client_certificate(event, identity);
     event.end();
     event.text("path", path);
-    event.text("protocol", exchange.head.version.as_str());
+    event.text("protocol", protocol(exchange));
     event.text("requestId", &String::from_utf8_lossy(&exchange.request_id));
     event.text("requestTime", &common_log_time(exchange.received_at));
     event.raw("requestTimeEpoch", &epoch_millis(exchange.received_at).to_string());
