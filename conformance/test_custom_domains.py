@@ -424,6 +424,28 @@ def test_mutual_tls_truststore_is_reloaded(mutual):
     assert mutual.curl("mutual.example.com", "/x")[0] == 200
 
 
+def test_mutual_tls_ends_with_the_certificate(mutual):
+    """A certificate that ends while its connection is open is not taken on it any longer."""
+    certificate, key = mutual.clients.issue("alice")
+    made = x509.load_pem_x509_certificate(certificate.read_bytes())
+    signer = serialization.load_pem_private_key(mutual.clients.key.read_bytes(), None)
+    builder = x509.CertificateBuilder(made.issuer, made.subject, made.public_key(), made.serial_number)
+    ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=4)
+    builder = builder.not_valid_before(ends - datetime.timedelta(days=1)).not_valid_after(ends)
+    certificate.write_bytes(builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    context = ssl.create_default_context(cafile=mutual.authority.certificate)
+    context.load_cert_chain(certificate, key)
+    with socket.create_connection(("127.0.0.1", mutual.port), timeout=10) as link:
+        with context.wrap_socket(link, server_hostname="mutual.example.com") as secured:
+
+            def ask():
+                secured.sendall(b"GET /x HTTP/1.1\r\nHost: mutual.example.com\r\n\r\n")
+                return int(secured.recv(65536).split()[1])
+
+            assert ask() == 200
+            eventually(lambda: ask() == 403, what="the end of the certificate")
+
+
 def test_no_session_is_resumed_on_a_domain_with_mutual_tls(mutual):
     certificate, key = mutual.clients.issue("alice")
     mutual.domain("open.example.com")

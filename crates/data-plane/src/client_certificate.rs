@@ -37,6 +37,8 @@ pub struct ClientCertificate {
     pub not_before: String,
     /// The same for the end of its validity.
     pub not_after: String,
+    /// The end of its validity, in seconds since 1970.
+    pub ends_at: i64,
 }
 
 impl ClientCertificate {
@@ -53,6 +55,7 @@ impl ClientCertificate {
             serial_number: serial(parsed.raw_serial()),
             not_before: date(parsed.validity().not_before.to_datetime()),
             not_after: date(parsed.validity().not_after.to_datetime()),
+            ends_at: parsed.validity().not_after.timestamp(),
         })
     }
 }

@@ -17,6 +17,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, ProtocolVersion};
 use stagedoor_http::{Body, BodyError, BodyStream, RequestHead};
 use stagedoor_shared_state::{Bucket, Counters, Limit};
+use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc};
 
 use crate::client_certificate::{ClientCertificate, Truststore};
@@ -299,7 +300,8 @@ pub struct TlsConnection {
     pub client_chain: Arc<[CertificateDer<'static>]>,
     /// What was agreed on.
     agreed: Option<(ProtocolVersion, CipherSuite)>,
-    /// The truststore that was asked last, and what it said. It is asked again when there is a newer one.
+    /// The truststore that was asked last, and what it said. It is asked again when there is a newer one, and when the
+    /// certificate has come to its end.
     trusted: Rc<RefCell<Option<Asked>>>,
 }
 
@@ -351,8 +353,11 @@ impl TlsConnection {
     /// Why it does not.
     pub fn client_certificate(&self, truststore: &Arc<Truststore>) -> Trust {
         let mut trusted = self.trusted.borrow_mut();
+        let holds = |answer: &Trust| {
+            answer.as_ref().map_or(true, |own| own.ends_at >= OffsetDateTime::now_utc().unix_timestamp())
+        };
         match &*trusted {
-            Some((asked, answer)) if Arc::ptr_eq(asked, truststore) => answer.clone(),
+            Some((asked, answer)) if Arc::ptr_eq(asked, truststore) && holds(answer) => answer.clone(),
             _ => {
                 let read = |_| match self.client_chain.first() {
                     Some(own) => ClientCertificate::read(own).map(Rc::new),
