@@ -122,7 +122,8 @@ def test_what_access_logs_say_of_unsigned_requests(logging_gateway, echo):  # no
     api = HttpApi(gateway)
     api.backend("GET /open", echo.url)
     guard(api, api.backend("GET /signed", echo.url), "AWS_IAM")
-    names = ["routeKey", "protocol", "requestTimeEpoch", "authorizer.error", "requestId"]
+    names = ["routeKey", "protocol", "requestTimeEpoch", "authorizer.error", "error.message", "error.messageString", "resourcePath"]
+    names.append("requestId")
     log = {"DestinationArn": GROUP, "Format": "|".join(f"$context.{name}" for name in names)}
     api.client.update_stage(ApiId=api.id, StageName="$default", AccessLogSettings=log)
     before = int(time.time())
@@ -136,8 +137,8 @@ def test_what_access_logs_say_of_unsigned_requests(logging_gateway, echo):  # no
 
     opened, signed = eventually(lines, what="two lines")
     words = "The request for the IAM Authorizer doesn't match the format that API Gateway expects."
-    assert [opened[:2], opened[3:]] == [["GET /open", "HTTP/1.1"], ["-"]]
-    assert [signed[:2], signed[3:]] == [["GET /signed", "HTTP/1.1"], [words]]
+    assert [opened[:2], opened[3:]] == [["GET /open", "HTTP/1.1"], ["-", "-", "-", "-"]]
+    assert [signed[:2], signed[3:]] == [["GET /signed", "HTTP/1.1"], [words, "Forbidden", '"Forbidden"', "-"]]
     assert before <= int(opened[2]) <= int(signed[2]) <= time.time()
 
 

@@ -12,6 +12,7 @@ use time::macros::format_description;
 use crate::exchange::Exchange;
 use crate::phases::authorization::http_jwt::claim_text;
 use crate::phases::authorization::rest_jwt::as_json;
+use crate::phases::http_api::fault::status_and_message as http_api_answer;
 use crate::record::ClientCertRecord;
 use crate::vtl::Side;
 use crate::websocket::event::{DIRECTION, EventKind};
@@ -81,8 +82,14 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("domainName", Early, |x| x.domain_name().map(Cow::Borrowed)),
     ("domainPrefix", Early, |x| x.domain_name()?.split('.').next().map(Cow::Borrowed)),
     ("endpointType", Early, |x| text(x.plan.endpoint_type.as_str())),
-    ("error.message", Early, |x| text(&x.fault.as_ref()?.message)),
-    ("error.messageString", Early, |x| Some(Cow::Owned(x.fault.as_ref()?.message_json()))),
+    ("error.message", Early, |x| text(error_message(x)?)),
+    ("error.messageString", Early, |x| {
+        let fault = x.fault.as_ref()?;
+        Some(Cow::Owned(match x.plan.http_api {
+            Some(_) => Value::from(http_api_answer(fault).1).to_string(),
+            None => fault.message_json(),
+        }))
+    }),
     ("error.responseType", Early, |x| text(x.fault.as_ref()?.kind.as_str())),
     ("error.validationErrorString", Early, |x| x.fault.as_ref()?.validation_error.as_deref().and_then(text)),
     ("eventType", Early, |x| text(x.socket.as_ref()?.kind.as_str())),
@@ -147,7 +154,8 @@ const VARIABLES: &[(&str, When, Getter)] = &[
         Some(Cow::Owned(time.to_string()))
     }),
     ("resourceId", Early, |x| text(&x.resource()?.id)),
-    ("resourcePath", Early, |x| text(&x.resource()?.path)),
+    // HTTP APIs take it in access logs, where it has no value.
+    ("resourcePath", Early, |x| text(&x.resource().filter(|_| x.plan.http_api.is_none())?.path)),
     ("responseLatency", Late, |x| milliseconds(x.record.response.latency)),
     ("responseLength", Late, |x| x.record.response.length.map(|length| Cow::Owned(length.to_string()))),
     ("routeKey", Early, |x| {
@@ -169,6 +177,15 @@ const VARIABLES: &[(&str, When, Getter)] = &[
             .map(Cow::Borrowed)
     }),
 ];
+
+/// `$context.error.message`: what the client is told.
+fn error_message<'a>(exchange: &'a Exchange<'_>) -> Option<&'a str> {
+    let fault = exchange.fault.as_ref()?;
+    Some(match exchange.plan.http_api {
+        Some(_) => http_api_answer(fault).1,
+        None => &fault.message,
+    })
+}
 
 /// `$context.protocol`. HTTP APIs tell of HTTP/2 as if it were HTTP/1.1, as published logs show.
 #[must_use]

@@ -9,7 +9,18 @@ use crate::gateway_response::Fault;
 /// The answer to a fault.
 #[must_use]
 pub fn respond(fault: &Fault) -> (ResponseHead, Body) {
-    let (status, message) = match fault.kind {
+    let (status, message) = status_and_message(fault);
+    let (mut head, body) = answer(status, message);
+    if let Some(challenge) = &fault.challenge {
+        head.headers.append("www-authenticate", bytes::Bytes::from(challenge.0.clone()));
+    }
+    (head, body)
+}
+
+/// What is answered to a fault, which logs tell too.
+#[must_use]
+pub fn status_and_message(fault: &Fault) -> (StatusCode, &str) {
+    match fault.kind {
         Kind::ResourceNotFound => (StatusCode::NOT_FOUND, "Not Found"),
         Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
         Kind::AccessDenied
@@ -31,12 +42,7 @@ pub fn respond(fault: &Fault) -> (ResponseHead, Body) {
         | Kind::AuthorizerConfigurationError
         | Kind::ApiConfigurationError
         | Kind::Default5xx => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
-    };
-    let (mut head, body) = answer(status, message);
-    if let Some(challenge) = &fault.challenge {
-        head.headers.append("www-authenticate", bytes::Bytes::from(challenge.0.clone()));
     }
-    (head, body)
 }
 
 /// The answer to a request for nothing that is served.
