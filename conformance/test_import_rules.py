@@ -268,6 +268,18 @@ def test_templates_that_cannot_be_read_refuse_an_import(gateway):
         assert "at line 2, column " in message
 
 
+def test_how_schemas_are_laid_out(gateway):
+    """As SAM's integration tests saw it, and as AWS's exports have it."""
+    client = gateway.client()
+    schema = {"type": "object", "required": ["a", "b"], "properties": {"a": {"type": "string"}, "b": {}}}
+    made = client.import_rest_api(body=body_of(document(components={"schemas": {"P": schema}})))
+    found = client.get_model(restApiId=made["id"], modelName="P")["schema"]
+    assert found == (
+        '{\n  "type" : "object",\n  "required" : [ "a", "b" ],\n  "properties" : {\n'
+        '    "a" : {\n      "type" : "string"\n    },\n    "b" : { }\n  }\n}'
+    )
+
+
 def test_models_that_refer_to_each_other_in_a_circle(gateway):
     client = gateway.client()
     ref = {"$ref": "#/components/schemas/{}"}

@@ -40,6 +40,20 @@ def test_documentation_parts_of_no_api(api):
     says("NotFoundException", words, api.client.get_documentation_part, **elsewhere)
 
 
+def test_how_a_policy_is_laid_out(api):
+    """As SAM's integration tests saw it: members in one order, accounts as ARNs, quotes and slashes escaped."""
+    statement = {
+        "Action": "execute-api:Invoke", "Resource": ["execute-api:/Prod/GET/get"], "Principal": {"AWS": [ACCOUNT]}, "Effect": "Allow",
+    }  # fmt: skip
+    policy = json.dumps({"Statement": [statement], "Version": "2012-10-17"})
+    patch = [{"op": "replace", "path": "/policy", "value": policy}]
+    assert api.client.update_rest_api(restApiId=api.id, patchOperations=patch)["policy"] == (
+        r'{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::'
+        rf'{ACCOUNT}:root\"}},\"Action\":\"execute-api:Invoke\",\"Resource\":\"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api.id}'
+        r'\/Prod\/GET\/get\"}]}'
+    )
+
+
 def test_lists_of_one_in_a_policy(api):
     statement = {
         "Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["execute-api:Invoke"], "Resource": ["execute-api:/*"],

@@ -1,12 +1,28 @@
 //! Resource policies as API Gateway keeps and answers them. What they allow is decided where requests are served.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use stagedoor_policy::{Kind, Policy};
 
 use crate::ApiError;
 
-/// A policy as it is kept: on one line, with `execute-api:/…` spelled out as the API's own ARN, and a list of one as
-/// that one.
+/// The members of a policy and of its statements, in the order in which AWS writes them.
+const ORDER: [&str; 12] = [
+    "Version",
+    "Id",
+    "Statement",
+    "Sid",
+    "Effect",
+    "Principal",
+    "NotPrincipal",
+    "Action",
+    "NotAction",
+    "Resource",
+    "NotResource",
+    "Condition",
+];
+
+/// A policy as it is kept: on one line, with `execute-api:/…` spelled out as the API's own ARN, accounts as the ARNs of
+/// their roots, a list of one as that one, and members in AWS's order.
 ///
 /// # Errors
 /// [`ApiError::BadRequest`] if it is no policy.
@@ -47,9 +63,16 @@ pub fn stored(policy: &str, api_arn: &str) -> Result<String, ApiError> {
         }
         for name in ["Principal", "NotPrincipal"] {
             let kinds = statement.get_mut(name).and_then(Value::as_object_mut);
-            kinds.into_iter().flatten().for_each(|(_, values)| unlisted(values));
+            for (kind, values) in kinds.into_iter().flatten() {
+                unlisted(values);
+                if kind == "AWS" {
+                    accounts_spelled_out(values, api_arn);
+                }
+            }
         }
+        in_order(statement);
     }
+    policy.as_object_mut().map(in_order);
     Policy::from_value(&policy, Kind::Resource).map_err(|_| invalid())?;
     Ok(policy.to_string())
 }
@@ -61,6 +84,29 @@ fn unlisted(value: &mut Value) {
     }
 }
 
+/// The id of an account is kept as the ARN of its root.
+fn accounts_spelled_out(values: &mut Value, api_arn: &str) {
+    let partition = api_arn.split(':').nth(1).unwrap_or("aws");
+    let values = match values {
+        Value::Array(values) => values.as_mut_slice(),
+        value => std::slice::from_mut(value),
+    };
+    for value in values {
+        if let Value::String(text) = value
+            && text.len() == 12
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            *text = format!("arn:{partition}:iam::{text}:root");
+        }
+    }
+}
+
+fn in_order(members: &mut Map<String, Value>) {
+    let mut found: Vec<_> = std::mem::take(members).into_iter().collect();
+    found.sort_by_key(|(name, _)| ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()));
+    members.extend(found);
+}
+
 fn expanded(resource: &str, api_arn: &str) -> String {
     match resource.strip_prefix("execute-api:") {
         Some(rest) => format!("{api_arn}{}{rest}", if rest.starts_with('/') { "" } else { "/" }),
@@ -68,10 +114,11 @@ fn expanded(resource: &str, api_arn: &str) -> String {
     }
 }
 
-/// A policy as it is answered: AWS escapes it as if it stood inside another JSON string, once more than needed.
+/// A policy as it is answered: AWS escapes it as if it stood inside another JSON string, once more than needed, and the
+/// slashes too.
 pub(crate) fn answered(policy: &str) -> String {
     let quoted = Value::String(policy.to_owned()).to_string();
-    quoted.trim_start_matches('"').strip_suffix('"').unwrap_or(&quoted).to_owned()
+    quoted.trim_start_matches('"').strip_suffix('"').unwrap_or(&quoted).replace('/', "\\/")
 }
 
 #[cfg(test)]
@@ -89,8 +136,8 @@ mod tests {
     #[test]
     fn policies_are_completed() {
         check(
-            r#"{ "Statement": [{"Effect": "Allow", "Resource": "execute-api:/*", "Action": "*", "Principal": "*"}] }"#,
-            r#"{"Statement":[{"#,
+            r#"{ "Statement": [{"Action": "*", "Effect": "Allow", "Resource": "execute-api:/*", "Principal": "*"}], "Version": "2012-10-17" }"#,
+            r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"arn:"#,
         );
         check(
             r#"{"Statement": {"Effect": "Deny", "Resource": ["execute-api:/dev/GET/a"], "Action": "*", "Principal": "*"}}"#,
@@ -98,11 +145,11 @@ mod tests {
         );
         check(
             r#"{"Statement": {"Effect": "Deny", "Resource": "*", "Action": "*", "Principal": {"AWS": ["111111111111"]}}}"#,
-            r#""Principal":{"AWS":"111111111111"}"#,
+            r#""Principal":{"AWS":"arn:aws:iam::111111111111:root"}"#,
         );
         check(
             r#"{"Statement": {"Effect": "Allow", "Resource": ["*"], "Action": ["*"], "Principal": {"AWS": ["*"]}}}"#,
-            r#""Resource":"*","Action":"*","Principal":{"AWS":"*"}"#,
+            r#""Principal":{"AWS":"*"},"Action":"*","Resource":"*""#,
         );
         let nobody =
             r#"{"Statement": [{"Effect": "Allow", "Resource": "*", "Action": "*", "Principal": "x"}]}"#;
@@ -115,7 +162,7 @@ mod tests {
 
     #[test]
     fn answers_escape_once_more() {
-        assert_eq!(answered(r#"{"a":1}"#), r#"{\"a\":1}"#);
+        assert_eq!(answered(r#"{"a":"b/c"}"#), r#"{\"a\":\"b\/c\"}"#);
     }
 
     proptest::proptest! {

@@ -90,7 +90,7 @@ fn policies_are_kept_whole_and_answered_as_aws_does() {
     let policy = r#"{ "Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "execute-api:/*"}] }"#;
     let input = json!({ "restApiId": id, "patchOperations": patch("replace", "/policy", policy) });
     let answer = call(|input| plane.update_rest_api(input), input);
-    let arn = format!("arn:aws:execute-api:us-east-1:000000000000:{id}/*");
+    let arn = format!("arn:aws:execute-api:us-east-1:000000000000:{id}\\/*");
     assert!(text(&answer, "policy").contains(&format!(r#"\"Resource\":\"{arn}\""#)), "{answer}");
     let input = json!({ "restApiId": id, "patchOperations": patch("replace", "/policy", "nonsense") });
     let message =

@@ -44,7 +44,7 @@ impl Import<'_> {
             id: Some(id.unwrap_or_else(|| (self.surroundings.new_id)())),
             name: Some(name.to_owned()),
             description,
-            schema: Some(format!("{schema:#}")),
+            schema: Some(crate::exports::print::print(&schema)),
             content_type: Some("application/json".to_owned()),
         };
         let definition = self.definition;
