@@ -90,6 +90,14 @@ def test_pages(client):
     assert "NextToken" not in pages[-1]
 
 
+def test_the_length_of_ids(client, api):
+    """As in the outputs that AWS and its users publish."""
+    integration = url_integration(client, api)
+    route = client.create_route(ApiId=api, RouteKey="GET /a")["RouteId"]
+    deployment = client.create_deployment(ApiId=api)["DeploymentId"]
+    assert [len(one) for one in (api, integration, route, deployment)] == [10, 7, 7, 6]
+
+
 def test_an_id_of_ones_own(client, gateway):
     assert client.create_api(Name="x", ProtocolType="HTTP", Tags={"_custom_id_": "mine"})["ApiId"] == "mine"
     refused(client.create_api, "ConflictException", "mine", Name="y", ProtocolType="HTTP", Tags={"_custom_id_": "mine"})

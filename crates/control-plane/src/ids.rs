@@ -19,6 +19,11 @@ pub(crate) fn short() -> Result<String, ApiError> {
     random(6)
 }
 
+/// The id of a route or an integration of an HTTP or WebSocket API.
+pub(crate) fn route() -> Result<String, ApiError> {
+    random(7)
+}
+
 /// The value of an API key that was given none: AWS makes 40 letters of both cases and digits.
 pub(crate) fn api_key_value() -> Result<String, ApiError> {
     random_of(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", 248, 40)
@@ -56,5 +61,6 @@ mod tests {
             ids.iter().all(|id| id.len() == 10 && id.bytes().all(|byte| super::ALPHABET.contains(&byte)))
         );
         assert_eq!(super::short().unwrap().len(), 6);
+        assert_eq!(super::route().unwrap().len(), 7);
     }
 }

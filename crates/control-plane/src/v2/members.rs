@@ -53,7 +53,10 @@ pub(super) fn absent(kind: Kind, id: &str) -> ApiError {
 /// An id that nothing of this kind has.
 pub(super) fn unused(tx: &Tx, api: &str, kind: Kind) -> Result<String, ApiError> {
     loop {
-        let id = ids::short()?;
+        let id = match kind {
+            Kind::Route | Kind::Integration => ids::route()?,
+            _ => ids::short()?,
+        };
         if !tx.exists(&keys::one(api, kind, &id))? {
             return Ok(id);
         }
