@@ -164,7 +164,9 @@ def code_host():
                 created_at={"type": "string", "format": "date-time"}, parent=api.ref(noun),
                 state={"type": "string", "enum": ["open", "closed", "all"]},
             )  # fmt: skip
-            api.collection(f"{parent}/{name}", scope + noun, schema, page=page)
+            # No two variables of a path have the same name.
+            key = "item_id" if "{id}" in parent else "id"
+            api.collection(f"{parent}/{name}", scope + noun, schema, key=key, page=page)
     return api.document
 
 

@@ -317,7 +317,6 @@ class TestDefinitions:
             ("a file", lambda issuer: {"issuer": issuer.url, "jwks_uri": "file:///etc/passwd"}),
             ("no object", lambda issuer: [issuer.url]),
             ("no JSON", lambda issuer: (200, {}, b"<html>")),
-            ("an error", lambda issuer: (500, {}, b"{}")),
             ("nothing there", lambda issuer: (404, {}, b"{}")),
             ("a redirect", lambda issuer: (302, {"Location": issuer.key_set.replace("/keys", "/moved")}, b"")),
             ("too long", lambda issuer: (200, {}, json.dumps({"issuer": issuer.url, "jwks_uri": issuer.key_set}).encode().ljust(150_001))),
@@ -411,6 +410,13 @@ class TestDefinitions:
             assert client.get_authorizers(restApiId=made)["items"][0]["identitySource"] == "method.request.header.X-Token"
             (root,) = client.get_resources(restApiId=made, embed=["methods"])["items"]
             assert root["resourceMethods"]["GET"]["authorizationScopes"] == ["read"]
+        # AWS's variables for imports are filled in, before the issuer is asked.
+        issuer.says[f"/{REGION}/.well-known/openid-configuration"] = {"issuer": f"{issuer.url}/{REGION}", "jwks_uri": issuer.key_set}
+        regional = {"issuer": f"{issuer.url}/${{AWS::Region}}", "audiences": ["of-${AWS::AccountId}"]}
+        text = document(jwtConfiguration={**configuration, "issuers": [regional]})
+        made = client.import_rest_api(body=text, failOnWarnings=True)["id"]
+        (told,) = client.get_authorizers(restApiId=made)["items"][0]["jwtConfiguration"]["issuers"]
+        assert (told["issuer"], told["audiences"]) == (f"{issuer.url}/{REGION}", ["of-000000000000"])
         for wrong in [
             {}, {"jwtConfiguration": {"issuer": issuer.url, "audience": ["app"]}}, {"jwtConfiguration": {**configuration, "defaultAlgorithms": ["HS256"]}},
             {"jwtConfiguration": configuration, "authorizerUri": lambda_uri(f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f")},

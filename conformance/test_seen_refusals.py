@@ -296,6 +296,8 @@ def test_rest_apis_and_domain_names(gateway):
 def test_members_of_rest_apis(gateway):
     api = gateway.rest_api()
     v1, where = api.client, {"restApiId": api.id}
+    api.resource("/papers/{a}/{b}")
+    papers = api.resource("/papers/{a}")
 
     def authorizer(words, kind, **more):
         return v1.create_authorizer, {**where, "name": "n", "type": kind, **more}, words
@@ -328,6 +330,9 @@ def test_members_of_rest_apis(gateway):
          "An ancestor of this resource has the same variable name as this one: {userId}"),
         (v1.create_resource, {**where, "parentId": api.resource("/notes/{userId}/a"), "pathPart": "{userId+}"},
          "An ancestor of this resource has the same variable name as this one: {userId+}"),
+        (v1.update_resource, {**where, "resourceId": papers, "patchOperations": [
+            {"op": "replace", "path": "/pathPart", "value": "{b}"}]},
+         "An ancestor of this resource has the same variable name as this one: {b}"),
         (v1.create_resource, {**where, "parentId": api.resource("/"), "pathPart": "a b!"},
          "Resource's path part only allow a-zA-Z0-9._-: or a valid greedy path variable and curly braces at the beginning "
          "and the end."),

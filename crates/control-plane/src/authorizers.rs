@@ -193,8 +193,7 @@ pub(crate) fn find(tx: &Tx, api: &str, id: &str) -> Result<Authorizer, ApiError>
     }
 }
 
-/// Holds an authorizer against AWS's rules and gives it AWS's defaults. The time to live has none here: AWS gives it
-/// one when an authorizer is created, and not when it is imported.
+/// Holds an authorizer against AWS's rules and gives it AWS's defaults, but for the time to live, which has none here.
 ///
 /// # Errors
 /// [`ApiError::BadRequest`] for what AWS refuses.

@@ -27,6 +27,9 @@ pub(crate) fn check_new(domain: &DomainName) -> Result<(), ApiError> {
     if regional && !edge && has_edge {
         return bad_request("Cannot import certificates for EDGE while REGIONAL is active.");
     }
+    if has_type(domain, EndpointType::Private) && required(&domain.domain_name).starts_with('*') {
+        return bad_request("Wildcard domain names are not supported for Private domain names.");
+    }
     if edge && !regional && has_regional {
         let active = if has_type(domain, EndpointType::Private) { "PRIVATE" } else { "EDGE" };
         return bad_request(format!("Cannot import certificates for REGIONAL while {active} is active."));
@@ -70,9 +73,6 @@ pub(crate) fn check(domain: &DomainName, region: &str) -> Result<(), ApiError> {
         domain.endpoint_configuration.as_ref().and_then(|endpoint| endpoint.ip_address_type);
     if private && ip_address_type == Some(IpAddressType::Ipv4) {
         return bad_request("Only dualstack ipAddressType is supported for Private domain names.");
-    }
-    if private && required(&domain.domain_name).starts_with('*') {
-        return bad_request("Wildcard domain names are not supported for Private domain names.");
     }
     if (has(EndpointType::Edge) || private)
         && domain.certificate_arn.is_none()

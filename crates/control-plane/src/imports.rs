@@ -19,7 +19,7 @@ use stagedoor_shapes::Blob;
 use stagedoor_shapes::apigateway::{ImportRestApiRequest, PutMode, PutRestApiRequest, RestApi};
 use stagedoor_shapes::snapshot::RestApiSnapshot;
 
-use crate::control_plane::{ControlPlane, required};
+use crate::control_plane::{ControlPlane, Settings, required};
 use crate::issuers::{self, KeySets};
 use crate::jwt_configurations::{ISSUERS_MAX, is_issuer};
 use crate::rest_apis::{answer, answer_with_tags, check_security};
@@ -27,7 +27,7 @@ use crate::tree::replace_api;
 use crate::tx::Tx;
 use crate::{ApiError, ids, integrations, quotas};
 
-use apply::{Applied, Surroundings, apply, blank};
+use apply::{Applied, Surroundings, apply, blank, with_parameters};
 pub use deploy::{Deployed, StageDefinition};
 
 /// How a document is put over an API.
@@ -144,7 +144,9 @@ impl ControlPlane {
         let issuers = issuers.take(self.settings.quotas.authorizers_per_api);
         let names = issuers.flat_map(|issuers| issuers.iter().take(ISSUERS_MAX));
         let names = names.filter_map(|issuer| issuer.get("issuer")?.as_str());
-        issuers::ask(&self.settings, names.filter(|name| is_issuer(name)))
+        let Settings { account_id, region, .. } = &self.settings;
+        let names: Vec<String> = names.map(|name| with_parameters(name, account_id, region)).collect();
+        issuers::ask(&self.settings, names.iter().map(String::as_str).filter(|name| is_issuer(name)))
     }
 
     /// Runs an import in a transaction. What it has written counts only if it succeeds.

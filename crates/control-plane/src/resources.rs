@@ -132,6 +132,9 @@ impl ControlPlane {
                 tree.insert(resource.clone());
             }
             for moved in tree.set_paths() {
+                // What is below must not have a variable's name that is now above it.
+                let (above, part) = required(&moved.path).rsplit_once('/').unwrap_or_default();
+                check_ancestors(above, part)?;
                 tx.put(&keys::one(api, Kind::Resource, required(&moved.id)), &moved)?;
             }
             let resource = tree.get(id)?.clone();

@@ -73,6 +73,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
             // What has begun to arrive is waited for a little; what has not is not.
             let wait_max = if connection.has_begun() { HEAD_TIME_MAX } else { IDLE_TIME_MAX };
             if !timer.is_elapsed() || waiting_since.elapsed() >= wait_max {
+                if connection.has_unread() {
+                    // To close now could take the last response away from the client.
+                    let _ = tokio::time::timeout(LINGER_TIME_MAX, connection.linger()).await;
+                }
                 return;
             }
             timer.as_mut().reset((waiting_since + wait_max).into());
@@ -161,8 +165,10 @@ async fn fall_back(
     head: RequestHead,
     body: Body,
 ) -> (ResponseHead, Body) {
-    let body = match body.collect(fallback.body_bytes_max(&head)).await {
+    let limit = fallback.body_limit(&head);
+    let body = match body.collect(limit.bytes_max).await {
         Ok(body) => body,
+        Err(stagedoor_http::BodyError::TooLarge { .. }) if limit.is_refused_anyway => Bytes::new(),
         Err(stagedoor_http::BodyError::TooLarge { .. }) => {
             return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long");
         }

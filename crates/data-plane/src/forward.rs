@@ -32,6 +32,8 @@ use crate::worker::Worker;
 
 /// Idle connections kept for one backend by one worker.
 const IDLE_MAX: usize = 256;
+/// How long a client may take to send a body all in all, while a backend waits for it.
+const UPLOAD_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 /// How long an idle connection is kept. Below the usual limits of servers (60 s and more), so that they rarely close
 /// one under us.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
@@ -117,6 +119,7 @@ impl Worker {
         body_wait_max: Duration,
     ) -> Result<(ResponseHead, Body), UpstreamError> {
         let (body, sender) = watched(body);
+        let began = Instant::now();
         let mut answer = pin!(self.exchange(upstream, head, body));
         let mut limit = timeout;
         loop {
@@ -124,8 +127,8 @@ impl Worker {
                 let (head, body) = answered?;
                 return Ok((head, limit_waits(body, body_wait_max)));
             }
-            let left = sender.as_ref().map_or(Duration::ZERO, |sender| sender.get().left_of(timeout));
-            if left.is_zero() {
+            let left = sender.as_ref().map_or(Duration::ZERO, |sender| sender.left_of(timeout));
+            if left.is_zero() || began.elapsed() >= UPLOAD_TIME_MAX {
                 return Err(UpstreamError::Timeout(timeout));
             }
             limit = left;
@@ -303,8 +306,11 @@ impl AsyncWrite for Stream {
 }
 
 /// How far the sender of a body is.
+#[derive(Clone)]
+pub(crate) struct Sender(Rc<Cell<Progress>>);
+
 #[derive(Clone, Copy)]
-struct Sender {
+struct Progress {
     /// When the last piece came.
     last: Instant,
     /// Whether it is the sender that is waited for.
@@ -312,24 +318,31 @@ struct Sender {
 }
 
 impl Sender {
-    /// What is left of a time that begins when the sender has done its part. How long the sender may take is limited where
-    /// its body comes from.
-    fn left_of(self, limit: Duration) -> Duration {
-        if self.is_awaited { limit } else { limit.saturating_sub(self.last.elapsed()) }
+    /// Since when it is not the sender that is waited for.
+    pub(crate) fn done_since(&self) -> Instant {
+        let Progress { last, is_awaited } = self.0.get();
+        if is_awaited { Instant::now() } else { last }
+    }
+
+    /// What is left of a time that begins when the sender has done its part. How long each piece may take is limited where
+    /// the body comes from.
+    fn left_of(&self, limit: Duration) -> Duration {
+        limit.saturating_sub(self.done_since().elapsed())
     }
 }
 
 /// A body that tells how far its sender is.
 struct WatchedBody {
     body: Body,
-    sender: Rc<Cell<Sender>>,
+    sender: Sender,
 }
 
-fn watched(body: Body) -> (Body, Option<Rc<Cell<Sender>>>) {
+/// The body, and how far its sender is, if it does not stand there whole.
+pub(crate) fn watched(body: Body) -> (Body, Option<Sender>) {
     match body {
         Body::Stream(_) => {
-            let sender = Rc::new(Cell::new(Sender { last: Instant::now(), is_awaited: false }));
-            (Body::Stream(Box::new(WatchedBody { body, sender: Rc::clone(&sender) })), Some(sender))
+            let sender = Sender(Rc::new(Cell::new(Progress { last: Instant::now(), is_awaited: false })));
+            (Body::Stream(Box::new(WatchedBody { body, sender: sender.clone() })), Some(sender))
         }
         at_hand => (at_hand, None),
     }
@@ -338,8 +351,8 @@ fn watched(body: Body) -> (Body, Option<Rc<Cell<Sender>>>) {
 impl BodyStream for WatchedBody {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let polled = self.body.poll_chunk(context);
-        let last = if polled.is_ready() { Instant::now() } else { self.sender.get().last };
-        self.sender.set(Sender { last, is_awaited: polled.is_pending() });
+        let last = if polled.is_ready() { Instant::now() } else { self.sender.0.get().last };
+        self.sender.0.set(Progress { last, is_awaited: polled.is_pending() });
         polled
     }
 

@@ -1,8 +1,9 @@
 //! Bodies of HTTP/2 responses that clients do not take.
 //!
-//! A client that gives a stream no room is not sent anything on it, however well it answers pings, and the stream's body is
-//! not polled: it cannot find out by itself that it waits in vain, with a backend's connection or a long text in its
-//! hands. So the connection looks after the bodies now and then, and takes away those that have waited for too long.
+//! A client that gives a stream no room is not sent anything on it, however well it answers pings, and after a piece or two
+//! the stream's body is not polled any more: it cannot find out by itself that it waits in vain, with a backend's connection
+//! or a long text in its hands. So the connection looks after the bodies now and then, and takes away those that have
+//! waited for too long.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -41,7 +42,12 @@ impl Bodies {
             Body::Full(_) | Body::Stream(_) => {}
         }
         let held = Rc::new(RefCell::new(Held { body: Some(body), asked: Instant::now(), is_pending: false }));
-        self.0.borrow_mut().push(Rc::downgrade(&held));
+        let mut bodies = self.0.borrow_mut();
+        if bodies.len() == bodies.capacity() {
+            // Those that have been sent meanwhile make room.
+            bodies.retain(|held| held.strong_count() > 0);
+        }
+        bodies.push(Rc::downgrade(&held));
         Body::Stream(Box::new(WatchedBody(held)))
     }
 
@@ -67,6 +73,10 @@ impl BodyStream for WatchedBody {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let mut held = self.0.borrow_mut();
         let polled = match &mut held.body {
+            // In pieces: what is handed out is not looked after any more.
+            Some(Body::Full(bytes)) if bytes.len() > SHORT_BYTES_MAX => {
+                Poll::Ready(Some(Ok(bytes.split_to(SHORT_BYTES_MAX))))
+            }
             Some(body) => body.poll_chunk(context),
             None => Poll::Ready(Some(Err(BodyError::TimedOut))),
         };
@@ -115,5 +125,19 @@ mod tests {
         assert!(awaited.poll_chunk(&mut context).is_pending());
         drop(awaited);
         assert!(!bodies.give_up());
+    }
+
+    #[test]
+    fn long_bodies_are_handed_out_in_pieces() {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let bodies = Bodies::default();
+        let mut long = bodies.watch(Bytes::from(vec![7; SHORT_BYTES_MAX * 2 + 1]).into());
+        let mut pieces = Vec::new();
+        while let Poll::Ready(Some(Ok(piece))) = long.poll_chunk(&mut context) {
+            // Until the last piece is taken the body is looked after.
+            assert!(bodies.give_up());
+            pieces.push(piece.len());
+        }
+        assert_eq!(pieces, [SHORT_BYTES_MAX, SHORT_BYTES_MAX, 1]);
     }
 }

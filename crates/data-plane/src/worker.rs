@@ -79,11 +79,20 @@ pub struct AccountThrottle {
     pub bucket: Arc<dyn Bucket>,
 }
 
+/// How large a body may be.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimit {
+    /// In bytes.
+    pub bytes_max: u64,
+    /// Whether a request with a larger body is handled without it: it is going to be refused in any case.
+    pub is_refused_anyway: bool,
+}
+
 /// Answers what is not API traffic, on listeners that have such a thing: the control plane.
 pub trait Fallback: Send + Sync {
-    /// How large the body of a request may be, in bytes. It is read whole before anybody knows whether the request may be
-    /// made at all.
-    fn body_bytes_max(&self, head: &RequestHead) -> u64;
+    /// How large the body of a request may be. It is read whole before anybody knows whether the request may be made at
+    /// all.
+    fn body_limit(&self, head: &RequestHead) -> BodyLimit;
 
     /// Answers a request whose body has been read whole.
     fn handle(

@@ -9,7 +9,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use stagedoor_data_plane::cache_budget::CacheBudget;
 use stagedoor_data_plane::logs::LogWriter;
 use stagedoor_data_plane::metrics::Metrics;
-use stagedoor_data_plane::worker::{ConnectionInfo, Fallback, FallbackBody};
+use stagedoor_data_plane::worker::{BodyLimit, ConnectionInfo, Fallback, FallbackBody};
 use stagedoor_functions::{ApiBody, LambdaApi};
 use stagedoor_http::RequestHead;
 use stagedoor_wire::Wire;
@@ -59,12 +59,12 @@ fn archive_answer(archive: Option<&std::path::Path>, path: &str) -> Response<Byt
 }
 
 impl Fallback for Control {
-    fn body_bytes_max(&self, head: &RequestHead) -> u64 {
+    fn body_limit(&self, head: &RequestHead) -> BodyLimit {
         let query = String::from_utf8_lossy(&head.target);
         let authorization = head.headers.get_str("authorization").unwrap_or_default();
         match self.wire.knows_signer(authorization, &query) {
-            true => BODY_BYTES_MAX,
-            false => UNSIGNED_BODY_BYTES_MAX,
+            true => BodyLimit { bytes_max: BODY_BYTES_MAX, is_refused_anyway: false },
+            false => BodyLimit { bytes_max: UNSIGNED_BODY_BYTES_MAX, is_refused_anyway: true },
         }
     }
 

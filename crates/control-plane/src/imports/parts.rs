@@ -167,6 +167,12 @@ impl Import<'_> {
                 return None;
             }
         };
+        for issuer in configuration.issuers.iter_mut().flatten() {
+            issuer.issuer = issuer.issuer.take().map(|text| self.fill(&text));
+            for audience in issuer.audiences.iter_mut().flatten() {
+                *audience = self.fill(audience);
+            }
+        }
         match jwt_configurations::note(&mut configuration, self.surroundings.key_sets) {
             Ok(()) => Some(configuration),
             Err(message) => {

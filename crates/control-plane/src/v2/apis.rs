@@ -72,6 +72,7 @@ impl V2<'_> {
         api.created_date = None;
         self.fill_in(&mut api);
         check(&api)?;
+        check_cors_of(&api)?;
         tx.put(&keys::api(required(&api.api_id)), &api)?;
         Ok(api)
     }
@@ -164,6 +165,9 @@ impl V2<'_> {
             drop_blanks(api.cors_configuration.as_mut());
             api.description = api.description.filter(|text| !text.is_empty());
             check(&api)?;
+            if input.cors_configuration.is_some() {
+                check_cors_of(&api)?;
+            }
             tx.put(&keys::api(id), &api)?;
             if input.target.is_some() || input.route_key.is_some() || input.credentials_arn.is_some() {
                 self.update_quick(tx, id, &input)?;
@@ -314,13 +318,21 @@ pub(super) fn check(api: &Api) -> Result<(), ApiError> {
         if api.disable_schema_validation == Some(true) {
             return bad_request("disableSchemaValidation is only supported for WebSocket APIs");
         }
-        return api.cors_configuration.as_ref().map_or(Ok(()), check_cors);
+        return Ok(());
     }
     websocket::check_api(api)
 }
 
+/// Whether AWS takes an API's CORS configuration. Asked when it is given: what was taken once stays.
+pub(super) fn check_cors_of(api: &Api) -> Result<(), ApiError> {
+    match &api.cors_configuration {
+        Some(cors) if is_http(api) => check_cors(cors),
+        _ => Ok(()),
+    }
+}
+
 /// AWS's rules for `corsConfiguration`.
-pub(super) fn check_cors(cors: &Cors) -> Result<(), ApiError> {
+fn check_cors(cors: &Cors) -> Result<(), ApiError> {
     for origin in cors.allow_origins.iter().flatten() {
         let host = origin
             .split_once("://")

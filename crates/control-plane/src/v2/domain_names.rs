@@ -154,6 +154,10 @@ fn configure(domain: &mut Kept, configurations: &[DomainNameConfiguration]) -> R
         match given.endpoint_type.unwrap_or(EndpointType::Regional) {
             EndpointType::Regional => {
                 types.push(KeptType::Regional);
+                if arn.is_some() {
+                    // It is dated anew.
+                    domain.certificate_upload_date = None;
+                }
                 domain.regional_certificate_arn = arn.or(domain.regional_certificate_arn.take());
                 domain.regional_certificate_name = name.or(domain.regional_certificate_name.take());
             }

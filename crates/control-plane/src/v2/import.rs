@@ -105,6 +105,7 @@ impl V2<'_> {
         };
         let id = required(&api.api_id);
         apis::check(&api)?;
+        apis::check_cors_of(&api)?;
         tx.put(&keys::api(id), &api)?;
         let known: Vec<Route> = all(tx, id, Kind::Route)?;
         for kind in [Kind::Route, Kind::Integration, Kind::Authorizer] {
@@ -274,7 +275,10 @@ impl V2<'_> {
         let mut definition = document::read(&root, base_path);
         if definition.errors.is_empty() {
             let authorizers = definition.authorizers.values().flatten();
-            let authorizers = authorizers.filter(|it| authorizers::check(&definition.api, it).is_ok());
+            // More are refused once they are looked at.
+            let authorizers = authorizers
+                .filter(|it| authorizers::check(&definition.api, it).is_ok())
+                .take(settings.quotas.authorizers_per_api);
             let named = authorizers.filter_map(|it| authorizers::issuer_of(it.jwt_configuration.as_ref()));
             definition.refused_issuers = issuers::refused(settings, named);
         }

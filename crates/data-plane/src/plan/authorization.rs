@@ -66,9 +66,6 @@ impl Authorization {
             (Self::Jwt(own), Self::Jwt(other)) => {
                 Arc::ptr_eq(&own.authorizer, &other.authorizer) && own.scopes == other.scopes
             }
-            (Self::RestJwt(own), Self::RestJwt(other)) => {
-                Arc::ptr_eq(&own.authorizer, &other.authorizer) && own.scopes == other.scopes
-            }
             _ => false,
         }
     }

@@ -44,18 +44,21 @@ pub(super) fn take_apart(text: &str) -> Option<Named<'_>> {
     fits.then_some(found)
 }
 
-/// Two letters, words and one digit, with hyphens between, such as `us-gov-west-1`.
+/// Two letters, perhaps a part of the world apart, a word and one digit, with hyphens between, such as `us-gov-west-1`.
 fn is_region(text: &str) -> bool {
-    let mut words = text.split('-');
-    let country = words.next().unwrap_or_default();
-    let number = words.next_back().unwrap_or_default();
-    let mut between = words.peekable();
-    country.len() == 2
-        && country.bytes().all(|byte| byte.is_ascii_lowercase())
-        && number.len() == 1
-        && number.bytes().all(|byte| byte.is_ascii_digit())
-        && between.peek().is_some()
-        && between.all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+    let lower = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    let words: Vec<&str> = text.strip_prefix("eusc-").unwrap_or(text).split('-').collect();
+    let is_apart = |part: &str| {
+        let isolated = |more: &str| more.is_empty() || (more.len() == 1 && lower(more));
+        part == "gov" || part.strip_prefix("iso").is_some_and(isolated)
+    };
+    let (country, zone, number) = match words.as_slice() {
+        [country, zone, number] => (*country, *zone, *number),
+        [country, part, zone, number] if is_apart(part) => (*country, *zone, *number),
+        _ => return false,
+    };
+    let is_digit = number.len() == 1 && number.bytes().all(|byte| byte.is_ascii_digit());
+    country.len() == 2 && lower(country) && lower(zone) && is_digit
 }
 
 fn is_account(text: &str) -> bool {
@@ -127,6 +130,14 @@ mod tests {
         check("arn:aws:lambda:us-east-1:000000000000:function:users:7", region, account, "users", "7");
         let government = "arn:aws-us-gov:lambda:us-gov-west-1:000000000000:function:users";
         check(government, "us-gov-west-1", account, "users", "");
+        check(
+            "arn:aws-eusc:lambda:eusc-de-east-1:000000000000:function:u",
+            "eusc-de-east-1",
+            account,
+            "u",
+            "",
+        );
+        check("my-shop-api-2:live", "", "", "my-shop-api-2", "live");
     }
 
     #[test]

@@ -248,6 +248,10 @@ async fn get(worker: &Rc<Worker>, url: &str) -> Result<bytes::Bytes, DocumentErr
             .forward(&upstream, &head, Body::Empty, FETCH_TIME_MAX, FETCH_TIME_MAX)
             .await
             .map_err(|error| DocumentError::OutOfReach(format!("{url}: {error}")))?;
+        if head.status.is_server_error() {
+            // It is said by what stands before an issuer as well, while that is not there.
+            return Err(DocumentError::OutOfReach(format!("{url} answered {}", head.status)));
+        }
         if !head.status.is_success() {
             return Err(DocumentError::Wrong(format!("{url} answered {}", head.status)));
         }

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
 use stagedoor_shapes::apigateway::EndpointType;
 
@@ -185,15 +185,15 @@ pub(super) async fn begin(mut body: Body) -> Result<Body, Fault> {
         return Ok(body);
     }
     let Some(first) = body.chunk().await else { return Ok(Body::Empty) };
-    let mut first = first.map_err(unread)?;
-    while first.len() < WHOLE_BYTES_MAX {
+    let mut arrived = BytesMut::from(first.map_err(unread)?);
+    while arrived.len() < WHOLE_BYTES_MAX {
         match poll_fn(|context| Poll::Ready(body.poll_chunk(context))).await {
             Poll::Pending => break,
-            Poll::Ready(None) => return Ok(first.into()),
-            Poll::Ready(Some(next)) => first = [first, next.map_err(unread)?].concat().into(),
+            Poll::Ready(None) => return Ok(arrived.freeze().into()),
+            Poll::Ready(Some(next)) => arrived.extend_from_slice(&next.map_err(unread)?),
         }
     }
-    Ok(Body::Stream(Box::new(Begun { first, rest: body })))
+    Ok(Body::Stream(Box::new(Begun { first: arrived.freeze(), rest: body })))
 }
 
 fn unread(error: BodyError) -> Fault {

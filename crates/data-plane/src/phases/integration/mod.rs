@@ -27,6 +27,7 @@ use stagedoor_http::{Body, BodyError, BodyStream, RequestHead, ResponseHead};
 use stagedoor_sigv4::Credential;
 
 use crate::exchange::Exchange;
+use crate::forward::watched;
 use crate::gateway_response::Fault;
 use crate::ids;
 use crate::lambda::{LambdaAnswer, LambdaCall, LambdaError};
@@ -240,6 +241,8 @@ async fn call_backend(
 ) -> Result<(ResponseHead, Body), Fault> {
     let body = log::http_request(exchange, &endpoint.uri.upstream, &head, body).await?;
     let began = Instant::now();
+    // The time that the client takes to send the body is not the backend's.
+    let (body, sender) = watched(body);
     let answered = match &endpoint.backends {
         Some(backends) => {
             balanced::forward(exchange, backends, &head, body, endpoint.timeout, body_wait_max).await
@@ -250,7 +253,7 @@ async fn call_backend(
         }
     };
     let record = &mut exchange.record.integration;
-    record.ended(began);
+    record.ended(sender.map_or(began, |sender| sender.done_since()));
     match answered {
         Ok((head, body)) => {
             record.status = Some(head.status.as_u16());
