@@ -44,15 +44,22 @@ def binary():
     return max(built, key=lambda path: path.stat().st_mtime)
 
 
+PORTS_GIVEN = set()
+
+
 def free_port():
-    """One that nobody listens on, below those that the system gives to connections: they would take it meanwhile."""
+    """One that nobody listens on and nobody else was given, below those that the system gives to connections: they would take
+    it meanwhile."""
     while True:
+        port = random.randrange(10_000, 30_000)
         with socket.socket() as link:
             try:
-                link.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
-                return link.getsockname()[1]
+                link.bind(("127.0.0.1", port))
             except OSError:
-                pass
+                continue
+        if port not in PORTS_GIVEN:
+            PORTS_GIVEN.add(port)
+            return port
 
 
 def eventually(check, seconds=10.0, what="the condition"):
