@@ -108,17 +108,17 @@ impl Worker {
     ///
     /// # Errors
     /// [`UpstreamError`]; `timeout` limits the wait for the answer's header section, `body_wait_max` then each wait
-    /// for more of its body. AWS calls a backend when it has the whole request, so the time that a client takes to send
-    /// its body does not count.
-    pub async fn forward(
+    /// for more of its body. AWS calls a backend when it has the whole request, so the time that a `sender` takes to send
+    /// its body ([`watched`]) does not count. A body that is at hand has none.
+    pub(crate) async fn forward(
         self: &Rc<Self>,
         upstream: &Upstream,
         head: &RequestHead,
         body: Body,
+        sender: Option<&Sender>,
         timeout: Duration,
         body_wait_max: Duration,
     ) -> Result<(ResponseHead, Body), UpstreamError> {
-        let (body, sender) = watched(body);
         let began = Instant::now();
         let mut answer = pin!(self.exchange(upstream, head, body));
         let mut limit = timeout;
@@ -127,7 +127,7 @@ impl Worker {
                 let (head, body) = answered?;
                 return Ok((head, limit_waits(body, body_wait_max)));
             }
-            let left = sender.as_ref().map_or(Duration::ZERO, |sender| sender.left_of(timeout));
+            let left = sender.map_or(Duration::ZERO, |sender| sender.left_of(timeout));
             if left.is_zero() || began.elapsed() >= UPLOAD_TIME_MAX {
                 return Err(UpstreamError::Timeout(timeout));
             }

@@ -197,7 +197,8 @@ impl Role {
         let head = request.signed(&self.sts, &self.sts.credential, OffsetDateTime::now_utc());
         let body = Body::from(request.body);
         let asked = async {
-            let answered = worker.forward(&self.sts.upstream, &head, body, ASK_TIME_MAX, ASK_TIME_MAX).await;
+            let answered =
+                worker.forward(&self.sts.upstream, &head, body, None, ASK_TIME_MAX, ASK_TIME_MAX).await;
             let (head, body) = answered.map_err(|error| failed(format!("STS cannot be asked: {error}")))?;
             let body = body.collect(ANSWER_BYTES_MAX).await;
             Ok((head.status, body.map_err(|error| failed(format!("STS broke off: {error}")))?))

@@ -20,6 +20,7 @@ use crate::phases::authorization::http_lambda::HttpLambdaAuthorizer;
 use crate::phases::authorization::jwt::Issuer;
 use crate::phases::authorization::lambda::LambdaAuthorizer;
 use crate::phases::authorization::partition;
+use crate::phases::authorization::remembered::OwnerId;
 use crate::phases::authorization::rest_jwt::{
     AdditionalClaim, RestJwtAuthorization, RestJwtAuthorizer, TrustedIssuer,
 };
@@ -200,8 +201,9 @@ fn authorizer(
         }
         Some(AuthorizerType::Jwt) => {
             let header = one_header(&identity).ok_or_else(|| wrong(ONE_HEADER.to_owned()))?;
-            let issuers = trusted_issuers(shape).map_err(wrong)?;
-            return Ok(Authorizer::Jwt(Arc::new(RestJwtAuthorizer { header, issuers })));
+            let owner = OwnerId::unique();
+            let issuers = trusted_issuers(shape, owner).map_err(wrong)?;
+            return Ok(Authorizer::Jwt(Arc::new(RestJwtAuthorizer { header, issuers, owner })));
         }
         None => return Err(wrong("it has no type".to_owned())),
     };
@@ -262,7 +264,7 @@ fn user_pool(arn: &str, user_pools: &BTreeMap<String, String>) -> Result<Issuer,
 
 /// The issuers of a JWT authorizer. Where their keys are was found out when the authorizer was made, or is when the first
 /// token comes.
-fn trusted_issuers(shape: &AuthorizerShape) -> Result<Box<[TrustedIssuer]>, String> {
+fn trusted_issuers(shape: &AuthorizerShape, owner: OwnerId) -> Result<Box<[TrustedIssuer]>, String> {
     let configuration = shape.jwt_configuration.as_ref().ok_or("a JWT authorizer has a jwtConfiguration")?;
     let algorithms = configuration.default_algorithms.iter().flatten().map(|algorithm| match algorithm {
         JwtSigningAlgorithm::Rs256 => Algorithm::Rs256,
@@ -273,10 +275,14 @@ fn trusted_issuers(shape: &AuthorizerShape) -> Result<Box<[TrustedIssuer]>, Stri
         JwtSigningAlgorithm::Es512 => Algorithm::Es512,
     });
     let algorithms: Vec<Algorithm> = algorithms.collect();
-    configuration.issuers.iter().flatten().map(|one| trusted_issuer(one, &algorithms)).collect()
+    configuration.issuers.iter().flatten().map(|one| trusted_issuer(one, &algorithms, owner)).collect()
 }
 
-fn trusted_issuer(shape: &JwtIssuer, algorithms: &[Algorithm]) -> Result<TrustedIssuer, String> {
+fn trusted_issuer(
+    shape: &JwtIssuer,
+    algorithms: &[Algorithm],
+    owner: OwnerId,
+) -> Result<TrustedIssuer, String> {
     let name = shape.issuer.as_deref().unwrap_or_default();
     let issuer = match &shape.jwks_uri {
         Some(key_set) => Issuer::with_key_set(name, key_set, algorithms)?,
@@ -288,7 +294,7 @@ fn trusted_issuer(shape: &JwtIssuer, algorithms: &[Algorithm]) -> Result<Trusted
         expected: claim.expected_values.iter().flatten().next().map(|value| value.as_str().into()),
     });
     Ok(TrustedIssuer {
-        issuer: issuer.for_an_hour(),
+        issuer: issuer.among_others(owner),
         audiences: shape.audiences.clone().unwrap_or_default().into(),
         additional_claims: claims.collect(),
     })

@@ -93,16 +93,11 @@ impl Issuer {
         }
     }
 
-    /// The same issuer, whose keys are used for no longer than an hour (as the developer guide says of REST APIs).
+    /// The same issuer, whose keys are used for no longer than an hour (as the developer guide says of REST APIs), and whose
+    /// tokens are remembered with those of others: a token names the one that has issued it.
     #[must_use]
-    pub fn for_an_hour(self) -> Self {
-        Self { good_for: FRESH_FOR, ..self }
-    }
-
-    /// The claims of a token that this worker has seen verified and that holds still.
-    #[must_use]
-    pub fn remembered(&self, worker: &Rc<Worker>, token: &str) -> Option<Claims> {
-        worker.tokens.get(self.owner, token)
+    pub fn among_others(self, owner: OwnerId) -> Self {
+        Self { good_for: FRESH_FOR, owner, ..self }
     }
 
     /// The claims of a token of this issuer that holds now: signature, `exp`, `nbf`, `iat` and `iss` are good. Verified
@@ -111,7 +106,7 @@ impl Issuer {
     /// # Errors
     /// [`TokenError`].
     pub async fn verify(&self, worker: &Rc<Worker>, token: &str) -> Result<Claims, TokenError> {
-        if let Some(claims) = self.remembered(worker, token) {
+        if let Some(claims) = worker.tokens.get(self.owner, token) {
             return Ok(claims);
         }
         let unverified = Unverified::parse(token)?;
@@ -245,7 +240,7 @@ async fn get(worker: &Rc<Worker>, url: &str) -> Result<bytes::Bytes, DocumentErr
     let head = RequestHead { method: Method::GET, target: target.into(), version: Version::Http11, headers };
     let answer = async {
         let (head, body) = worker
-            .forward(&upstream, &head, Body::Empty, FETCH_TIME_MAX, FETCH_TIME_MAX)
+            .forward(&upstream, &head, Body::Empty, None, FETCH_TIME_MAX, FETCH_TIME_MAX)
             .await
             .map_err(|error| DocumentError::OutOfReach(format!("{url}: {error}")))?;
         if head.status.is_server_error() {

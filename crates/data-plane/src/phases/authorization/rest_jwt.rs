@@ -11,6 +11,7 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use super::jwt::{Claims, Issuer};
+use super::remembered::OwnerId;
 use super::token::{TokenError, Unverified, has_audience, has_scope};
 use crate::exchange::Exchange;
 use crate::gateway_response::Fault;
@@ -23,6 +24,8 @@ pub struct RestJwtAuthorizer {
     pub header: Box<str>,
     /// Whose tokens are taken.
     pub issuers: Box<[TrustedIssuer]>,
+    /// Whose verified tokens workers remember: those of all issuers together.
+    pub owner: OwnerId,
 }
 
 /// An issuer, and what its tokens have to say.
@@ -69,15 +72,17 @@ impl AdditionalClaim {
 impl RestJwtAuthorizer {
     /// The claims of a token that holds now, and the issuer that has said so.
     async fn verify(&self, worker: &Rc<Worker>, token: &str) -> Result<(Claims, &TrustedIssuer), TokenError> {
-        let mut issuers = self.issuers.iter();
-        let known = issuers.find_map(|one| Some((one.issuer.remembered(worker, token)?, one)));
-        if let Some(known) = known {
-            return Ok(known);
+        if let Some(claims) = worker.tokens.get(self.owner, token) {
+            let one = self.issuer(claims.get("iss").and_then(Value::as_str))?;
+            return Ok((claims, one));
         }
-        let unverified = Unverified::parse(token)?;
-        let named = |one: &&TrustedIssuer| unverified.issuer() == Some(&*one.issuer.name);
-        let one = self.issuers.iter().find(named).ok_or(TokenError::Issuer)?;
+        let one = self.issuer(Unverified::parse(token)?.issuer())?;
         Ok((one.issuer.verify(worker, token).await?, one))
+    }
+
+    /// The issuer of this name.
+    fn issuer(&self, name: Option<&str>) -> Result<&TrustedIssuer, TokenError> {
+        self.issuers.iter().find(|one| name == Some(&*one.issuer.name)).ok_or(TokenError::Issuer)
     }
 }
 

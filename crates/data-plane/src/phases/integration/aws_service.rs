@@ -28,7 +28,7 @@ pub(super) async fn call(
     let head = request.signed(service, credential, OffsetDateTime::now_utc());
     let body = log::http_request(exchange, &service.upstream, &head, request.body.into()).await?;
     let began = Instant::now();
-    let answered = exchange.worker.forward(&service.upstream, &head, body, timeout, timeout).await;
+    let answered = exchange.worker.forward(&service.upstream, &head, body, None, timeout, timeout).await;
     let record = &mut exchange.record.integration;
     record.ended(began);
     let (head, body) = answered.map_err(upstream_fault)?;

@@ -9,31 +9,30 @@ use stagedoor_http::{Body, RequestHead, ResponseHead};
 
 use crate::backends::Backends;
 use crate::exchange::Exchange;
-use crate::forward::{Sender, is_idempotent, watched};
+use crate::forward::{Sender, is_idempotent};
 use crate::kept_body::keep;
 use crate::upstream::UpstreamError;
 
-/// As [`crate::worker::Worker::forward`]; `timeout` is for all attempts together.
+/// As [`crate::worker::Worker::forward`]; `timeout` is for all attempts together, and begins when the sender has done its part.
 pub(super) async fn forward(
     exchange: &Exchange<'_>,
     backends: &Backends,
     head: &RequestHead,
     body: Body,
+    sender: Option<&Sender>,
     timeout: Duration,
     body_wait_max: Duration,
 ) -> Result<(ResponseHead, Body), UpstreamError> {
     let began = Instant::now();
-    // The client's time is not the targets'.
-    let (body, sender) = watched(body);
     let mut tried = Vec::new();
     let mut last = UpstreamError::Overloaded;
     let (mut sent, again) = keep(body);
     loop {
         let Some(chosen) = backends.choose(&tried) else { return Err(last) };
         let upstream = exchange.plan.shown(chosen.upstream);
-        let since = sender.as_ref().map_or(began, Sender::done_since);
+        let since = sender.map_or(began, Sender::done_since);
         let left = timeout.saturating_sub(since.elapsed());
-        let error = match exchange.worker.forward(&upstream, head, sent, left, body_wait_max).await {
+        let error = match exchange.worker.forward(&upstream, head, sent, sender, left, body_wait_max).await {
             Ok((head, body)) => return Ok((head, chosen.answered(body))),
             Err(error) => error,
         };

@@ -245,11 +245,23 @@ async fn call_backend(
     let (body, sender) = watched(body);
     let answered = match &endpoint.backends {
         Some(backends) => {
-            balanced::forward(exchange, backends, &head, body, endpoint.timeout, body_wait_max).await
+            balanced::forward(
+                exchange,
+                backends,
+                &head,
+                body,
+                sender.as_ref(),
+                endpoint.timeout,
+                body_wait_max,
+            )
+            .await
         }
         None => {
             let upstream = exchange.plan.shown(&endpoint.uri.upstream);
-            exchange.worker.forward(&upstream, &head, body, endpoint.timeout, body_wait_max).await
+            exchange
+                .worker
+                .forward(&upstream, &head, body, sender.as_ref(), endpoint.timeout, body_wait_max)
+                .await
         }
     };
     let record = &mut exchange.record.integration;
