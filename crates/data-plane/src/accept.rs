@@ -13,7 +13,8 @@ use std::task::{Context, Poll};
 use rustix::net::SocketFlags;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::socket::Socket;
 
 /// The most that the first read takes. What is read is copied once: that costs less than clearing the memory that it
 /// could be read into.
@@ -53,14 +54,14 @@ pub(crate) enum ClientStream {
         has_read: bool,
     },
     /// The event loop watches it.
-    Watched(TcpStream),
+    Watched(Socket),
 }
 
 impl ClientStream {
-    fn watched(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn watched(&mut self) -> io::Result<Pin<&mut Socket>> {
         if let Self::Unwatched { stream, .. } = self {
             let stream = stream.take().ok_or(io::ErrorKind::NotConnected)?;
-            *self = Self::Watched(TcpStream::from_std(stream)?);
+            *self = Self::Watched(Socket::watch(stream)?);
         }
         match self {
             Self::Watched(stream) => Ok(Pin::new(stream)),

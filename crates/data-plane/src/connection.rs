@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use stagedoor_http::head::HeadError;
 use stagedoor_http::server::{Incoming, IncomingError, ServerConnection};
-use stagedoor_http::{Body, Headers, RequestHead, ResponseHead};
+use stagedoor_http::{Body, Headers, RequestHead, ResponseHead, clock, turn};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::domains::VpcEndpoint;
@@ -85,6 +85,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         let (head, body) = match incoming {
             Ok(Incoming::Request(head, body)) => {
                 let body = limit_waits(body, BODY_WAIT_MAX);
+                turn::others_first().await;
                 match answer(&worker, &listening, &info, head, body).await {
                     Outcome::Response(head, body) => (head, body),
                     Outcome::Upgrade(head, open) => {
@@ -103,14 +104,19 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
                 }
                 return;
             }
-            Err(IncomingError::Head(error)) => refuse(&error),
+            Err(IncomingError::Head(error)) => {
+                let _ = clock::now();
+                refuse(&error)
+            }
             Ok(Incoming::Closed) | Err(IncomingError::Io(_)) => return,
         };
         if worker.drain.has_begun() {
             connection.close_after_response();
         }
+        let is_at_hand = !matches!(body, Body::Stream(_));
         match connection.respond(head, body).await {
-            Ok(true) => waiting_since = Instant::now(),
+            // Whoever made the answer has read the clock, and it was sent at once.
+            Ok(true) => waiting_since = if is_at_hand { clock::last() } else { clock::now() },
             Ok(false) => {
                 if connection.has_unread() {
                     let _ = tokio::time::timeout(LINGER_TIME_MAX, connection.linger()).await;
@@ -140,7 +146,10 @@ pub(crate) async fn answer(
             // On its own, because it is large and few requests are such.
             return Box::pin(websocket::upgrade::connect(worker, info, target, head, body)).await;
         }
-        (Edge::Api(target), _) => pipeline::serve(worker, info, target, head, body).await,
+        (Edge::Api(target), _) => {
+            let (head, body) = pipeline::serve(worker, info, target, head, body).await;
+            return Outcome::Response(head, body);
+        }
         (Edge::NotApiTraffic, Some(fallback)) => {
             drop(published);
             fall_back(&**fallback, info, head, body).await
@@ -148,6 +157,8 @@ pub(crate) async fn answer(
         (Edge::NotFound, _) => phases::http_api::fault::not_found(),
         (Edge::NotApiTraffic | Edge::Refused, _) => pipeline::refuse_unknown(),
     };
+    // What is sent has a date.
+    let _ = clock::now();
     Outcome::Response(head, body)
 }
 

@@ -11,12 +11,12 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
-use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead};
+use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, clock};
 use stagedoor_policy::Verdict;
 use stagedoor_shapes::apigateway::EndpointType;
 
 use crate::clients::Client;
-use crate::clock;
+
 use crate::document::{Document, LastDocument};
 use crate::domains::VpcEndpoint;
 use crate::edge::{Target, Via};
@@ -80,7 +80,7 @@ pub struct Exchange<'a> {
     pub response: Option<(ResponseHead, Body)>,
     /// What went wrong, once something has.
     pub fault: Option<Fault>,
-    /// What the phases decided, on what, and how long it took.
+    /// What the phases decided, and on what.
     pub record: Record,
     /// Whether this is a call of `TestInvokeMethod` rather than traffic.
     pub is_test: bool,
@@ -144,7 +144,7 @@ impl<'a> Exchange<'a> {
     ) -> Self {
         let sent_id = head.headers.get("x-amzn-requestid");
         let request_id = sent_id.map_or_else(ids::request_id, ids::request_id_from);
-        let started = Instant::now();
+        let started = clock::now();
         Self {
             worker,
             connection,

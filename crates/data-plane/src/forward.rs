@@ -1,9 +1,10 @@
 //! This worker's connections to backends, and how a request is sent over one.
 //!
 //! A connection is taken from the pool, or made, for one request at a time, and comes back when the answer's body has
-//! ended. Nothing watches idle connections: whether one is still good is looked at when it is taken. The system itself is
-//! asked then, since the event loop may not have heard yet that the server has closed a connection, or has sent an answer
-//! that nobody asked for: it would be taken for that to the next request, of another client.
+//! ended. Nothing watches idle connections: whether one is still good is looked at when it is taken. One on which the server
+//! has sent something that nobody asked for is not: it would be taken for the answer to the next request, of another client.
+//! The event loop may not have heard yet, in this turn, that the server has closed a connection. So for a request that may
+//! not be sent twice the system itself is asked.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -19,13 +20,14 @@ use http::Method;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use stagedoor_http::client::{ClientConnection, Recycle, SendError};
-use stagedoor_http::{Body, BodyError, BodyStream, RequestHead, ResponseHead};
+use stagedoor_http::{Body, BodyError, BodyStream, RequestHead, ResponseHead, clock};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::fast_map::FastMap;
 use crate::kept_body::keep;
+use crate::socket::Socket;
 use crate::tls;
 use crate::upstream::{CertificateCheck, Scheme, Upstream, UpstreamError};
 use crate::worker::Worker;
@@ -34,9 +36,9 @@ use crate::worker::Worker;
 const IDLE_MAX: usize = 256;
 /// How long a client may take to send a body all in all, while a backend waits for it.
 const UPLOAD_TIME_MAX: Duration = Duration::from_secs(15 * 60);
-/// How long an idle connection is kept. Below the usual limits of servers (60 s and more), so that they rarely close
-/// one under us.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
+/// An idle connection is closed when so many sweeps, one every ten seconds, have found it idle. That is below the usual
+/// limits of servers (60 s and more), so that they rarely close one under us.
+const SWEEPS_MAX: u8 = 5;
 
 /// Idle connections by backend.
 #[derive(Default)]
@@ -51,7 +53,8 @@ struct Slot(RefCell<Vec<Idle>>);
 
 struct Idle {
     connection: ClientConnection<Stream>,
-    since: Instant,
+    /// How many sweeps have found it idle. It costs less than to note the time whenever a connection comes back.
+    swept: u8,
 }
 
 impl Pool {
@@ -63,25 +66,27 @@ impl Pool {
         Rc::clone(slots.entry(upstream.clone()).or_default())
     }
 
-    /// Closes connections that have been idle for too long. The worker calls it every few seconds.
+    /// Closes connections that have been idle for too long. The worker calls it every ten seconds.
     pub(crate) fn sweep(&self) {
         self.slots.borrow_mut().retain(|_, slot| {
             let mut idle = slot.0.borrow_mut();
-            idle.retain(|idle| idle.since.elapsed() < IDLE_TIME_MAX);
+            idle.retain_mut(|idle| {
+                idle.swept += 1;
+                idle.swept <= SWEEPS_MAX
+            });
             !idle.is_empty() || Rc::strong_count(slot) > 1
         });
     }
 }
 
 impl Slot {
-    /// The connection that was used last and is still good.
-    fn take(&self) -> Option<ClientConnection<Stream>> {
+    /// The connection that was used last and is still good, as far as the event loop knows; as far as the system knows, if
+    /// it has to be `certain`.
+    fn take(&self, certain: bool) -> Option<ClientConnection<Stream>> {
         let mut idle = self.0.borrow_mut();
-        while let Some(mut last) = idle.pop() {
-            let fresh =
-                last.since.elapsed() < IDLE_TIME_MAX && last.connection.is_usable(Stream::may_have_news);
-            if fresh && last.connection.stream().is_silent() {
-                return Some(last.connection);
+        while let Some(Idle { mut connection, .. }) = idle.pop() {
+            if connection.is_usable(Stream::may_have_news) && (!certain || connection.stream().is_silent()) {
+                return Some(connection);
             }
         }
         None
@@ -95,8 +100,26 @@ impl Recycle<Stream> for Return {
     fn recycle(&mut self, connection: ClientConnection<Stream>) {
         let mut idle = self.0.0.borrow_mut();
         if idle.len() < IDLE_MAX {
-            idle.push(Idle { connection, since: Instant::now() });
+            idle.push(Idle { connection, swept: 0 });
         }
+    }
+}
+
+/// How long a backend is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    /// When the call began: now, as the caller has read the clock.
+    pub(crate) began: Instant,
+    /// How long the answer's header section may take.
+    pub(crate) head_max: Duration,
+    /// How long each piece of its body may take then.
+    pub(crate) piece_max: Duration,
+}
+
+impl Waits {
+    /// From now on.
+    pub(crate) fn from_now(head_max: Duration, piece_max: Duration) -> Self {
+        Self { began: clock::now(), head_max, piece_max }
     }
 }
 
@@ -107,8 +130,7 @@ impl Worker {
     /// answer streams.
     ///
     /// # Errors
-    /// [`UpstreamError`]; `timeout` limits the wait for the answer's header section, `body_wait_max` then each wait
-    /// for more of its body. AWS calls a backend when it has the whole request, so the time that a `sender` takes to send
+    /// [`UpstreamError`], also if it takes longer than `waits` says. AWS calls a backend when it has the whole request, so the time that a `sender` takes to send
     /// its body ([`watched`]) does not count. A body that is at hand has none.
     pub(crate) async fn forward(
         self: &Rc<Self>,
@@ -116,22 +138,20 @@ impl Worker {
         head: &RequestHead,
         body: Body,
         sender: Option<&Sender>,
-        timeout: Duration,
-        body_wait_max: Duration,
+        waits: Waits,
     ) -> Result<(ResponseHead, Body), UpstreamError> {
-        let began = Instant::now();
         let mut answer = pin!(self.exchange(upstream, head, body));
-        let mut limit = timeout;
+        let mut deadline = waits.began + waits.head_max;
         loop {
-            if let Some(answered) = self.timers.within(limit, answer.as_mut()).await {
+            if let Some(answered) = self.timers.until(deadline, answer.as_mut()).await {
                 let (head, body) = answered?;
-                return Ok((head, limit_waits(body, body_wait_max)));
+                return Ok((head, limit_waits(body, waits.piece_max)));
             }
-            let left = sender.map_or(Duration::ZERO, |sender| sender.left_of(timeout));
-            if left.is_zero() || began.elapsed() >= UPLOAD_TIME_MAX {
-                return Err(UpstreamError::Timeout(timeout));
+            let left = sender.map_or(Duration::ZERO, |sender| sender.left_of(waits.head_max));
+            if left.is_zero() || waits.began.elapsed() >= UPLOAD_TIME_MAX {
+                return Err(UpstreamError::Timeout(waits.head_max));
             }
-            limit = left;
+            deadline = Instant::now() + left;
         }
     }
 
@@ -145,8 +165,9 @@ impl Worker {
         let give_back = || Return(Rc::clone(&slot));
         // A server may close an idle connection at the moment it is used again. What is safe to repeat is then sent
         // once more, on a new connection.
-        if let Some(connection) = slot.take() {
-            let again = is_idempotent(&head.method).then(|| {
+        let may_be_repeated = is_idempotent(&head.method);
+        if let Some(connection) = slot.take(!may_be_repeated) {
+            let again = may_be_repeated.then(|| {
                 let (first, again) = keep(std::mem::take(&mut body));
                 body = first;
                 again
@@ -169,7 +190,7 @@ impl Worker {
         let tcp = TcpStream::connect((host, port)).await.map_err(refused)?;
         tcp.set_nodelay(true).map_err(refused)?;
         let stream = match upstream.scheme {
-            Scheme::Http => Stream::Plain(tcp),
+            Scheme::Http => Stream::Plain(tcp.into()),
             Scheme::Https => {
                 let failed = |reason: String| UpstreamError::Tls {
                     authority: Arc::clone(&upstream.authority),
@@ -178,7 +199,8 @@ impl Worker {
                 let name = ServerName::try_from(upstream.host.to_string())
                     .map_err(|error| failed(error.to_string()))?;
                 let connector = self.services.tls.connector(upstream).map_err(failed)?;
-                let tls = connector.connect(name, tcp).await.map_err(|error| failed(error.to_string()))?;
+                let tls =
+                    connector.connect(name, tcp.into()).await.map_err(|error| failed(error.to_string()))?;
                 Stream::Tls(Box::new(tls))
             }
         };
@@ -228,19 +250,17 @@ impl UpstreamTls {
 
 /// A connection's bytes, encrypted or not.
 pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Stream {
     /// Whether the event loop may have heard of something that the server has sent, or of its end.
     fn may_have_news(&self) -> bool {
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        let stream = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        };
-        stream.poll_read_ready(&mut context).is_ready()
+        match self {
+            Self::Plain(stream) => stream.may_have_news(),
+            Self::Tls(stream) => stream.get_ref().0.may_have_news(),
+        }
     }
 
     /// Whether the server has neither closed the connection nor sent anything, by a look at the socket itself.

@@ -24,6 +24,9 @@ use crate::worker::{ConnectionInfo, Fallback, Services, Worker};
 
 const BACKLOG: i32 = 4096;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// How many tasks may go on before the system is asked for news. What is done in one turn is done together (see
+/// `stagedoor_http::turn`), so a turn has to have room for what many connections do.
+const POLLS_PER_TURN: u32 = 512;
 /// How long accepting pauses when the process or the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often the log is told of that.
@@ -162,7 +165,9 @@ fn run(
     sockets: Vec<Bound>,
     mut draining: watch::Receiver<Option<Duration>>,
 ) {
-    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().event_interval(POLLS_PER_TURN);
+    let runtime = match builder.build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "a worker could not start");

@@ -4,9 +4,8 @@
 //! phase either lets the request go on or ends it with a [`Fault`], which becomes a response in one place.
 
 use std::rc::Rc;
-use std::time::Instant;
 
-use stagedoor_http::{Body, RequestHead, ResponseHead};
+use stagedoor_http::{Body, RequestHead, ResponseHead, clock};
 
 use crate::edge::Target;
 use crate::exchange::Exchange;
@@ -200,12 +199,7 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) 
         head.headers.set("apigw-requestid", exchange.request_id.clone());
     }
     let status = head.status.as_u16();
-    // What comes after the phases takes next to nothing, unless the response was coded.
-    let latency = match exchange.record.steps.as_slice() {
-        [] => exchange.started.elapsed(),
-        _ if coding.is_some() => exchange.started.elapsed(),
-        steps => steps.iter().map(|step| step.took).sum(),
-    };
+    let latency = clock::now().saturating_duration_since(exchange.started);
     let length = body.remaining();
     exchange.record.response = ResponseRecord { status, latency: Some(latency), length };
     exchange.log_end(status);
@@ -275,8 +269,6 @@ pub(crate) async fn run_phases(exchange: &mut Exchange<'_>) -> Result<(ResponseH
         exchange.record.log = Some(Box::new(log.begin()));
     }
     let mut has_started = false;
-    // A phase begins where the one before it has ended, and the first with the request.
-    let mut began = exchange.started;
     for &phase in &method.phases {
         if !has_started && phase.is_execution() {
             has_started = true;
@@ -308,9 +300,7 @@ pub(crate) async fn run_phases(exchange: &mut Exchange<'_>) -> Result<(ResponseH
             Ok(()) => Decision::Continued,
             Err(_) => Decision::Refused,
         };
-        let ended = Instant::now();
-        exchange.record.step(phase, ended - began, decision);
-        began = ended;
+        exchange.record.step(phase, decision);
         outcome?;
         if answered {
             break;

@@ -1,4 +1,4 @@
-//! The record of one request: what each phase decided, on what, and how long it took.
+//! The record of one request: what each phase decided, and on what.
 //!
 //! Phases write it, always; `$context`, the access log, the execution log, metrics and `TestInvokeMethod` read it. A
 //! request that uses no phase but its integration writes a few numbers and allocates nothing: what takes memory is
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
+use stagedoor_http::clock;
 
 use crate::logs::execution::ExecutionLog;
 use crate::phase::Phase;
@@ -57,8 +58,6 @@ pub struct Step {
     pub phase: Phase,
     /// How it ended.
     pub decision: Decision,
-    /// How long it took.
-    pub took: Duration,
 }
 
 /// How a phase ended.
@@ -95,7 +94,7 @@ impl IntegrationRecord {
     /// Notes that the integration answered, or failed to, at this moment.
     pub fn ended(&mut self, began: Instant) {
         self.began = Some(began);
-        self.latency = Some(began.elapsed());
+        self.latency = Some(clock::now().saturating_duration_since(began));
     }
 }
 
@@ -236,9 +235,9 @@ pub struct ResponseRecord {
 }
 
 impl Record {
-    /// Notes how a phase ended, and how long it took.
-    pub fn step(&mut self, phase: Phase, took: Duration, decision: Decision) {
-        self.steps.push(Step { phase, decision, took });
+    /// Notes how a phase ended.
+    pub fn step(&mut self, phase: Phase, decision: Decision) {
+        self.steps.push(Step { phase, decision });
     }
 
     /// The identity, made if there is none.

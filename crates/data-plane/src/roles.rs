@@ -18,6 +18,7 @@ use stagedoor_sigv4::Credential;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::forward::Waits;
 use crate::phases::transformation::encode_query;
 use crate::plan::aws_services::AwsService;
 use crate::service_request::ServiceRequest;
@@ -197,8 +198,8 @@ impl Role {
         let head = request.signed(&self.sts, &self.sts.credential, OffsetDateTime::now_utc());
         let body = Body::from(request.body);
         let asked = async {
-            let answered =
-                worker.forward(&self.sts.upstream, &head, body, None, ASK_TIME_MAX, ASK_TIME_MAX).await;
+            let waits = Waits::from_now(ASK_TIME_MAX, ASK_TIME_MAX);
+            let answered = worker.forward(&self.sts.upstream, &head, body, None, waits).await;
             let (head, body) = answered.map_err(|error| failed(format!("STS cannot be asked: {error}")))?;
             let body = body.collect(ANSWER_BYTES_MAX).await;
             Ok((head.status, body.map_err(|error| failed(format!("STS broke off: {error}")))?))

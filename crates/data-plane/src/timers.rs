@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
@@ -20,19 +19,20 @@ const KEPT_MAX: usize = 4096;
 pub(crate) struct Timers(RefCell<Vec<Pin<Box<Sleep>>>>);
 
 impl Timers {
-    /// What comes of a future, or nothing if it takes longer than `limit`. What is ready at once needs no timer. The
+    /// What comes of a future, or nothing if it is not ready by then. What is ready at once needs no timer. The
     /// future is pinned by the caller: moved in here it would take its room twice.
-    pub(crate) async fn within<F: Future>(
+    pub(crate) async fn until<F: Future>(
         &self,
-        limit: Duration,
+        deadline: impl Into<Instant>,
         mut future: Pin<&mut F>,
     ) -> Option<F::Output> {
+        let deadline = deadline.into();
         let mut timer: Option<Timer<'_>> = None;
         poll_fn(|context| {
             if let Poll::Ready(output) = future.as_mut().poll(context) {
                 return Poll::Ready(Some(output));
             }
-            let timer = timer.get_or_insert_with(|| self.timer(Instant::now() + limit));
+            let timer = timer.get_or_insert_with(|| self.timer(deadline));
             timer.poll(context).map(|()| None)
         })
         .await
@@ -85,6 +85,7 @@ impl Drop for Timer<'_> {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::time::Duration;
 
     use super::*;
 
@@ -94,7 +95,7 @@ mod tests {
         let begun = Instant::now();
         let check = async |limit: u64, takes: u64, expected: bool| {
             let slow = pin!(tokio::time::sleep(Duration::from_millis(takes)));
-            let ended = timers.within(Duration::from_millis(limit), slow).await.is_some();
+            let ended = timers.until(Instant::now() + Duration::from_millis(limit), slow).await.is_some();
             assert_eq!(ended, expected, "{takes} ms within {limit} ms");
             assert_eq!(timers.0.borrow().len(), 1);
         };
@@ -111,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_ready_sets_no_timer() {
         let timers = Timers::default();
-        assert_eq!(timers.within(Duration::ZERO, pin!(async { 7 })).await, Some(7));
+        assert_eq!(timers.until(Instant::now(), pin!(async { 7 })).await, Some(7));
         assert!(timers.0.borrow().is_empty());
     }
 }

@@ -15,7 +15,7 @@ use crate::encode;
 use crate::framing::{BodyDecoder, Decoded};
 use crate::head::{self, Framing, HeadError, HeadScanner};
 use crate::transport::Transport;
-use crate::{Body, BodyError, BodyStream, RequestHead, ResponseHead};
+use crate::{Body, BodyError, BodyStream, RequestHead, ResponseHead, turn};
 
 /// A body up to this size leaves in one write with its head.
 const COPY_BYTES_MAX: usize = 16 * 1024;
@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientConnection<S> {
             return false;
         }
         let mut context = Context::from_waker(std::task::Waker::noop());
-        !may_have_news(&self.transport.io) || self.transport.poll_fill(&mut context, 0).is_pending()
+        !may_have_news(&self.transport.io) || self.transport.poll_fill_head(&mut context).is_pending()
     }
 
     /// The stream under the connection.
@@ -99,6 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientConnection<S> {
             Body::Empty => {}
             stream @ Body::Stream(_) => upload.body = stream,
         }
+        turn::others_first().await;
         let mut scanner = HeadScanner::default();
         let mut answered = false;
         let parsed = poll_fn(|context| {
@@ -119,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientConnection<S> {
                         return Poll::Ready(Ok(parsed));
                     }
                 }
-                match ready!(self.transport.poll_fill(context, 0)) {
+                match ready!(self.transport.poll_fill_head(context)) {
                     Ok(0) if answered => {
                         return Poll::Ready(Err(SendError::Io(io::ErrorKind::UnexpectedEof.into())));
                     }

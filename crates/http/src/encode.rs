@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::{BufMut, BytesMut};
 use http::{Method, StatusCode};
 
+use crate::clock;
 use crate::head::Framing;
 use crate::{Header, RequestHead, ResponseHead, Version};
 
@@ -199,7 +200,7 @@ fn put_date(out: &mut BytesMut) {
 
 fn with_date<T>(show: impl FnOnce(&str) -> T) -> T {
     DATE.with_borrow_mut(|(fresh_until, text)| {
-        let now = Instant::now();
+        let now = clock::last();
         if fresh_until.is_none_or(|until| now >= until) {
             *text = httpdate::fmt_http_date(SystemTime::now());
             let into_second = SystemTime::now()

@@ -287,11 +287,12 @@ fn origin_form(method: &Method, target: &str, bytes: &Bytes) -> Result<(Bytes, O
     Ok((target, Some(bytes.slice_ref(authority.as_bytes()))))
 }
 
-/// The bytes that may stand in a host and port (RFC 3986 §3.2.2), one bit for each.
-const HOST_BYTES: u128 = {
-    let (mut bits, mut byte) = (0, 0_u8);
+/// Which bytes may stand in a host and port (RFC 3986 §3.2.2).
+#[expect(clippy::indexing_slicing, reason = "it is all done when this is compiled")]
+const HOST_BYTES: [bool; 256] = {
+    let (mut may_stand, mut byte) = ([false; 256], 0_u8);
     while byte < 128 {
-        let may_stand = byte.is_ascii_alphanumeric()
+        may_stand[byte as usize] = byte.is_ascii_alphanumeric()
             || matches!(
                 byte,
                 b'-' | b'.'
@@ -313,14 +314,13 @@ const HOST_BYTES: u128 = {
                     | b'['
                     | b']'
             );
-        bits |= (may_stand as u128) << byte;
         byte += 1;
     }
-    bits
+    may_stand
 };
 
 fn is_valid_host(host: &[u8]) -> bool {
-    host.iter().all(|&byte| byte < 128 && HOST_BYTES >> byte & 1 == 1)
+    host.iter().all(|&byte| HOST_BYTES.get(usize::from(byte)) == Some(&true))
 }
 
 /// The fields that speak of the connection and of the body's framing.

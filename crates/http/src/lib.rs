@@ -6,6 +6,7 @@
 
 mod body;
 pub mod client;
+pub mod clock;
 pub mod encode;
 mod framing;
 pub mod head;
@@ -13,6 +14,7 @@ mod headers;
 mod message;
 pub mod server;
 mod transport;
+pub mod turn;
 
 pub use body::{Body, BodyError, BodyStream};
 pub use headers::{Header, Headers, is_valid_name, is_valid_value};

@@ -18,7 +18,7 @@ use crate::encode::{self, ResponseContext};
 use crate::framing::{BodyDecoder, Decoded};
 use crate::head::{self, Framing, HeadError, HeadScanner};
 use crate::transport::Transport;
-use crate::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
+use crate::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version, turn};
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -139,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
                 };
                 return Poll::Ready(Ok(Incoming::Request(parsed.head, body)));
             }
-            if ready!(inbound.transport.poll_fill(context, 0))? == 0 {
+            if ready!(inbound.transport.poll_fill_head(context))? == 0 {
                 return Poll::Ready(match inbound.transport.buffer.is_empty() {
                     true => Ok(Incoming::Closed),
                     false => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
@@ -179,6 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         let keep_alive = self.keep_alive;
         let context = ResponseContext { method: &self.method, left_out, version: self.version, keep_alive };
         encode::response_head(&mut self.out, &head, framing, context);
+        turn::others_first().await;
         match body {
             Body::Empty => self.write(Bytes::new()).await?,
             Body::Full(bytes) => self.write(bytes).await?,

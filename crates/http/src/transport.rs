@@ -1,20 +1,29 @@
 //! A byte stream with what has been read from it and not yet used.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// The least room that a read gets.
 const READ_BYTES_MIN: usize = 4 * 1024;
+/// What a read gets that is after the head of a message, which seldom is longer.
+const HEAD_READ_BYTES_MAX: usize = 8 * 1024;
 /// How long a peer may take none of what is written to it. One that reads slowly keeps its connection; one that has
 /// stopped reading does not hold it for ever.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+
+thread_local! {
+    /// What heads are read into, on all of a thread's connections: this memory stays in the processor's caches, and
+    /// connections that wait hold none.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 #[derive(Debug)]
 pub(crate) struct Transport<S> {
@@ -31,6 +40,21 @@ impl<S> Transport<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
+    /// Reads once, with a head in mind. Zero means that the peer has closed its side.
+    pub(crate) fn poll_fill_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut scratch = SCRATCH.take();
+        if scratch.is_empty() {
+            scratch = vec![0; HEAD_READ_BYTES_MAX];
+        }
+        let mut room = ReadBuf::new(&mut scratch);
+        let polled = Pin::new(&mut self.io).poll_read(context, &mut room);
+        let length = room.filled().len();
+        self.buffer.extend_from_slice(room.filled());
+        SCRATCH.set(scratch);
+        ready!(polled)?;
+        Poll::Ready(Ok(length))
+    }
+
     /// Reads once, into room for at least `wanted` bytes. Zero means that the peer has closed its side.
     pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         let wanted = wanted.max(READ_BYTES_MIN);

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 
 use super::remembered::OwnerId;
 use super::token::{Algorithm, PublicKey, TokenError, Unverified, check_times};
+use crate::forward::Waits;
 use crate::upstream::{Scheme, Upstream};
 use crate::worker::Worker;
 
@@ -240,7 +241,7 @@ async fn get(worker: &Rc<Worker>, url: &str) -> Result<bytes::Bytes, DocumentErr
     let head = RequestHead { method: Method::GET, target: target.into(), version: Version::Http11, headers };
     let answer = async {
         let (head, body) = worker
-            .forward(&upstream, &head, Body::Empty, None, FETCH_TIME_MAX, FETCH_TIME_MAX)
+            .forward(&upstream, &head, Body::Empty, None, Waits::from_now(FETCH_TIME_MAX, FETCH_TIME_MAX))
             .await
             .map_err(|error| DocumentError::OutOfReach(format!("{url}: {error}")))?;
         if head.status.is_server_error() {

@@ -1,6 +1,6 @@
 //! Signed calls of AWS's services: the client that service integrations of all kinds of APIs are built on.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use stagedoor_http::ResponseHead;
@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::{keys, log, upstream_fault, whole_answer};
 use crate::exchange::Exchange;
+use crate::forward::Waits;
 use crate::gateway_response::Fault;
 use crate::plan::aws_services::AwsService;
 pub(super) use crate::service_request::ServiceRequest;
@@ -27,10 +28,10 @@ pub(super) async fn call(
     let credential = keys.as_deref().unwrap_or(&service.credential);
     let head = request.signed(service, credential, OffsetDateTime::now_utc());
     let body = log::http_request(exchange, &service.upstream, &head, request.body.into()).await?;
-    let began = Instant::now();
-    let answered = exchange.worker.forward(&service.upstream, &head, body, None, timeout, timeout).await;
+    let waits = Waits::from_now(timeout, timeout);
+    let answered = exchange.worker.forward(&service.upstream, &head, body, None, waits).await;
     let record = &mut exchange.record.integration;
-    record.ended(began);
+    record.ended(waits.began);
     let (head, body) = answered.map_err(upstream_fault)?;
     record.status = Some(head.status.as_u16());
     record.service_status = record.status;

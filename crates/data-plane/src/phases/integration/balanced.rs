@@ -3,36 +3,34 @@
 //! It does if the target cannot have acted upon it: no connection came about, or the request may be repeated and not a
 //! byte of an answer had come. A long body may be gone by then: only so much of it is kept (`kept_body`).
 
-use std::time::{Duration, Instant};
-
 use stagedoor_http::{Body, RequestHead, ResponseHead};
 
 use crate::backends::Backends;
 use crate::exchange::Exchange;
-use crate::forward::{Sender, is_idempotent};
+use crate::forward::{Sender, Waits, is_idempotent};
 use crate::kept_body::keep;
 use crate::upstream::UpstreamError;
 
-/// As [`crate::worker::Worker::forward`]; `timeout` is for all attempts together, and begins when the sender has done its part.
+/// As [`crate::worker::Worker::forward`]; the time for the answer's head is for all attempts together, and begins when the
+/// sender has done its part.
 pub(super) async fn forward(
     exchange: &Exchange<'_>,
     backends: &Backends,
     head: &RequestHead,
     body: Body,
     sender: Option<&Sender>,
-    timeout: Duration,
-    body_wait_max: Duration,
+    waits: Waits,
 ) -> Result<(ResponseHead, Body), UpstreamError> {
-    let began = Instant::now();
+    let timeout = waits.head_max;
     let mut tried = Vec::new();
     let mut last = UpstreamError::Overloaded;
     let (mut sent, again) = keep(body);
     loop {
         let Some(chosen) = backends.choose(&tried) else { return Err(last) };
         let upstream = exchange.plan.shown(chosen.upstream);
-        let since = sender.map_or(began, Sender::done_since);
-        let left = timeout.saturating_sub(since.elapsed());
-        let error = match exchange.worker.forward(&upstream, head, sent, sender, left, body_wait_max).await {
+        let since = sender.map_or(waits.began, Sender::done_since);
+        let waits = Waits::from_now(timeout.saturating_sub(since.elapsed()), waits.piece_max);
+        let error = match exchange.worker.forward(&upstream, head, sent, sender, waits).await {
             Ok((head, body)) => return Ok((head, chosen.answered(body))),
             Err(error) => error,
         };

@@ -27,7 +27,7 @@ use stagedoor_http::{Body, BodyError, BodyStream, RequestHead, ResponseHead};
 use stagedoor_sigv4::Credential;
 
 use crate::exchange::Exchange;
-use crate::forward::watched;
+use crate::forward::{Waits, watched};
 use crate::gateway_response::Fault;
 use crate::ids;
 use crate::lambda::{LambdaAnswer, LambdaCall, LambdaError};
@@ -240,32 +240,18 @@ async fn call_backend(
     body_wait_max: Duration,
 ) -> Result<(ResponseHead, Body), Fault> {
     let body = log::http_request(exchange, &endpoint.uri.upstream, &head, body).await?;
-    let began = Instant::now();
+    let waits = Waits::from_now(endpoint.timeout, body_wait_max);
     // The time that the client takes to send the body is not the backend's.
     let (body, sender) = watched(body);
     let answered = match &endpoint.backends {
-        Some(backends) => {
-            balanced::forward(
-                exchange,
-                backends,
-                &head,
-                body,
-                sender.as_ref(),
-                endpoint.timeout,
-                body_wait_max,
-            )
-            .await
-        }
+        Some(backends) => balanced::forward(exchange, backends, &head, body, sender.as_ref(), waits).await,
         None => {
             let upstream = exchange.plan.shown(&endpoint.uri.upstream);
-            exchange
-                .worker
-                .forward(&upstream, &head, body, sender.as_ref(), endpoint.timeout, body_wait_max)
-                .await
+            exchange.worker.forward(&upstream, &head, body, sender.as_ref(), waits).await
         }
     };
     let record = &mut exchange.record.integration;
-    record.ended(sender.map_or(began, |sender| sender.done_since()));
+    record.ended(sender.map_or(waits.began, |sender| sender.done_since()));
     match answered {
         Ok((head, body)) => {
             record.status = Some(head.status.as_u16());
