@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
@@ -22,7 +23,18 @@ use crate::domains::VpcEndpoint;
 use crate::handshake;
 use crate::worker::{ConnectionInfo, Fallback, Services, Worker};
 
+sockopt_impl!(
+    /// `TCP_DEFER_ACCEPT`, in seconds.
+    DeferAccept,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    i32
+);
+
 const BACKLOG: i32 = 4096;
+/// How long a connection may wait for its first bytes before it is handed over without them.
+const DEFER_SECONDS: i32 = 1;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How many tasks may go on before the system is asked for news. What is done in one turn is done together (see
 /// `stagedoor_http::turn`), so a turn has to have room for what many connections do.
@@ -145,6 +157,9 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     // Accepted connections inherit it, which saves a system call for each.
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
+    // Clients speak first, in HTTP as in TLS. So a connection is taken when its first bytes are there: they can be read at
+    // once, and the event loop need not be told to wait for them. One that stays silent is handed over after this time.
+    nix::sys::socket::setsockopt(&socket, DeferAccept, &DEFER_SECONDS)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

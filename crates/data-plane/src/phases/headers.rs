@@ -3,7 +3,7 @@
 //! The tables are AWS's, recorded. They differ by the kind of integration.
 
 use bytes::Bytes;
-use stagedoor_http::Headers;
+use stagedoor_http::{Headers, NameSet};
 use stagedoor_shapes::apigateway::EndpointType;
 
 use crate::exchange::Exchange;
@@ -11,67 +11,65 @@ use crate::exchange::Exchange;
 /// Whether a client's header never reaches an integration.
 #[must_use]
 pub fn is_dropped_from_requests(name: &[u8]) -> bool {
-    one_of(
-        name,
-        &[
-            "connection",
-            "content-length",
-            "content-md5",
-            "expect",
-            "max-forwards",
-            "proxy-authenticate",
-            "server",
-            "te",
-            "transfer-encoding",
-            "trailer",
-            "upgrade",
-            "www-authenticate",
-            // Hop by hop too, and older than the table.
-            "keep-alive",
-            "proxy-connection",
-        ],
-    )
+    const DROPPED: NameSet = NameSet::of(&[
+        "connection",
+        "content-length",
+        "content-md5",
+        "expect",
+        "max-forwards",
+        "proxy-authenticate",
+        "server",
+        "te",
+        "transfer-encoding",
+        "trailer",
+        "upgrade",
+        "www-authenticate",
+        // Hop by hop too, and older than the table.
+        "keep-alive",
+        "proxy-connection",
+    ]);
+    DROPPED.contains(name)
 }
 
 /// Whether a header that was mapped for an HTTP backend is not sent to it all the same.
 #[must_use]
 pub fn is_dropped_from_mapped_requests(name: &[u8]) -> bool {
-    one_of(name, &["connection", "expect", "proxy-authenticate", "te", "via"])
+    const DROPPED: NameSet = NameSet::of(&["connection", "expect", "proxy-authenticate", "te", "via"]);
+    DROPPED.contains(name)
 }
 
 /// Whether mapping a request parameter onto this header makes AWS answer every call with 500.
 #[must_use]
 pub fn is_illegal_target(name: &[u8], for_aws_service: bool) -> bool {
-    one_of(name, &["content-length", "transfer-encoding"])
-        || (for_aws_service
-            && one_of(name, &["authorization", "connection", "expect", "proxy-authenticate", "te"]))
+    const ALWAYS: NameSet = NameSet::of(&["content-length", "transfer-encoding"]);
+    const FOR_SERVICES: NameSet =
+        NameSet::of(&["authorization", "connection", "expect", "proxy-authenticate", "te"]);
+    ALWAYS.contains(name) || (for_aws_service && FOR_SERVICES.contains(name))
 }
 
 /// Whether a header of a proxy integration's answer goes to the client as `x-amzn-Remapped-{name}`.
 #[must_use]
 pub fn is_remapped_by_proxy(name: &[u8]) -> bool {
-    one_of(name, &["connection", "content-length", "date", "server"])
+    const REMAPPED: NameSet = NameSet::of(&["connection", "content-length", "date", "server"]);
+    REMAPPED.contains(name)
 }
 
 /// Whether a header that a non-proxy integration response maps goes to the client as `x-amzn-Remapped-{name}`.
 #[must_use]
 pub fn is_remapped(name: &[u8]) -> bool {
-    is_remapped_by_proxy(name)
-        || one_of(
-            name,
-            &[
-                "authorization",
-                "content-md5",
-                "expect",
-                "host",
-                "max-forwards",
-                "proxy-authenticate",
-                "trailer",
-                "upgrade",
-                "user-agent",
-                "www-authenticate",
-            ],
-        )
+    const REMAPPED: NameSet = NameSet::of(&[
+        "authorization",
+        "content-md5",
+        "expect",
+        "host",
+        "max-forwards",
+        "proxy-authenticate",
+        "trailer",
+        "upgrade",
+        "user-agent",
+        "www-authenticate",
+    ]);
+    is_remapped_by_proxy(name) || REMAPPED.contains(name)
 }
 
 /// The name under which a client sees a header of its own name that API Gateway writes itself.
@@ -221,11 +219,6 @@ pub fn forwarded_port(exchange: &Exchange<'_>) -> Bytes {
         (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
     });
     asked_for.unwrap_or(Bytes::from_static(default.as_bytes()))
-}
-
-fn one_of(name: &[u8], table: &[&str]) -> bool {
-    // Lengths differ far more often than letters.
-    table.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

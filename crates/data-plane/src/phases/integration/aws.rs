@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use stagedoor_http::NameSet;
 
 use super::aws_service::{ServiceRequest, call};
 use crate::exchange::Exchange;
@@ -79,7 +80,7 @@ fn text(bytes: &Bytes) -> String {
 
 /// Whether the gateway writes this header itself: it frames the body, or belongs to the signature.
 fn is_written_here(name: &[u8]) -> bool {
-    const WRITTEN: [&str; 7] = [
+    const WRITTEN: NameSet = NameSet::of(&[
         "host",
         "authorization",
         "content-length",
@@ -87,6 +88,6 @@ fn is_written_here(name: &[u8]) -> bool {
         "x-amz-date",
         "x-amz-security-token",
         "x-amz-content-sha256",
-    ];
-    WRITTEN.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+    ]);
+    WRITTEN.contains(name)
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use bytes::Bytes;
-use stagedoor_http::{Headers, RequestHead, Version};
+use stagedoor_http::{Headers, NameSet, RequestHead, Version};
 
 use super::http_proxy::{begin, limit};
 use super::{begun_answer, call_backend};
@@ -146,7 +146,7 @@ fn quoted(value: &[u8]) -> Cow<'_, [u8]> {
 
 /// Whether the gateway writes this header itself, or tells its content in another.
 fn is_replaced(name: &[u8]) -> bool {
-    const REPLACED: [&str; 7] = [
+    const REPLACED: NameSet = NameSet::of(&[
         "host",
         "via",
         "forwarded",
@@ -154,14 +154,20 @@ fn is_replaced(name: &[u8]) -> bool {
         "x-forwarded-host",
         "x-forwarded-proto",
         "x-amzn-trace-id",
-    ];
-    REPLACED.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+    ]);
+    REPLACED.contains(name)
 }
 
 fn is_dropped_from_responses(name: &[u8]) -> bool {
-    const DROPPED: [&str; 6] =
-        ["connection", "content-length", "transfer-encoding", "keep-alive", "trailer", "apigw-requestid"];
-    DROPPED.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+    const DROPPED: NameSet = NameSet::of(&[
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "keep-alive",
+        "trailer",
+        "apigw-requestid",
+    ]);
+    DROPPED.contains(name)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use stagedoor_http::{Body, BodyError, BodyStream, Headers, RequestHead, ResponseHead, Version};
+use stagedoor_http::{Body, BodyError, BodyStream, Headers, NameSet, RequestHead, ResponseHead, Version};
 use stagedoor_shapes::apigateway::EndpointType;
 
 use super::{Begun, begun_answer, body_fault, call_backend, log};
@@ -157,7 +157,7 @@ fn request_headers(exchange: &mut Exchange<'_>, endpoint: &HttpEndpoint, mapped:
 
 /// Whether the gateway writes this header itself, or hides it from backends (`Via`, recorded).
 fn is_replaced(name: &[u8]) -> bool {
-    const REPLACED: [&str; 7] = [
+    const REPLACED: NameSet = NameSet::of(&[
         "host",
         "via",
         "x-forwarded-for",
@@ -165,8 +165,8 @@ fn is_replaced(name: &[u8]) -> bool {
         "x-forwarded-proto",
         "x-amzn-trace-id",
         "x-amzn-apigateway-api-id",
-    ];
-    REPLACED.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+    ]);
+    REPLACED.contains(name)
 }
 
 /// AWS hides the coding of a payload from the other side. A coding that cannot be undone here has to be told after all.
@@ -225,8 +225,9 @@ fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {
 }
 
 fn is_dropped_from_responses(name: &[u8]) -> bool {
-    const DROPPED: [&str; 5] = ["transfer-encoding", "via", "keep-alive", "x-amz-apigw-id", "trailer"];
-    DROPPED.iter().any(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+    const DROPPED: NameSet =
+        NameSet::of(&["transfer-encoding", "via", "keep-alive", "x-amz-apigw-id", "trailer"]);
+    DROPPED.contains(name)
 }
 
 /// A body of unknown length may not grow beyond AWS's limit either.
