@@ -1,9 +1,8 @@
 //! Connections from clients, taken from the kernel with as few calls to it as possible.
 //!
 //! A connection is taken when its first bytes are there. One that brings its request along, gets its answer and is closed
-//! never needs the event loop. So the event
-//! loop hears of a stream only once it has to be waited for; for clients that connect anew for each request this saves
-//! two system calls of six.
+//! never needs the event loop. So the event loop hears of a stream only once it has to be waited for; for clients that connect
+//! anew for each request this saves two system calls of six.
 
 use std::io::{self, IoSlice, Write};
 use std::mem::MaybeUninit;

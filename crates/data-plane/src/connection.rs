@@ -199,7 +199,7 @@ async fn fall_back(
 fn to_http_request(head: RequestHead, body: Bytes) -> Option<http::Request<Bytes>> {
     let mut request = http::Request::new(body);
     *request.method_mut() = head.method;
-    *request.uri_mut() = http::Uri::try_from(&head.target[..]).ok()?;
+    *request.uri_mut() = http::Uri::try_from(head.target.as_str()).ok()?;
     for header in &head.headers {
         let name = HeaderName::from_bytes(&header.name).ok()?;
         request.headers_mut().append(name, HeaderValue::from_bytes(&header.value).ok()?);

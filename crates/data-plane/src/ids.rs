@@ -46,9 +46,20 @@ fn random_128() -> [u8; 16] {
 /// A request id: a version 4 UUID, such as `c6af9ac6-7b61-11e6-9a41-93e8deadbeef`.
 #[must_use]
 pub fn request_id() -> Bytes {
-    let uuid = uuid::Builder::from_random_bytes(random_128()).into_uuid();
-    let mut text = [0_u8; uuid::fmt::Hyphenated::LENGTH];
-    uuid.hyphenated().encode_lower(&mut text);
+    // The version and the variant stand in the midst of what is random (RFC 9562 section 5.4).
+    let first = (random() & 0xffff_ffff_ffff_0fff) | 0x4000;
+    let second = (random() & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000;
+    let mut text = [b'-'; 36];
+    let (first, second) = (hex(first), hex(second));
+    for (place, digits) in [
+        (0..8, first.get(..8)),
+        (9..13, first.get(8..12)),
+        (14..18, first.get(12..)),
+        (19..23, second.get(..4)),
+        (24..36, second.get(4..)),
+    ] {
+        write(&mut text, place, digits.unwrap_or_default());
+    }
     shared(text)
 }
 
@@ -81,8 +92,9 @@ pub fn extended_request_id() -> Bytes {
 #[must_use]
 pub fn trace_id(epoch_seconds: u64) -> Bytes {
     let mut text = *b"Root=1-00000000-000000000000000000000000";
-    write_hex(text.get_mut(7..15).unwrap_or_default(), u128::from(epoch_seconds));
-    write_hex(text.get_mut(16..).unwrap_or_default(), u128::from_le_bytes(random_128()));
+    write(&mut text, 7..15, hex(epoch_seconds).get(8..).unwrap_or_default());
+    write(&mut text, 16..32, &hex(random()));
+    write(&mut text, 32..40, hex(random()).get(8..).unwrap_or_default());
     shared(text)
 }
 
@@ -91,17 +103,37 @@ fn shared<const N: usize>(text: [u8; N]) -> Bytes {
     Bytes::from_owner(text)
 }
 
-/// Fills a text with a number's last hexadecimal digits.
-fn write_hex(text: &mut [u8], mut number: u128) {
-    for place in text.iter_mut().rev() {
-        *place = b"0123456789abcdef".get((number & 15) as usize).copied().unwrap_or(b'0');
-        number >>= 4;
+/// A number's sixteen hexadecimal digits, all of them at once: each in a byte of its own, then each turned into a letter.
+fn hex(number: u64) -> [u8; 16] {
+    let digits = |half: u64| {
+        let spread = ((half << 16) | half) & 0x0000_ffff_0000_ffff;
+        let spread = ((spread << 8) | spread) & 0x00ff_00ff_00ff_00ff;
+        let spread = ((spread << 4) | spread) & 0x0f0f_0f0f_0f0f_0f0f;
+        // What is above nine goes on with `a`, which is 39 above what follows `9`.
+        let letters = ((spread + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+        spread + 0x3030_3030_3030_3030 + letters * 39
+    };
+    let both = (u128::from(digits(number >> 32)) << 64) | u128::from(digits(number & 0xffff_ffff));
+    both.to_be_bytes()
+}
+
+/// Writes into a place of the same length.
+fn write(text: &mut [u8], place: std::ops::Range<usize>, digits: &[u8]) {
+    if let Some(place) = text.get_mut(place).filter(|place| place.len() == digits.len()) {
+        place.copy_from_slice(digits);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits() {
+        let check = |number: u64| assert_eq!(hex(number), *format!("{number:016x}").as_bytes());
+        [0, 1, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX].into_iter().for_each(check);
+        (0..1000).for_each(|_| check(random()));
+    }
 
     #[test]
     fn ids_have_their_shape_and_differ() {

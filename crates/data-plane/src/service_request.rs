@@ -86,7 +86,7 @@ mod tests {
             body: Bytes::from_static(b"{}"),
         };
         let head = request.signed(&service, &service.credential, OffsetDateTime::UNIX_EPOCH);
-        assert_eq!(head.target, "/base/a%20b?c=d");
+        assert_eq!(head.target.as_str(), "/base/a%20b?c=d");
         assert_eq!(head.headers.get_str("host"), Some("127.0.0.1:1"));
         assert_eq!(head.headers.get_str("x-amz-security-token"), Some("token"));
         let authorization = head.headers.get_str("authorization").unwrap();

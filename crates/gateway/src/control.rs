@@ -60,9 +60,8 @@ fn archive_answer(archive: Option<&std::path::Path>, path: &str) -> Response<Byt
 
 impl Fallback for Control {
     fn body_limit(&self, head: &RequestHead) -> BodyLimit {
-        let query = String::from_utf8_lossy(&head.target);
         let authorization = head.headers.get_str("authorization").unwrap_or_default();
-        match self.wire.knows_signer(authorization, &query) {
+        match self.wire.knows_signer(authorization, head.target.as_str()) {
             true => BodyLimit { bytes_max: BODY_BYTES_MAX, is_refused_anyway: false },
             false => BodyLimit { bytes_max: UNSIGNED_BODY_BYTES_MAX, is_refused_anyway: true },
         }

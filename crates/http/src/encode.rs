@@ -36,10 +36,10 @@ pub fn framing_for(remaining: Option<u64>) -> Framing {
 
 /// Writes a request head. A method that usually has a body says so even when it is empty (RFC 9110 §8.6).
 pub fn request_head(out: &mut BytesMut, head: &RequestHead, framing: Framing) {
-    out.reserve(256 + head.target.len() + head.headers.len() * 48);
+    out.reserve(256 + head.target.as_str().len() + head.headers.len() * 48);
     out.put_slice(head.method.as_str().as_bytes());
     out.put_u8(b' ');
-    out.put_slice(&head.target);
+    out.put_slice(head.target.as_str().as_bytes());
     out.put_slice(b" HTTP/1.1\r\n");
     for header in head.headers.iter().filter(|header| !is_framing_field(header)) {
         field(out, header);

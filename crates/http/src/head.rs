@@ -4,10 +4,12 @@
 //! request smuggling). So a line feed without carriage return, a folded line, white space before a colon, two
 //! different lengths, a length beside a transfer coding, and a second `Host` are all errors.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 
-use crate::{Headers, RequestHead, ResponseHead, Version};
+use crate::{Headers, RequestHead, ResponseHead, Target, Version};
 
 /// The most bytes a head may have, request line and final empty line included. Gateways set lower limits of their
 /// own; this one bounds memory while no limit can be answered properly yet.
@@ -70,6 +72,10 @@ pub struct ParsedResponse {
     pub keep_alive: bool,
 }
 
+/// How a head ends.
+static END: LazyLock<memchr::memmem::Finder<'static>> =
+    LazyLock::new(|| memchr::memmem::Finder::new(b"\r\n\r\n"));
+
 /// Looks for the end of a head in a growing buffer, without looking at any byte twice.
 #[derive(Debug, Default)]
 pub struct HeadScanner {
@@ -84,6 +90,14 @@ impl HeadScanner {
     /// # Errors
     /// [`HeadError::TooLarge`]; [`HeadError::Malformed`] for a line feed without a carriage return.
     pub fn take_head(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, HeadError> {
+        if self.scanned == 0
+            && let Some(length) = END.find(buffer).map(|at| at + 4)
+            && length <= HEAD_BYTES_MAX
+            && buffer.get(..length).is_some_and(has_plain_lines)
+        {
+            // Nearly every head arrives whole.
+            return Ok(Some(buffer.split_to(length).freeze()));
+        }
         'head: loop {
             let unscanned = buffer.get(self.scanned..).unwrap_or_default();
             for offset in memchr::memchr_iter(b'\n', unscanned) {
@@ -110,6 +124,17 @@ impl HeadScanner {
         self.scanned = buffer.len();
         if self.scanned > HEAD_BYTES_MAX { Err(HeadError::TooLarge) } else { Ok(None) }
     }
+}
+
+/// Whether a head has an ordinary first line, and carriage returns before all of its line feeds.
+fn has_plain_lines(head: &[u8]) -> bool {
+    let (Some(first), Some(rest)) = (head.first(), head.get(1..)) else { return false };
+    // Without a way out in the middle, which lets the compiler look at many bytes at once.
+    let bare = head
+        .iter()
+        .zip(rest)
+        .fold(0, |bare, (&before, &byte)| bare | (u8::from(byte == b'\n') & u8::from(before != b'\r')));
+    bare == 0 && !matches!(first, b'\r' | b'\n')
 }
 
 /// Parses a whole request head.
@@ -258,16 +283,20 @@ fn slice_value(bytes: &Bytes, value: &[u8]) -> Bytes {
 }
 
 /// The target in origin form, and the authority where it was in absolute form (RFC 9112 §3.2).
-fn origin_form(method: &Method, target: &str, bytes: &Bytes) -> Result<(Bytes, Option<Bytes>), HeadError> {
+fn origin_form(method: &Method, target: &str, bytes: &Bytes) -> Result<(Target, Option<Bytes>), HeadError> {
     // A fragment is never sent. One server would take it for a part of the path, and another one cut it off.
     if memchr::memchr(b'#', target.as_bytes()).is_some() {
         return Err(HeadError::Malformed("the request target"));
     }
+    let taken = |part: &str| {
+        let part = bytes.slice_ref(part.as_bytes());
+        Target::from_utf8(part).map_err(|_| HeadError::Malformed("the request target"))
+    };
     if target.starts_with('/') {
-        return Ok((bytes.slice_ref(target.as_bytes()), None));
+        return Ok((taken(target)?, None));
     }
     if target == "*" && method == Method::OPTIONS {
-        return Ok((Bytes::from_static(b"*"), None));
+        return Ok((Target::from("*"), None));
     }
     let rest = ["http://", "https://"]
         .iter()
@@ -280,9 +309,9 @@ fn origin_form(method: &Method, target: &str, bytes: &Bytes) -> Result<(Bytes, O
         return Err(HeadError::Malformed("the request target"));
     }
     let target = match path.as_bytes().first() {
-        Some(b'/') => bytes.slice_ref(path.as_bytes()),
-        Some(_) => Bytes::from(format!("/{path}")),
-        None => Bytes::from_static(b"/"),
+        Some(b'/') => taken(path)?,
+        Some(_) => Target::from(format!("/{path}")),
+        None => Target::from("/"),
     };
     Ok((target, Some(bytes.slice_ref(authority.as_bytes()))))
 }
@@ -407,7 +436,7 @@ mod tests {
                 |error| error.to_string(),
                 |parsed| {
                     let close = if parsed.keep_alive { "" } else { " close" };
-                    let target = String::from_utf8_lossy(&parsed.head.target).into_owned();
+                    let target = parsed.head.target.as_str();
                     format!("{} {target} {:?}{close}", parsed.head.method, parsed.framing)
                 },
             );

@@ -19,5 +19,5 @@ pub mod turn;
 
 pub use body::{Body, BodyError, BodyStream};
 pub use headers::{Header, Headers, is_valid_name, is_valid_value};
-pub use message::{RequestHead, ResponseHead, Version};
+pub use message::{RequestHead, ResponseHead, Target, Version};
 pub use name_set::NameSet;

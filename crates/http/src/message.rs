@@ -1,6 +1,9 @@
 //! The start lines and header sections of requests and responses.
 
+use std::str::Utf8Error;
+
 use bytes::Bytes;
+use bytestring::ByteString;
 use http::{Method, StatusCode};
 
 use crate::Headers;
@@ -28,13 +31,59 @@ impl Version {
     }
 }
 
+/// What a request asks for, in origin form, as sent: path and query, still encoded. It is looked at again and again, so where
+/// its path ends is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    text: ByteString,
+    path_end: usize,
+}
+
+impl Target {
+    /// All of it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The path, still encoded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.text.get(..self.path_end).unwrap_or_default()
+    }
+
+    /// The query without its question mark, still encoded.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.text.get(self.path_end + 1..)
+    }
+}
+
+impl<T: Into<ByteString>> From<T> for Target {
+    fn from(text: T) -> Self {
+        let text = text.into();
+        let path_end = memchr::memchr(b'?', text.as_bytes()).unwrap_or(text.len());
+        Self { text, path_end }
+    }
+}
+
+impl Target {
+    /// A target out of bytes.
+    ///
+    /// # Errors
+    /// They are not UTF-8.
+    pub fn from_utf8(bytes: Bytes) -> Result<Self, Utf8Error> {
+        ByteString::try_from(bytes).map(Self::from)
+    }
+}
+
 /// A request without its body.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
     /// The method.
     pub method: Method,
-    /// The request target in origin form, as sent: path and query, still encoded.
-    pub target: Bytes,
+    /// The request target.
+    pub target: Target,
     /// The version it was sent with.
     pub version: Version,
     /// The header fields as they came, those that frame the body included. On the way out the framing fields are
@@ -46,21 +95,13 @@ impl RequestHead {
     /// The target's path, still encoded.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.split_target().0
+        self.target.path()
     }
 
     /// The target's query without its question mark, still encoded.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
-        self.split_target().1
-    }
-
-    fn split_target(&self) -> (&str, Option<&str>) {
-        let Ok(target) = std::str::from_utf8(&self.target) else { return ("/", None) };
-        match memchr::memchr(b'?', &self.target) {
-            Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
-            None => (target, None),
-        }
+        self.target.query()
     }
 }
 

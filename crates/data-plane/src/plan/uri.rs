@@ -73,18 +73,18 @@ impl UriTemplate {
         exchange: &Exchange<'_>,
         overrides: &[(String, String)],
         query: Option<&str>,
-    ) -> Vec<u8> {
-        let mut target = Vec::with_capacity(128);
+    ) -> String {
+        let mut target = String::with_capacity(128);
         push(&mut target, &self.pieces, Place::Path, exchange, overrides);
-        let mut separator = b'?';
+        let mut separator = '?';
         if let Some(own) = self.query.as_deref().filter(|own| !own.is_empty()) {
             target.push(separator);
             push(&mut target, own, Place::Query, exchange, overrides);
-            separator = b'&';
+            separator = '&';
         }
         if let Some(query) = query.filter(|query| !query.is_empty()) {
             target.push(separator);
-            target.extend_from_slice(query.as_bytes());
+            target.push_str(query);
         }
         target
     }
@@ -117,7 +117,7 @@ enum Place {
 
 /// Puts pieces together; what a value may not hold as it stands is encoded.
 fn push(
-    target: &mut Vec<u8>,
+    target: &mut String,
     pieces: &[Piece],
     place: Place,
     exchange: &Exchange<'_>,
@@ -126,7 +126,7 @@ fn push(
     for piece in pieces {
         let (name, source) = match piece {
             Piece::Literal(text) => {
-                target.extend_from_slice(text.as_bytes());
+                target.push_str(text);
                 continue;
             }
             Piece::Parameter(name, source) => (name, source),
@@ -138,7 +138,7 @@ fn push(
             (None, Some(Source::Path(name))) => {
                 let value = exchange.path_parameter(name).unwrap_or_default();
                 match place {
-                    Place::Path => target.extend_from_slice(value.as_bytes()),
+                    Place::Path => target.push_str(value),
                     Place::Query => {
                         push_encoded(target, &percent_decode_str(value).decode_utf8_lossy(), place)
                     }
@@ -150,9 +150,9 @@ fn push(
             }
             // AWS sends a parameter that nothing maps as it stands; braces have to be encoded.
             (None, None) => {
-                target.extend_from_slice(b"%7B");
-                target.extend_from_slice(name.as_bytes());
-                target.extend_from_slice(b"%7D");
+                target.push_str("%7B");
+                target.push_str(name);
+                target.push_str("%7D");
             }
         }
     }
@@ -174,9 +174,9 @@ impl std::fmt::Display for UriTemplate {
     }
 }
 
-fn push_encoded(target: &mut Vec<u8>, value: &str, place: Place) {
+fn push_encoded(target: &mut String, value: &str, place: Place) {
     let unsafe_there = if place == Place::Path { PATH_VALUE } else { QUERY_VALUE };
-    target.extend(utf8_percent_encode(value, unsafe_there).flat_map(str::bytes));
+    target.extend(utf8_percent_encode(value, unsafe_there));
 }
 
 /// Splits `before{name}after`.

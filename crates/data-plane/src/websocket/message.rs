@@ -116,7 +116,7 @@ pub(crate) async fn disconnect(open: Rc<Open>, status: u16, reason: Box<str>) {
 fn begin<'a>(open: &'a Open, plan: &'a Plan, kind: EventKind, text: Bytes) -> Exchange<'a> {
     let head = RequestHead {
         method: Method::POST,
-        target: Bytes::from_static(b"/"),
+        target: "/".into(),
         version: Version::Http11,
         headers: open.headers.clone(),
     };

@@ -143,7 +143,7 @@ pub(crate) async fn connect(
 fn url_length(head: &RequestHead) -> usize {
     let host = head.headers.get("host").map_or(0, Bytes::len);
     // The scheme is AWS's only one, whether or not something before this ends TLS.
-    "wss://".len() + host + head.target.len()
+    "wss://".len() + host + head.target.as_str().len()
 }
 
 /// Checks that a request asks for the protocol and version that there are, and makes the answer to its key.

@@ -33,7 +33,6 @@ fn request(exchange: &mut Exchange<'_>, integration: &AwsIntegration) -> Service
     let mut outgoing = std::mem::take(&mut exchange.integration_request);
     let query = encode_query(outgoing.query.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let target = integration.uri.target(exchange, &outgoing.path, Some(&query));
-    let target = String::from_utf8_lossy(&target);
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let path = match &*integration.service.signing_name {
         S3 => {

@@ -41,31 +41,31 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, backend: &BackendIntegratio
     Ok(())
 }
 
-fn target(exchange: &Exchange<'_>, backend: &BackendIntegration) -> Vec<u8> {
+fn target(exchange: &Exchange<'_>, backend: &BackendIntegration) -> String {
     let query = exchange.mapped_query.as_deref().or_else(|| exchange.head.query());
     match &exchange.mapped_path {
         None if backend.is_private => {
-            let mut target = exchange.path_with_stage().into_bytes();
+            let mut target = exchange.path_with_stage();
             append_query(&mut target, query);
             target
         }
         None => backend.endpoint.uri.target(exchange, &[], query),
         Some(path) => {
-            let mut target: Vec<u8> =
-                percent_encoding::utf8_percent_encode(path, crate::plan::uri::MAPPED_PATH).to_string().into();
+            let mut target =
+                percent_encoding::utf8_percent_encode(path, crate::plan::uri::MAPPED_PATH).to_string();
             append_query(&mut target, query);
             target
         }
     }
 }
 
-fn append_query(target: &mut Vec<u8>, query: Option<&str>) {
+fn append_query(target: &mut String, query: Option<&str>) {
     if target.is_empty() {
-        target.push(b'/');
+        target.push('/');
     }
     if let Some(query) = query.filter(|query| !query.is_empty()) {
-        target.push(b'?');
-        target.extend_from_slice(query.as_bytes());
+        target.push('?');
+        target.push_str(query);
     }
 }
 

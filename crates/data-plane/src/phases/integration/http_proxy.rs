@@ -98,7 +98,7 @@ async fn convert(
     content_handling::response(body, is_binary, accepts_binary, None).map(Body::from)
 }
 
-fn target(exchange: &Exchange<'_>, proxy: &HttpProxyIntegration) -> Vec<u8> {
+fn target(exchange: &Exchange<'_>, proxy: &HttpProxyIntegration) -> String {
     let uri = &proxy.endpoint.uri;
     if proxy.query.is_empty() {
         return uri.target(exchange, &[], exchange.head.query());

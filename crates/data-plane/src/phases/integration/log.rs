@@ -26,7 +26,7 @@ pub(super) async fn http_request(
         return Ok(body);
     }
     let scheme = if upstream.scheme == Scheme::Https { "https" } else { "http" };
-    let uri = format!("{scheme}://{}{}", upstream.authority, String::from_utf8_lossy(head.target.as_ref()));
+    let uri = format!("{scheme}://{}{}", upstream.authority, head.target.as_str());
     let body = if exchange.logs_data() {
         let refused = |error| upstream_fault(UpstreamError::RequestBody(error));
         let bytes = body.collect(MAX_PAYLOAD_BYTES).await.map_err(refused)?;
