@@ -1,6 +1,7 @@
 //! `$context`: what AWS tells templates, mappings, gateway responses and logs about a request.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -314,13 +315,25 @@ impl Exchange<'_> {
     }
 }
 
+thread_local! {
+    /// The last second that was shown as text. All requests of a second show the same.
+    static SHOWN: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+}
+
 /// A time as `$context.requestTime` shows it: `04/Mar/2020:19:15:17 +0000`.
 #[must_use]
 pub fn common_log_time(time: SystemTime) -> String {
-    let format = format_description!(
-        "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
-    );
-    OffsetDateTime::from(time).format(format).unwrap_or_default()
+    let second = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    SHOWN.with_borrow_mut(|(shown, text)| {
+        if *shown != second {
+            let format = format_description!(
+                "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
+            );
+            *text = OffsetDateTime::from(time).format(format).unwrap_or_default();
+            *shown = second;
+        }
+        text.clone()
+    })
 }
 
 /// A time in milliseconds since 1970.

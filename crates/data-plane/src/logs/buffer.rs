@@ -9,7 +9,9 @@ use super::{LogWriter, Target, Targets};
 use crate::worker::Worker;
 
 /// Lines of one destination are handed over when they take this much memory, or after a while.
-const BATCH_BYTES: usize = 32 * 1024;
+const BATCH_BYTES: usize = 128 * 1024;
+/// What the line that fills a batch may take beyond it.
+const LINE_BYTES: usize = 1024;
 /// How long a line may wait in the worker.
 const DELAY_MAX: Duration = Duration::from_millis(50);
 
@@ -25,6 +27,8 @@ struct Batch {
     target: Arc<Target>,
     text: Vec<u8>,
     count: u64,
+    /// Whether the last one was full before its time, as the next one will be.
+    is_busy: bool,
 }
 
 impl LogBuffer {
@@ -42,6 +46,7 @@ impl LogBuffer {
         // that ever was.
         self.batches.borrow_mut().retain_mut(|batch| {
             let quiet = batch.text.is_empty();
+            batch.is_busy = false;
             batch.hand_over(writer);
             !quiet
         });
@@ -76,13 +81,17 @@ impl Worker {
         let mut batches = self.logs.batches.borrow_mut();
         let known = batches.iter().position(|batch| Arc::ptr_eq(&batch.target, target));
         let index = known.unwrap_or_else(|| {
-            batches.push(Batch { target: Arc::clone(target), text: Vec::new(), count: 0 });
+            batches.push(Batch { target: Arc::clone(target), text: Vec::new(), count: 0, is_busy: false });
             batches.len() - 1
         });
         let Some(batch) = batches.get_mut(index) else { return };
+        if batch.is_busy && batch.text.capacity() == 0 {
+            batch.text.reserve(BATCH_BYTES + LINE_BYTES);
+        }
         write(&mut batch.text);
         batch.count += count;
         if batch.text.len() >= BATCH_BYTES {
+            batch.is_busy = true;
             batch.hand_over(writer);
         } else if !self.logs.scheduled.replace(true) {
             let worker = Rc::clone(self);

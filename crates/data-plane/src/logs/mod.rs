@@ -113,7 +113,7 @@ fn fits(pattern: &str, text: &str) -> bool {
 
 /// Appends text as a part of one line: what would end the line is written as an escape.
 pub(crate) fn push_in_line(line: &mut Vec<u8>, text: &str) {
-    if !text.contains(['\n', '\r']) {
+    if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
         return line.extend_from_slice(text.as_bytes());
     }
     for byte in text.bytes() {
