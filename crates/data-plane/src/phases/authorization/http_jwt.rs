@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::Value;
+use stagedoor_http::clock;
 
 use super::jwt::Issuer;
 use super::token::{TokenError, has_scope, is_for};
@@ -47,10 +47,10 @@ enum Refusal {
 }
 
 pub(super) async fn run(exchange: &mut Exchange<'_>, authorization: &JwtAuthorization) -> Result<(), Fault> {
-    let started = Instant::now();
+    let started = clock::now();
     let outcome = verify(exchange, authorization).await;
     let record = exchange.record.authorizer_mut();
-    record.latency = Some(started.elapsed());
+    record.latency = Some(clock::now().saturating_duration_since(started));
     match outcome {
         Ok(jwt) => {
             record.status = Some(200);

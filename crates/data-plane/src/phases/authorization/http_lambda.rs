@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
 
+use stagedoor_http::clock;
 use stagedoor_policy::{Caller, Decision};
 
 use super::grant::{Access, AuthorizerError, Grant};
@@ -32,11 +32,11 @@ pub struct HttpLambdaAuthorizer {
 }
 
 pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &HttpLambdaAuthorizer) -> Result<(), Fault> {
-    let started = Instant::now();
+    let started = clock::now();
     let arn = method_arn(exchange)?;
     let (outcome, call) = ask(exchange, authorizer, &arn).await;
     let record = exchange.record.authorizer_mut();
-    record.latency = Some(started.elapsed());
+    record.latency = Some(clock::now().saturating_duration_since(started));
     note_call(record, call, &outcome);
     let grant = match outcome {
         Ok(grant) => grant,

@@ -10,6 +10,9 @@ use std::time::Instant;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use stagedoor_http::clock;
+
+use crate::fast_map::FastMap;
 
 /// Entries of one owner that a worker keeps. Past that, what has run out goes, and if nothing has, everything: finding
 /// it out again costs one call each.
@@ -32,7 +35,7 @@ type Entries<T, S> = HashMap<Box<str>, (T, Instant), S>;
 
 /// Values by owner and key, each until its own time.
 pub struct Remembered<T, S = RandomState> {
-    owners: RefCell<HashMap<OwnerId, Entries<T, S>>>,
+    owners: RefCell<FastMap<OwnerId, Entries<T, S>>>,
 }
 
 /// Hashes keys by their ends, for tokens that have been verified: a signature tells them apart as well as the whole
@@ -73,12 +76,13 @@ impl<T, S> Default for Remembered<T, S> {
 }
 
 impl<T: Clone, S: BuildHasher + Default> Remembered<T, S> {
-    /// What is remembered under this key, if its time has not run out.
+    /// What is remembered under this key, if its time has not run out. The caller has just read the clock
+    /// ([`clock::now`]).
     #[must_use]
     pub fn get(&self, owner: OwnerId, key: &str) -> Option<T> {
         let owners = self.owners.borrow();
         let (value, until) = owners.get(&owner)?.get(key)?;
-        (*until > Instant::now()).then(|| value.clone())
+        (*until > clock::last()).then(|| value.clone())
     }
 
     /// Remembers a value until then.

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
 
-use stagedoor_http::Header;
+use stagedoor_http::{Header, clock};
 use stagedoor_policy::{Caller, Combination, Decision, Verdict, combine};
 
 use super::grant::{Access, AuthorizerError, Grant};
@@ -19,11 +18,11 @@ use crate::plan::authorization::{AuthorizerInput, IdentitySource, RestLambdaAuth
 
 pub(super) async fn run(exchange: &mut Exchange<'_>, authorizer: &RestLambdaAuthorizer) -> Result<(), Fault> {
     let arn = method_arn(exchange)?;
-    let started = Instant::now();
+    let started = clock::now();
     log_start(exchange, authorizer);
     let (outcome, call) = ask(exchange, authorizer, &arn).await;
     let record = exchange.record.authorizer_mut();
-    record.latency = Some(started.elapsed());
+    record.latency = Some(clock::now().saturating_duration_since(started));
     note_call(record, call, &outcome);
     let grant = match outcome.map_err(fault) {
         Ok(grant) => grant,

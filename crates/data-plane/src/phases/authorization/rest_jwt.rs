@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::{Map, Value};
+use stagedoor_http::clock;
 
 use super::jwt::{Claims, Issuer};
 use super::remembered::OwnerId;
@@ -90,10 +90,10 @@ pub(super) async fn run(
     exchange: &mut Exchange<'_>,
     authorization: &RestJwtAuthorization,
 ) -> Result<(), Fault> {
-    let started = Instant::now();
+    let started = clock::now();
     let outcome = check(exchange, authorization).await;
     let record = exchange.record.authorizer_mut();
-    record.latency = Some(started.elapsed());
+    record.latency = Some(clock::now().saturating_duration_since(started));
     match outcome {
         Ok(claims) => {
             record.status = Some(200);
