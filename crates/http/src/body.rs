@@ -2,11 +2,9 @@
 //!
 //! Everything here is single-threaded on purpose: a worker owns its connections, so a body need not be `Send`.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http_body::{Frame, SizeHint};
 
 /// A stream of body bytes, such as the body of a message that is still arriving.
 pub trait BodyStream {
@@ -144,25 +142,5 @@ impl std::fmt::Debug for Body {
             Self::Full(bytes) => write!(formatter, "Full({} bytes)", bytes.len()),
             Self::Stream(stream) => write!(formatter, "Stream({:?} bytes to come)", stream.remaining()),
         }
-    }
-}
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.poll_chunk(context).map(|chunk| chunk.map(|result| result.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.remaining().map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }

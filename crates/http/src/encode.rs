@@ -198,7 +198,7 @@ fn put_date(out: &mut BytesMut) {
     with_date(|text| out.put_slice(text.as_bytes()));
 }
 
-fn with_date<T>(show: impl FnOnce(&str) -> T) -> T {
+pub(crate) fn with_date<T>(show: impl FnOnce(&str) -> T) -> T {
     DATE.with_borrow_mut(|(fresh_until, text)| {
         let now = clock::last();
         if fresh_until.is_none_or(|until| now >= until) {

@@ -348,7 +348,7 @@ const HOST_BYTES: [bool; 256] = {
     may_stand
 };
 
-fn is_valid_host(host: &[u8]) -> bool {
+pub(crate) fn is_valid_host(host: &[u8]) -> bool {
     host.iter().all(|&byte| HOST_BYTES.get(usize::from(byte)) == Some(&true))
 }
 
@@ -408,7 +408,7 @@ impl ConnectionFields {
 }
 
 /// A length is digits only: no sign, no list (RFC 9110 §8.6).
-fn parse_length(value: &[u8]) -> Result<u64, HeadError> {
+pub(crate) fn parse_length(value: &[u8]) -> Result<u64, HeadError> {
     let value = value.trim_ascii();
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(HeadError::Malformed("the Content-Length"));

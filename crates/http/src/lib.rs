@@ -1,4 +1,4 @@
-//! HTTP messages, and HTTP/1.1 connections for a proxy.
+//! HTTP messages, and HTTP/1.1 and HTTP/2 connections for a proxy.
 //!
 //! What is special here: header names keep their spelling and order, a message that two parsers could read
 //! differently is refused (conflicting framing, folded lines, bare line feeds), and bodies are handed on in the
@@ -11,6 +11,7 @@ pub mod encode;
 mod framing;
 pub mod head;
 mod headers;
+pub mod http2;
 mod message;
 mod name_set;
 pub mod server;
