@@ -167,18 +167,7 @@ fn field(out: &mut BytesMut, header: &Header) {
 
 fn content_length(out: &mut BytesMut, length: u64) {
     out.put_slice(b"Content-Length: ");
-    let mut digits = [0_u8; 20];
-    let mut left = length;
-    let mut start = digits.len();
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + u8::try_from(left % 10).unwrap_or_default();
-        left /= 10;
-        start -= 1;
-        if left == 0 {
-            break;
-        }
-    }
-    out.put_slice(digits.get(start..).unwrap_or_default());
+    out.put_slice(itoa::Buffer::new().format(length).as_bytes());
     out.put_slice(b"\r\n");
 }
 

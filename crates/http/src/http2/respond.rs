@@ -192,8 +192,7 @@ fn put_fields(
     if let Some(length) = length
         && !says_length
     {
-        let mut digits = [0; 20];
-        encoder.field(out, b"content-length", decimal(&mut digits, length));
+        encoder.field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
     }
 }
 
@@ -204,19 +203,6 @@ fn is_of_http1(header: &Header) -> bool {
         16 => header.is("proxy-connection"),
         _ => false,
     }
-}
-
-fn decimal(digits: &mut [u8; 20], number: u64) -> &[u8] {
-    let (mut left, mut start) = (number, digits.len());
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (left % 10) as u8;
-        left /= 10;
-        start -= 1;
-        if left == 0 {
-            break;
-        }
-    }
-    digits.get(start..).unwrap_or_default()
 }
 
 /// Fills in the head of the frame at `start`, whose payload is the block that stands behind it. A block that is longer than
@@ -264,12 +250,5 @@ mod tests {
         check(10, &[(10, 1, 5)]);
         check(11, &[(10, 1, 1), (1, 9, 4)]);
         check(30, &[(10, 1, 1), (10, 9, 0), (10, 9, 4)]);
-    }
-
-    #[test]
-    fn numbers_are_written_in_digits() {
-        for number in [0, 9, 10, 65_535, u64::MAX] {
-            assert_eq!(decimal(&mut [0; 20], number), number.to_string().as_bytes());
-        }
     }
 }
