@@ -58,15 +58,18 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     // One timer for the connection's whole life: it is moved on when it fires, not for every request.
     let mut timer = pin!(tokio::time::sleep(HEAD_TIME_MAX));
     let mut waiting_since = Instant::now();
+    // What wakes a task once will do so whichever of its requests it waits for.
+    let mut is_woken_by_both = false;
     loop {
         let incoming = std::future::poll_fn(|context| {
             if let Poll::Ready(incoming) = connection.poll_next(context) {
                 return Poll::Ready(Some(incoming));
             }
-            if drained.as_mut().poll(context).is_ready() {
-                return Poll::Ready(None);
+            if !std::mem::replace(&mut is_woken_by_both, true) {
+                let _ = (drained.as_mut().poll(context), timer.as_mut().poll(context));
             }
-            timer.as_mut().poll(context).map(|()| None)
+            let is_drained = worker.drain.has_begun() && connection.poll_written(context).is_ready();
+            if is_drained || timer.is_elapsed() { Poll::Ready(None) } else { Poll::Pending }
         })
         .await;
         let Some(incoming) = incoming else {
@@ -80,6 +83,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
                 return;
             }
             timer.as_mut().reset((waiting_since + wait_max).into());
+            is_woken_by_both = false;
             continue;
         };
         let (head, body) = match incoming {

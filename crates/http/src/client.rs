@@ -3,11 +3,13 @@
 //! A request and its answer run in the task that asked: no task of its own, no channel. The answer's body reads from
 //! the connection as it is asked for, and hands the connection back when it has come to its end.
 
+use std::cell::{Ref, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -22,9 +24,12 @@ const COPY_BYTES_MAX: usize = 16 * 1024;
 
 /// A connection to a server, with no request under way.
 #[derive(Debug)]
-pub struct ClientConnection<S> {
-    transport: Transport<S>,
-    out: BytesMut,
+pub struct ClientConnection<S>(Rc<RefCell<Transport<S>>>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> turn::Writer for RefCell<Transport<S>> {
+    fn write(&self, context: &mut Context<'_>) {
+        self.borrow_mut().write_queued(context);
+    }
 }
 
 /// Why no answer came.
@@ -55,22 +60,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientConnection<S> {
     /// A connection over a stream.
     #[must_use]
     pub fn new(io: S) -> Self {
-        Self { transport: Transport::new(io), out: BytesMut::new() }
+        Self(Rc::new(RefCell::new(Transport::new(io))))
     }
 
     /// Whether an idle connection is still open and silent, as far as is known without waiting. `may_have_news` is the
     /// cheap question, whether it is worth while to look.
-    pub fn is_usable(&mut self, may_have_news: impl FnOnce(&S) -> bool) -> bool {
-        if !self.transport.buffer.is_empty() {
+    pub fn is_usable(&self, may_have_news: impl FnOnce(&S) -> bool) -> bool {
+        let mut transport = self.0.borrow_mut();
+        if !transport.buffer.is_empty() {
             return false;
         }
         let mut context = Context::from_waker(std::task::Waker::noop());
-        !may_have_news(&self.transport.io) || self.transport.poll_fill_head(&mut context).is_pending()
+        !may_have_news(&transport.io) || transport.poll_fill_head(&mut context).is_pending()
     }
 
     /// The stream under the connection.
-    pub fn stream(&self) -> &S {
-        &self.transport.io
+    #[must_use]
+    pub fn stream(&self) -> Ref<'_, S> {
+        Ref::map(self.0.borrow(), |transport| &transport.io)
     }
 
     /// Sends a request and waits for the head of its answer. Interim (1xx) answers are dropped.
@@ -78,37 +85,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientConnection<S> {
     /// # Errors
     /// [`SendError`]; the connection is gone then.
     pub async fn send(
-        mut self,
+        self,
         head: &RequestHead,
         body: Body,
         recycle: impl Recycle<S> + 'static,
     ) -> Result<(ResponseHead, Body), SendError> {
-        self.out.clear();
         let framing = encode::framing_for(body.remaining());
-        encode::request_head(&mut self.out, head, framing);
         let mut upload = Upload {
             body: Body::Empty,
             chunk: Bytes::new(),
             line_end: &[],
             chunked: framing == Framing::Chunked,
-            state: Uploading::Body,
+            state: Uploading::LastBytes,
         };
-        match body {
-            Body::Full(bytes) if bytes.len() <= COPY_BYTES_MAX => self.out.extend_from_slice(&bytes),
-            Body::Full(bytes) => upload.chunk = bytes,
-            Body::Empty => {}
-            stream @ Body::Stream(_) => upload.body = stream,
+        let is_short = {
+            let transport = &mut *self.0.borrow_mut();
+            encode::request_head(&mut transport.out, head, framing);
+            match body {
+                Body::Full(bytes) if bytes.len() <= COPY_BYTES_MAX => transport.out.extend_from_slice(&bytes),
+                Body::Full(bytes) => upload.chunk = bytes,
+                Body::Empty => {}
+                stream @ Body::Stream(_) => {
+                    upload.body = stream;
+                    upload.state = Uploading::Body;
+                }
+            }
+            transport.is_queued = upload.chunk.is_empty() && upload.state == Uploading::LastBytes;
+            transport.is_queued
+        };
+        if is_short {
+            turn::write_last(Rc::clone(&self.0) as Rc<dyn turn::Writer>).await;
+        } else {
+            turn::others_first().await;
         }
-        turn::others_first().await;
         let mut scanner = HeadScanner::default();
         let mut answered = false;
         let parsed = poll_fn(|context| {
             // A server may answer before it has read the whole request, so both directions move in each poll.
-            if let Poll::Ready(Err(error)) = upload.poll(context, &mut self.transport, &mut self.out) {
+            let transport = &mut *self.0.borrow_mut();
+            if let Poll::Ready(Err(error)) = upload.poll(context, transport) {
                 return Poll::Ready(Err(SendError::RequestBody(error)));
             }
             loop {
-                while let Some(bytes) = scanner.take_head(&mut self.transport.buffer)? {
+                while let Some(bytes) = scanner.take_head(&mut transport.buffer)? {
                     let parsed = head::parse_response(&bytes, &head.method)?;
                     if parsed.head.status == StatusCode::SWITCHING_PROTOCOLS {
                         // What follows is not HTTP, and nothing here ever asks for that.
@@ -120,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientConnection<S> {
                         return Poll::Ready(Ok(parsed));
                     }
                 }
-                match ready!(self.transport.poll_fill_head(context)) {
+                match ready!(transport.poll_fill_head(context)) {
                     Ok(0) if answered => {
                         return Poll::Ready(Err(SendError::Io(io::ErrorKind::UnexpectedEof.into())));
                     }
@@ -174,34 +193,30 @@ impl Upload {
         &mut self,
         context: &mut Context<'_>,
         transport: &mut Transport<S>,
-        out: &mut BytesMut,
     ) -> Poll<Result<(), BodyError>> {
         while matches!(self.state, Uploading::Body | Uploading::LastBytes) {
-            let mut bytes = (&mut *out).chain(&mut self.chunk).chain(&mut self.line_end);
-            let mut written = ready!(transport.poll_write_all(context, &mut bytes));
-            if written.is_ok() && self.state == Uploading::LastBytes {
-                written = ready!(transport.poll_flush(context));
-                self.state = Uploading::Done;
+            if transport.is_queued {
+                return Poll::Pending;
             }
-            if written.is_err() {
-                self.state = Uploading::Refused;
-            }
+            let written =
+                ready!(transport.poll_write(context, &mut (&mut self.chunk).chain(&mut self.line_end)));
+            self.state = match (written, self.state) {
+                (Err(_), _) => Uploading::Refused,
+                (Ok(()), Uploading::LastBytes) => Uploading::Done,
+                (Ok(()), state) => state,
+            };
             if self.state != Uploading::Body {
                 break;
             }
-            match self.body.poll_chunk(context) {
-                Poll::Pending => {
-                    let _ = transport.poll_flush(context);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(chunk)) => {
+            match ready!(self.body.poll_chunk(context)) {
+                Some(chunk) => {
                     self.chunk = chunk?;
                     if self.chunked {
-                        encode::chunk_size(out, self.chunk.len());
+                        encode::chunk_size(&mut transport.out, self.chunk.len());
                         self.line_end = b"\r\n";
                     }
                 }
-                Poll::Ready(None) => {
+                None => {
                     if self.chunked {
                         self.line_end = b"0\r\n\r\n";
                     }
@@ -225,14 +240,15 @@ struct ResponseBody<S, R> {
 impl<S: AsyncRead + AsyncWrite + Unpin, R: Recycle<S>> ResponseBody<S, R> {
     /// The whole body, if it came together with its head.
     fn if_at_hand(&mut self) -> Option<Body> {
-        let connection = self.connection.as_mut()?;
-        let length = self.decoder.remaining()?;
-        if length > connection.transport.buffer.len() as u64 {
-            return None;
-        }
-        let body = match self.decoder.decode(&mut connection.transport.buffer) {
-            Ok(Decoded::Chunk(chunk)) => Body::Full(chunk),
-            _ => Body::Empty,
+        let body = {
+            let buffer = &mut self.connection.as_ref()?.0.borrow_mut().buffer;
+            if self.decoder.remaining()? > buffer.len() as u64 {
+                return None;
+            }
+            match self.decoder.decode(buffer) {
+                Ok(Decoded::Chunk(chunk)) => Body::Full(chunk),
+                _ => Body::Empty,
+            }
         };
         self.recycle_if_done();
         Some(body)
@@ -243,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Recycle<S>> ResponseBody<S, R> {
             && self.keep_alive
             && self.upload.state == Uploading::Done
             && let Some(connection) =
-                self.connection.take_if(|connection| connection.transport.buffer.is_empty())
+                self.connection.take_if(|connection| connection.0.borrow().buffer.is_empty())
         {
             self.recycle.recycle(connection);
         }
@@ -252,30 +268,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Recycle<S>> ResponseBody<S, R> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin, R: Recycle<S>> BodyStream for ResponseBody<S, R> {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+        let Some(connection) = &self.connection else { return Poll::Ready(None) };
+        let mut transport = connection.0.borrow_mut();
         // The answer may have begun before the request was all sent.
-        if let Poll::Ready(Err(error)) =
-            self.upload.poll(context, &mut connection.transport, &mut connection.out)
-        {
+        if let Poll::Ready(Err(error)) = self.upload.poll(context, &mut transport) {
             return Poll::Ready(Some(Err(error)));
         }
-        loop {
-            match self.decoder.decode(&mut connection.transport.buffer)? {
-                Decoded::Chunk(chunk) => {
-                    self.recycle_if_done();
-                    return Poll::Ready(Some(Ok(chunk)));
-                }
-                Decoded::End => {
-                    self.recycle_if_done();
-                    return Poll::Ready(None);
-                }
+        let chunk = loop {
+            match self.decoder.decode(&mut transport.buffer)? {
+                Decoded::Chunk(chunk) => break Some(Ok(chunk)),
+                Decoded::End => break None,
                 Decoded::NeedMore => {}
             }
-            if ready!(connection.transport.poll_fill(context, self.decoder.wanted()))? == 0 {
+            if ready!(transport.poll_fill(context, self.decoder.wanted()))? == 0 {
                 self.decoder.connection_closed()?;
                 return Poll::Ready(None);
             }
-        }
+        };
+        drop(transport);
+        self.recycle_if_done();
+        Poll::Ready(chunk)
     }
 
     fn remaining(&self) -> Option<u64> {

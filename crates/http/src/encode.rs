@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{BufMut, BytesMut};
 use http::{Method, StatusCode};
 
 use crate::clock;
@@ -35,25 +34,25 @@ pub fn framing_for(remaining: Option<u64>) -> Framing {
 }
 
 /// Writes a request head. A method that usually has a body says so even when it is empty (RFC 9110 §8.6).
-pub fn request_head(out: &mut BytesMut, head: &RequestHead, framing: Framing) {
+pub fn request_head(out: &mut Vec<u8>, head: &RequestHead, framing: Framing) {
     out.reserve(256 + head.target.as_str().len() + head.headers.len() * 48);
-    out.put_slice(head.method.as_str().as_bytes());
-    out.put_u8(b' ');
-    out.put_slice(head.target.as_str().as_bytes());
-    out.put_slice(b" HTTP/1.1\r\n");
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.target.as_str().as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
     for header in head.headers.iter().filter(|header| !is_framing_field(header)) {
         field(out, header);
     }
     match framing {
         Framing::Length(length) => content_length(out, length),
-        Framing::Chunked => out.put_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::None | Framing::UntilClose => {
             if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
                 content_length(out, 0);
             }
         }
     }
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
 /// What a response's head depends on beside itself.
@@ -70,21 +69,16 @@ pub struct ResponseContext<'a> {
 }
 
 /// Writes a response head; adds `Date` where there is none.
-pub fn response_head(
-    out: &mut BytesMut,
-    head: &ResponseHead,
-    framing: Framing,
-    context: ResponseContext<'_>,
-) {
+pub fn response_head(out: &mut Vec<u8>, head: &ResponseHead, framing: Framing, context: ResponseContext<'_>) {
     out.reserve(256 + head.headers.len() * 48);
     if head.status == StatusCode::OK {
-        out.put_slice(b"HTTP/1.1 200 OK\r\n");
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     } else {
-        out.put_slice(b"HTTP/1.1 ");
-        out.put_slice(head.status.as_str().as_bytes());
-        out.put_u8(b' ');
-        out.put_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
-        out.put_slice(b"\r\n");
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(head.status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
     let mut dated = false;
     let mut head_length = None;
@@ -99,16 +93,16 @@ pub fn response_head(
         field(out, header);
     }
     if !dated {
-        out.put_slice(b"Date: ");
+        out.extend_from_slice(b"Date: ");
         put_date(out);
-        out.put_slice(b"\r\n");
+        out.extend_from_slice(b"\r\n");
     }
     let bodiless = matches!(head.status.as_u16(), 100..=199 | 204 | 304);
     match (framing, head_length) {
         (Framing::None, Some(length)) if context.method == Method::HEAD && !bodiless => {
-            out.put_slice(b"Content-Length: ");
-            out.put_slice(length);
-            out.put_slice(b"\r\n");
+            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(length);
+            out.extend_from_slice(b"\r\n");
         }
         (Framing::None, None) if context.method == Method::HEAD && !bodiless => {
             // Nothing is said of a length that is not known.
@@ -117,32 +111,32 @@ pub fn response_head(
             }
         }
         (Framing::None, _) if bodiless => {}
-        (Framing::None, _) => out.put_slice(b"Content-Length: 0\r\n"),
+        (Framing::None, _) => out.extend_from_slice(b"Content-Length: 0\r\n"),
         (Framing::Length(length), _) => content_length(out, length),
-        (Framing::Chunked, _) => out.put_slice(b"Transfer-Encoding: chunked\r\n"),
+        (Framing::Chunked, _) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         (Framing::UntilClose, _) => {}
     }
     match (context.keep_alive, context.version) {
-        (false, _) => out.put_slice(b"Connection: close\r\n"),
-        (true, Version::Http10) => out.put_slice(b"Connection: keep-alive\r\n"),
-        (true, Version::Http11 | Version::Http2) => out.put_slice(b"Connection: keep-alive\r\n"),
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+        (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (true, Version::Http11 | Version::Http2) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
     }
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes the head of a response that ends HTTP on its connection, with all of its fields.
-pub fn switching_head(out: &mut BytesMut, head: &ResponseHead) {
-    out.put_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+pub fn switching_head(out: &mut Vec<u8>, head: &ResponseHead) {
+    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
     for header in &head.headers {
         field(out, header);
     }
-    out.put_slice(b"Date: ");
+    out.extend_from_slice(b"Date: ");
     put_date(out);
-    out.put_slice(b"\r\n\r\n");
+    out.extend_from_slice(b"\r\n\r\n");
 }
 
 /// Writes a chunk's size line.
-pub fn chunk_size(out: &mut BytesMut, length: usize) {
+pub fn chunk_size(out: &mut Vec<u8>, length: usize) {
     let mut digits = [0_u8; 16];
     let mut left = length;
     let mut start = digits.len();
@@ -154,21 +148,21 @@ pub fn chunk_size(out: &mut BytesMut, length: usize) {
             break;
         }
     }
-    out.put_slice(digits.get(start..).unwrap_or_default());
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+    out.extend_from_slice(b"\r\n");
 }
 
-fn field(out: &mut BytesMut, header: &Header) {
-    out.put_slice(&header.name);
-    out.put_slice(b": ");
-    out.put_slice(&header.value);
-    out.put_slice(b"\r\n");
+fn field(out: &mut Vec<u8>, header: &Header) {
+    out.extend_from_slice(&header.name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(&header.value);
+    out.extend_from_slice(b"\r\n");
 }
 
-fn content_length(out: &mut BytesMut, length: u64) {
-    out.put_slice(b"Content-Length: ");
-    out.put_slice(itoa::Buffer::new().format(length).as_bytes());
-    out.put_slice(b"\r\n");
+fn content_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 thread_local! {
@@ -183,8 +177,8 @@ pub fn http_date() -> String {
     with_date(str::to_owned)
 }
 
-fn put_date(out: &mut BytesMut) {
-    with_date(|text| out.put_slice(text.as_bytes()));
+fn put_date(out: &mut Vec<u8>) {
+    with_date(|text| out.extend_from_slice(text.as_bytes()));
 }
 
 pub(crate) fn with_date<T>(show: impl FnOnce(&str) -> T) -> T {
@@ -217,12 +211,12 @@ mod tests {
         headers.append("Date", "d");
         fields.iter().for_each(|&(name, value)| headers.append(name, value));
         let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), headers };
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         let left_out = if method == Method::HEAD { 99 } else { 0 };
         let context =
             ResponseContext { method: &method, left_out, version: Version::Http11, keep_alive: true };
         response_head(&mut out, &head, framing, context);
-        let text = String::from_utf8(out.to_vec()).unwrap();
+        let text = String::from_utf8(out).unwrap();
         assert_eq!(text.replace("\r\n", "|").replace("Date: d|", ""), expected);
     }
 
@@ -268,7 +262,7 @@ mod tests {
     #[test]
     fn chunk_sizes_are_hexadecimal() {
         for (length, expected) in [(1, "1\r\n"), (16, "10\r\n"), (48879, "beef\r\n")] {
-            let mut out = BytesMut::new();
+            let mut out = Vec::new();
             chunk_size(&mut out, length);
             assert_eq!(&out[..], expected.as_bytes());
         }
@@ -281,9 +275,9 @@ mod tests {
             headers.append("Host", "h");
             headers.append("Content-Length", "99");
             let head = RequestHead { method, target: "/p?q".into(), version: Version::Http11, headers };
-            let mut out = BytesMut::new();
+            let mut out = Vec::new();
             request_head(&mut out, &head, framing);
-            String::from_utf8(out.to_vec()).unwrap().replace("\r\n", "|")
+            String::from_utf8(out).unwrap().replace("\r\n", "|")
         };
         assert_eq!(show(Method::GET, Framing::None), "GET /p?q HTTP/1.1|Host: h||");
         assert_eq!(show(Method::POST, Framing::None), "POST /p?q HTTP/1.1|Host: h|Content-Length: 0||");

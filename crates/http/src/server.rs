@@ -10,7 +10,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -31,7 +31,6 @@ const COPY_BYTES_MAX: usize = 4 * 1024;
 pub struct ServerConnection<S> {
     shared: Rc<RefCell<Inbound<S>>>,
     scanner: HeadScanner,
-    out: BytesMut,
     first: bool,
     /// How much of the last request's body has been read and dropped.
     dropped: u64,
@@ -70,6 +69,12 @@ struct Inbound<S> {
     broken: bool,
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> turn::Writer for RefCell<Inbound<S>> {
+    fn write(&self, context: &mut Context<'_>) {
+        self.borrow_mut().transport.write_queued(context);
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
     /// A connection over a stream.
     #[must_use]
@@ -80,7 +85,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         Self {
             shared: Rc::new(RefCell::new(inbound)),
             scanner: HeadScanner::default(),
-            out: BytesMut::new(),
             first: true,
             dropped: 0,
             method: Method::GET,
@@ -102,7 +106,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         !inbound.decoder.is_done() || !inbound.transport.buffer.is_empty()
     }
 
-    /// The next request. What is still to come of the last one's body is read and dropped first.
+    /// Ready when the last response has been written. [`Self::poll_next`] does that, or the end of the turn.
+    pub fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let transport = &self.shared.borrow().transport;
+        if transport.out.is_empty() {
+            return Poll::Ready(());
+        }
+        if transport.is_queued {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// The next request. What is left of the last response is written first, and what is still to come of the last
+    /// request's body is read and dropped.
     ///
     /// # Errors
     /// [`IncomingError::Head`] asks for an answer with [`Self::respond`], which then closes the connection.
@@ -111,6 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
             return Poll::Ready(Ok(Incoming::Closed));
         }
         let mut inbound = self.shared.borrow_mut();
+        if inbound.transport.has_unwritten() {
+            ready!(inbound.transport.poll_write(context, &mut &[][..]))?;
+        }
         loop {
             let buffer = &mut inbound.transport.buffer;
             if self.first && !buffer.is_empty() {
@@ -153,13 +173,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         self.keep_alive = false;
     }
 
-    /// Writes a response. True means that the connection can take another request. An interim (1xx) status ends no
-    /// exchange; 500 goes out in its place.
+    /// Writes a response. True means that the connection can take another request; what is short is then written at the
+    /// end of the turn, and a failure told by [`Self::poll_next`]. An interim (1xx) status ends no exchange; 500 goes out
+    /// in its place.
     ///
     /// # Errors
     /// [`RespondError`]: the connection has to be dropped, so that the client sees that the response is not whole.
     pub async fn respond(&mut self, mut head: ResponseHead, mut body: Body) -> Result<bool, RespondError> {
-        self.out.clear();
         if head.status.is_informational() {
             // To the client this would be the promise of another answer: it would take the next one for this.
             head = ResponseHead { status: StatusCode::INTERNAL_SERVER_ERROR, headers: Headers::new() };
@@ -178,14 +198,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
         self.keep_alive &= self.can_drain();
         let keep_alive = self.keep_alive;
         let context = ResponseContext { method: &self.method, left_out, version: self.version, keep_alive };
-        encode::response_head(&mut self.out, &head, framing, context);
+        let is_short = {
+            let transport = &mut self.shared.borrow_mut().transport;
+            encode::response_head(&mut transport.out, &head, framing, context);
+            if let Body::Full(bytes) = &body
+                && bytes.len() <= COPY_BYTES_MAX
+            {
+                transport.out.extend_from_slice(bytes);
+                body = Body::Empty;
+            }
+            matches!(body, Body::Empty)
+        };
+        if is_short && keep_alive {
+            if !std::mem::replace(&mut self.shared.borrow_mut().transport.is_queued, true) {
+                turn::write_last(Rc::clone(&self.shared) as Rc<dyn turn::Writer>).await;
+            }
+            return Ok(true);
+        }
         turn::others_first().await;
         match body {
-            Body::Empty => self.write(Bytes::new()).await?,
+            Body::Empty => self.write(&[][..]).await?,
             Body::Full(bytes) => self.write(bytes).await?,
             Body::Stream(_) => self.write_stream(body, framing).await?,
         }
-        poll_fn(|context| self.shared.borrow_mut().transport.poll_flush(context)).await?;
         Ok(keep_alive)
     }
 
@@ -196,17 +231,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
             let next = match poll_fn(|context| Poll::Ready(body.poll_chunk(context))).await {
                 Poll::Ready(next) => next,
                 Poll::Pending => {
-                    self.write(Bytes::new()).await?;
-                    poll_fn(|context| self.shared.borrow_mut().transport.poll_flush(context)).await?;
+                    self.write(&[][..]).await?;
                     body.chunk().await
                 }
             };
             let Some(chunk) = next.transpose().map_err(RespondError::Body)? else { break };
             if framing == Framing::Chunked {
-                encode::chunk_size(&mut self.out, chunk.len());
-                let mut bytes = self.out.split().freeze().chain(chunk).chain(&b"\r\n"[..]);
-                poll_fn(|context| self.shared.borrow_mut().transport.poll_write_all(context, &mut bytes))
-                    .await?;
+                encode::chunk_size(&mut self.shared.borrow_mut().transport.out, chunk.len());
+                self.write(chunk.chain(&b"\r\n"[..])).await?;
             } else {
                 if let Some(left) = &mut left {
                     *left = left.checked_sub(chunk.len() as u64).ok_or(RespondError::Length)?;
@@ -218,29 +250,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
             }
         }
         if framing == Framing::Chunked {
-            self.out.extend_from_slice(b"0\r\n\r\n");
+            self.shared.borrow_mut().transport.out.extend_from_slice(b"0\r\n\r\n");
         }
         if left.is_some_and(|left| left > 0) {
             return Err(RespondError::Length);
         }
-        self.write(Bytes::new()).await?;
+        self.write(&[][..]).await?;
         Ok(())
     }
 
-    /// Writes what is in `out`, then `bytes`.
-    async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
-        let mut out = std::mem::take(&mut self.out);
-        let result = if bytes.len() <= COPY_BYTES_MAX {
-            out.extend_from_slice(&bytes);
-            let mut rest = &out[..];
-            poll_fn(|context| self.shared.borrow_mut().transport.poll_write_all(context, &mut rest)).await
-        } else {
-            let mut rest = (&out[..]).chain(bytes);
-            poll_fn(|context| self.shared.borrow_mut().transport.poll_write_all(context, &mut rest)).await
-        };
-        out.clear();
-        self.out = out;
-        result
+    /// Writes what is in `out`, then `more`.
+    async fn write(&mut self, mut more: impl Buf) -> io::Result<()> {
+        poll_fn(|context| self.shared.borrow_mut().transport.poll_write(context, &mut more)).await
     }
 
     /// Whether what is unread of the request's body is little enough to be read and dropped.
@@ -293,10 +314,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
     /// # Errors
     /// What the connection failed with.
     pub async fn switch_protocols(mut self, head: &ResponseHead) -> io::Result<Option<(S, Bytes)>> {
-        self.out.clear();
-        encode::switching_head(&mut self.out, head);
-        self.write(Bytes::new()).await?;
-        poll_fn(|context| self.shared.borrow_mut().transport.poll_flush(context)).await?;
+        encode::switching_head(&mut self.shared.borrow_mut().transport.out, head);
+        self.write(&[][..]).await?;
+        // A response before this one may have waited for the end of the turn.
+        while self.shared.borrow().transport.is_queued {
+            turn::others_first().await;
+        }
         Ok(self.into_parts())
     }
 
@@ -335,8 +358,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BodyStream for RequestBody<S> {
             return Poll::Ready(Some(Err(BodyError::Incomplete)));
         }
         if !inbound.continue_left.is_empty() {
-            ready!(inbound.transport.poll_write_all(context, &mut inbound.continue_left))?;
-            ready!(inbound.transport.poll_flush(context))?;
+            ready!(inbound.transport.poll_write(context, &mut inbound.continue_left))?;
         }
         loop {
             let decoded = inbound.decoder.decode(&mut inbound.transport.buffer);

@@ -29,13 +29,18 @@ thread_local! {
 pub(crate) struct Transport<S> {
     pub(crate) io: S,
     pub(crate) buffer: BytesMut,
+    /// What is to be written next, from `written` on.
+    pub(crate) out: Vec<u8>,
+    written: usize,
+    /// Whether that waits for the end of the turn.
+    pub(crate) is_queued: bool,
     /// Runs while a write waits for the peer.
     write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Transport<S> {
     pub(crate) fn new(io: S) -> Self {
-        Self { io, buffer: BytesMut::new(), write_timer: None }
+        Self { io, buffer: BytesMut::new(), out: Vec::new(), written: 0, is_queued: false, write_timer: None }
     }
 }
 
@@ -65,17 +70,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         pin!(self.io.read_buf(&mut self.buffer)).poll(context)
     }
 
-    /// Writes until nothing remains.
-    pub(crate) fn poll_write_all(
+    /// Whether something is left to write that nobody is going to write at the end of the turn.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        !self.out.is_empty() && !self.is_queued
+    }
+
+    /// Writes what is in `out`, then `more`, until nothing remains.
+    pub(crate) fn poll_write(
         &mut self,
         context: &mut Context<'_>,
-        bytes: &mut impl Buf,
+        more: &mut impl Buf,
     ) -> Poll<io::Result<()>> {
-        while bytes.has_remaining() {
+        loop {
+            let left = self.out.get(self.written..).unwrap_or_default();
+            let in_out = left.len();
+            let bytes = Buf::chain(left, &mut *more);
             let mut slices = [IoSlice::new(&[]); 4];
             let count = bytes.chunks_vectored(&mut slices);
             let io = Pin::new(&mut self.io);
             let written = match slices.get(..count).unwrap_or_default() {
+                [] => {
+                    ready!(io.poll_flush(context))?;
+                    self.out.clear();
+                    self.written = 0;
+                    return Poll::Ready(Ok(()));
+                }
                 // A plain write is the cheaper system call.
                 [only] => io.poll_write(context, only),
                 several => io.poll_write_vectored(context, several),
@@ -83,7 +102,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => {
-                    bytes.advance(written);
+                    let of_out = written.min(in_out);
+                    self.written += of_out;
+                    more.advance(written - of_out);
                     self.write_timer = None;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -93,10 +114,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                 }
             }
         }
-        Poll::Ready(Ok(()))
     }
 
-    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+    /// Writes what is in `out` because the turn is at its end. Whatever prevents it is met once more by the task, which is
+    /// woken for that.
+    pub(crate) fn write_queued(&mut self, context: &mut Context<'_>) {
+        self.is_queued = false;
+        if let Poll::Ready(Err(_)) = self.poll_write(context, &mut &[][..]) {
+            context.waker().wake_by_ref();
+        }
     }
 }
