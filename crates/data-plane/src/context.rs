@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde_json::Value as Json;
 use stagedoor_http::Version;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::exchange::Exchange;
+use crate::logs::{push_in_line, push_number};
 use crate::phases::authorization::http_jwt::claim_text;
 use crate::phases::authorization::rest_jwt::as_json;
 use crate::phases::http_api::fault::status_and_message as http_api_answer;
@@ -31,8 +32,41 @@ pub enum ContextVariable {
     Override(Side, Arc<str>),
 }
 
-type Text<'e> = Option<Cow<'e, str>>;
-type Getter = for<'e> fn(&'e Exchange<'_>) -> Text<'e>;
+/// A variable's value as it is at hand: as text only where it has to be.
+pub(crate) enum Shown<'e> {
+    /// Any text.
+    Text(Cow<'e, str>),
+    /// An identifier or an address that is written here: ASCII, and nothing that would have to be escaped anywhere.
+    Token(&'e [u8]),
+    Number(u64),
+    /// In the form of [`common_log_time`].
+    Time(SystemTime),
+}
+
+impl<'e> Shown<'e> {
+    fn into_text(self) -> Cow<'e, str> {
+        match self {
+            Self::Text(text) => text,
+            Self::Token(token) => String::from_utf8_lossy(token),
+            Self::Number(number) => Cow::Owned(number.to_string()),
+            Self::Time(time) => Cow::Owned(common_log_time(time)),
+        }
+    }
+
+    /// Appends it as a part of one line of a log, `-` if it is empty.
+    pub(crate) fn write_in_line(&self, line: &mut Vec<u8>) {
+        match self {
+            Self::Text(text) if text.is_empty() => line.push(b'-'),
+            Self::Text(text) => push_in_line(line, text),
+            Self::Token(token) => line.extend_from_slice(token),
+            Self::Number(number) => push_number(line, *number),
+            Self::Time(time) => with_common_log_time(*time, |text| line.extend_from_slice(text.as_bytes())),
+        }
+    }
+}
+
+type Value<'e> = Option<Shown<'e>>;
+type Getter = for<'e> fn(&'e Exchange<'_>) -> Value<'e>;
 
 /// When a variable has its value.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,8 +100,8 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("authorizer.status", Late, |x| number(x.record.authorizer.as_ref()?.status)),
     ("awsEndpointRequestId", Early, |x| of(&x.record.integration.request_id)),
     ("awsEndpointRequestId2", Early, |x| of(&x.record.integration.request_id_2)),
-    ("cipherSuite", Late, |x| x.connection.tls.as_ref()?.cipher_suite().map(Cow::Owned)),
-    ("connectedAt", Early, |x| Some(Cow::Owned(epoch_millis(x.socket.as_ref()?.connected_at).to_string()))),
+    ("cipherSuite", Late, |x| owned(x.connection.tls.as_ref()?.cipher_suite()?)),
+    ("connectedAt", Early, |x| count(epoch_millis(x.socket.as_ref()?.connected_at))),
     ("connectionId", Early, |x| text(x.socket.as_ref()?.id.as_str())),
     ("customDomain.basePathMatched", Early, |x| of(&x.record.base_path)),
     ("customDomain.routingRuleIdMatched", Early, |x| of(&x.record.routing_rule)),
@@ -80,22 +114,22 @@ const VARIABLES: &[(&str, When, Getter)] = &[
         EventKind::Disconnect { status, .. } => number(Some(status)),
         _ => None,
     }),
-    ("domainName", Early, |x| x.domain_name().map(Cow::Borrowed)),
-    ("domainPrefix", Early, |x| x.domain_name()?.split('.').next().map(Cow::Borrowed)),
+    ("domainName", Early, |x| text(x.domain_name()?)),
+    ("domainPrefix", Early, |x| x.domain_name()?.split('.').next().and_then(text)),
     ("endpointType", Early, |x| text(x.plan.endpoint_type.as_str())),
     ("error.message", Early, |x| text(error_message(x)?)),
     ("error.messageString", Early, |x| {
         let fault = x.fault.as_ref()?;
-        Some(Cow::Owned(match x.plan.http_api {
-            Some(_) => Value::from(http_api_answer(fault).1).to_string(),
+        owned(match x.plan.http_api {
+            Some(_) => Json::from(http_api_answer(fault).1).to_string(),
             None => fault.message_json(),
-        }))
+        })
     }),
     ("error.responseType", Early, |x| text(x.fault.as_ref()?.kind.as_str())),
     ("error.validationErrorString", Early, |x| x.fault.as_ref()?.validation_error.as_deref().and_then(text)),
     ("eventType", Early, |x| text(x.socket.as_ref()?.kind.as_str())),
-    ("extendedRequestId", Early, |x| Some(String::from_utf8_lossy(&x.extended_request_id))),
-    ("httpMethod", Early, |x| text(x.head.method.as_str())),
+    ("extendedRequestId", Early, |x| token(&x.extended_request_id)),
+    ("httpMethod", Early, |x| token(x.head.method.as_str().as_bytes())),
     ("identity.accountId", Early, |x| of(&x.record.identity.as_ref()?.account_id)),
     ("identity.apiKey", Early, |x| of(&x.record.identity.as_ref()?.api_key)),
     ("identity.apiKeyId", Early, |x| of(&x.record.identity.as_ref()?.api_key_id)),
@@ -115,9 +149,11 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("identity.cognitoIdentityId", Early, |x| of(&x.record.identity.as_ref()?.cognito_identity_id)),
     ("identity.cognitoIdentityPoolId", Early, |x| of(&x.record.identity.as_ref()?.cognito_identity_pool_id)),
     ("identity.principalOrgId", Early, |x| of(&x.record.identity.as_ref()?.principal_org_id)),
-    ("identity.sourceIp", Early, |x| Some(Cow::Owned(x.source_ip()))),
+    ("identity.sourceIp", Early, |x| {
+        if x.is_test { owned(x.source_ip()) } else { token(x.connection.peer_ip()) }
+    }),
     ("identity.user", Early, |x| of(&x.record.identity.as_ref()?.user)),
-    ("identity.userAgent", Early, |x| x.header("user-agent")),
+    ("identity.userAgent", Early, |x| x.header("user-agent").map(Shown::Text)),
     ("identity.userArn", Early, |x| of(&x.record.identity.as_ref()?.user_arn)),
     ("identity.vpcId", Early, |x| of(&x.record.identity.as_ref()?.vpc_id)),
     ("identity.vpceId", Early, |x| of(&x.record.identity.as_ref()?.vpce_id)),
@@ -138,33 +174,31 @@ const VARIABLES: &[(&str, When, Getter)] = &[
         number(x.record.integration.service_status.or(x.record.integration.status))
     }),
     ("isCanaryRequest", Early, |x| text(if x.plan.is_canary? { "true" } else { "false" })),
-    ("messageDirection", Early, |x| x.socket.as_ref().map(|_| Cow::Borrowed(DIRECTION))),
+    ("messageDirection", Early, |x| x.socket.as_ref().and_then(|_| text(DIRECTION))),
     ("messageId", Early, |x| match &x.socket.as_ref()?.kind {
-        EventKind::Message { id } => Some(String::from_utf8_lossy(id)),
+        EventKind::Message { id } => token(id),
         _ => None,
     }),
-    ("operationName", Early, |x| x.method()?.operation_name.as_deref().map(Cow::Borrowed)),
-    ("path", Early, |x| Some(Cow::Owned(x.path_with_stage()))),
-    ("protocol", Early, |x| text(protocol(x))),
-    ("requestId", Early, |x| Some(String::from_utf8_lossy(&x.request_id))),
-    ("requestTime", Early, |x| Some(Cow::Owned(common_log_time(x.received_at)))),
+    ("operationName", Early, |x| text(x.method()?.operation_name.as_deref()?)),
+    ("path", Early, |x| owned(x.path_with_stage())),
+    ("protocol", Early, |x| token(protocol(x).as_bytes())),
+    ("requestId", Early, |x| token(&x.request_id)),
+    ("requestTime", Early, |x| Some(Shown::Time(x.received_at))),
     ("requestTimeEpoch", Early, |x| {
         let millis = epoch_millis(x.received_at);
         // HTTP APIs' has seconds, as published logs show, though their events have milliseconds.
         let time = if x.plan.http_api.is_some() { millis / 1000 } else { millis };
-        Some(Cow::Owned(time.to_string()))
+        count(time)
     }),
     ("resourceId", Early, |x| text(&x.resource()?.id)),
     // HTTP APIs take it in access logs, where it has no value.
     ("resourcePath", Early, |x| text(&x.resource().filter(|_| x.plan.http_api.is_none())?.path)),
     ("responseLatency", Late, |x| milliseconds(x.record.response.latency)),
-    ("responseLength", Late, |x| x.record.response.length.map(|length| Cow::Owned(length.to_string()))),
-    ("routeKey", Early, |x| {
-        x.resource().filter(|route| !route.route_key.is_empty()).map(|route| Cow::Borrowed(&*route.route_key))
-    }),
+    ("responseLength", Late, |x| x.record.response.length.map(Shown::Number)),
+    ("routeKey", Early, |x| text(&x.resource().filter(|route| !route.route_key.is_empty())?.route_key)),
     ("stage", Early, |x| text(&x.plan.stage)),
     ("status", Late, |x| number(Some(x.record.response.status).filter(|&status| status > 0))),
-    ("tlsVersion", Late, |x| x.connection.tls.as_ref()?.version().map(Cow::Owned)),
+    ("tlsVersion", Late, |x| owned(x.connection.tls.as_ref()?.version()?)),
     ("waf.error", Late, |x| of(&x.record.waf.as_ref()?.step.error)),
     ("waf.latency", Late, |x| milliseconds(x.record.waf.as_ref()?.step.latency)),
     ("waf.status", Late, |x| number(x.record.waf.as_ref()?.step.status)),
@@ -175,7 +209,7 @@ const VARIABLES: &[(&str, When, Getter)] = &[
             .ok()?
             .split(';')
             .find_map(|part| part.strip_prefix("Root="))
-            .map(Cow::Borrowed)
+            .and_then(text)
     }),
 ];
 
@@ -197,20 +231,32 @@ pub fn protocol(exchange: &Exchange<'_>) -> &'static str {
     }
 }
 
-fn text(value: &str) -> Text<'_> {
-    Some(Cow::Borrowed(value))
+fn text(value: &str) -> Value<'_> {
+    Some(Shown::Text(Cow::Borrowed(value)))
 }
 
-fn of(value: &Option<Box<str>>) -> Text<'_> {
-    value.as_deref().map(Cow::Borrowed)
+fn owned(value: String) -> Value<'static> {
+    Some(Shown::Text(Cow::Owned(value)))
 }
 
-fn number(value: Option<u16>) -> Text<'static> {
-    value.map(|value| Cow::Owned(value.to_string()))
+fn token(value: &[u8]) -> Value<'_> {
+    Some(Shown::Token(value))
 }
 
-fn milliseconds(value: Option<Duration>) -> Text<'static> {
-    value.map(|value| Cow::Owned(value.as_millis().to_string()))
+fn of(value: &Option<Box<str>>) -> Value<'_> {
+    text(value.as_deref()?)
+}
+
+fn number(value: Option<u16>) -> Value<'static> {
+    count(value?.into())
+}
+
+fn count(value: u128) -> Value<'static> {
+    Some(Shown::Number(u64::try_from(value).unwrap_or(u64::MAX)))
+}
+
+fn milliseconds(value: Option<Duration>) -> Value<'static> {
+    count(value?.as_millis())
 }
 
 fn client_cert<'e>(exchange: &'e Exchange<'_>) -> Option<&'e ClientCertRecord> {
@@ -218,10 +264,10 @@ fn client_cert<'e>(exchange: &'e Exchange<'_>) -> Option<&'e ClientCertRecord> {
 }
 
 /// A value of an authorizer's answer or a token as text: AWS hands all of them on as strings.
-pub(crate) fn stringified(value: &Value) -> Text<'_> {
+pub(crate) fn stringified(value: &Json) -> Option<Cow<'_, str>> {
     match value {
-        Value::Null => None,
-        Value::String(text) => Some(Cow::Borrowed(text)),
+        Json::Null => None,
+        Json::String(text) => Some(Cow::Borrowed(text)),
         other => Some(Cow::Owned(other.to_string())),
     }
 }
@@ -248,18 +294,27 @@ impl ContextVariable {
         })
     }
 
-    /// The value for a request.
+    /// The value for a request, as text.
     #[must_use]
     pub fn value<'e>(&self, exchange: &'e Exchange<'_>) -> Option<Cow<'e, str>> {
+        self.shown(exchange).map(Shown::into_text)
+    }
+
+    /// The value for a request.
+    pub(crate) fn shown<'e>(&self, exchange: &'e Exchange<'_>) -> Option<Shown<'e>> {
+        let Self::Known(index) = self else { return self.others(exchange).map(Shown::Text) };
+        let (name, _, get) = VARIABLES.get(*index)?;
+        match exchange.additional_context.get(*name) {
+            Some(value) => text(value),
+            None => get(exchange),
+        }
+    }
+
+    /// The value of what is not AWS's own: somebody else has made it.
+    fn others<'e>(&self, exchange: &'e Exchange<'_>) -> Option<Cow<'e, str>> {
         let authorizer = || exchange.record.authorizer.as_deref();
         match self {
-            Self::Known(index) => {
-                let (name, _, get) = VARIABLES.get(*index)?;
-                match exchange.additional_context.get(*name) {
-                    Some(value) => Some(Cow::Borrowed(value)),
-                    None => get(exchange),
-                }
-            }
+            Self::Known(_) => None,
             Self::Authorizer(name) => stringified(authorizer()?.context.get(&**name)?),
             Self::Claim(name) => {
                 let authorizer = authorizer()?;
@@ -290,7 +345,7 @@ impl ContextVariable {
 /// among them: its names are its own.
 pub fn all<'e>(exchange: &'e Exchange<'_>) -> impl Iterator<Item = (&'static str, Cow<'e, str>)> {
     let early = VARIABLES.iter().filter(|(_, when, _)| *when == Early);
-    early.filter_map(move |(name, _, get)| Some((*name, get(exchange)?)))
+    early.filter_map(move |(name, _, get)| Some((*name, get(exchange)?.into_text())))
 }
 
 impl Exchange<'_> {
@@ -323,6 +378,10 @@ thread_local! {
 /// A time as `$context.requestTime` shows it: `04/Mar/2020:19:15:17 +0000`.
 #[must_use]
 pub fn common_log_time(time: SystemTime) -> String {
+    with_common_log_time(time, str::to_owned)
+}
+
+fn with_common_log_time<T>(time: SystemTime, show: impl FnOnce(&str) -> T) -> T {
     let second = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     SHOWN.with_borrow_mut(|(shown, text)| {
         if *shown != second {
@@ -332,7 +391,7 @@ pub fn common_log_time(time: SystemTime) -> String {
             *text = OffsetDateTime::from(time).format(format).unwrap_or_default();
             *shown = second;
         }
-        text.clone()
+        show(text)
     })
 }
 

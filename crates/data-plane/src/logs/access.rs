@@ -3,7 +3,6 @@
 //! The format is text with `$context` variables, split up when the stage is compiled. A variable without a value is
 //! written as `-`.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -13,7 +12,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use stagedoor_http::{Body, BodyError, BodyStream};
 
-use super::{Targets, push_in_line};
+use super::{Targets, push_number};
 use crate::context::ContextVariable;
 use crate::exchange::Exchange;
 use crate::worker::Worker;
@@ -129,10 +128,10 @@ impl AccessLog {
         for piece in &self.pieces {
             match piece {
                 Piece::Literal(text) => line.extend_from_slice(text.as_bytes()),
-                Piece::Value(variable) => {
-                    let value = variable.value(exchange).filter(|value| !value.is_empty());
-                    push_in_line(line, &value.unwrap_or(Cow::Borrowed("-")));
-                }
+                Piece::Value(variable) => match variable.shown(exchange) {
+                    Some(value) => value.write_in_line(line),
+                    None => line.push(b'-'),
+                },
                 Piece::Length => hole(line, Hole::Length),
                 Piece::Latency => hole(line, Hole::Latency),
                 Piece::DataProcessed => hole(line, Hole::DataProcessed),
@@ -188,25 +187,27 @@ impl Hole {
     fn fill(self, line: &mut Vec<u8>, ends: &Ends) {
         let (began, latency) = ends.integration;
         let value = match self {
-            Self::Length => Some(u128::from(ends.response)),
-            Self::Latency => Some(ends.started.elapsed().as_millis()),
-            Self::DataProcessed => {
-                ends.request.as_ref().map(|request| u128::from(request.get()) + u128::from(ends.response))
-            }
+            Self::Length => Some(ends.response),
+            Self::Latency => Some(milliseconds(ends.started.elapsed())),
+            Self::DataProcessed => ends.request.as_ref().map(|request| request.get() + ends.response),
             Self::IntegrationLatency => {
                 let whole = began.filter(|_| ends.streams).map(|began| began.elapsed());
-                whole.or(latency).map(|latency| latency.as_millis())
+                whole.or(latency).map(milliseconds)
             }
-            Self::FirstContent => {
-                ends.first.zip(began).map(|(first, began)| first.saturating_duration_since(began).as_millis())
-            }
+            Self::FirstContent => ends
+                .first
+                .zip(began)
+                .map(|(first, began)| milliseconds(first.saturating_duration_since(began))),
         };
         match value {
-            // Writing to memory does not fail.
-            Some(value) => _ = std::io::Write::write_fmt(line, format_args!("{value}")),
+            Some(value) => push_number(line, value),
             None => line.push(b'-'),
         }
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `$context.name` or `${context.name}` at the beginning of a text: the name, and what follows. The names of claims may have

@@ -111,6 +111,11 @@ fn fits(pattern: &str, text: &str) -> bool {
     true
 }
 
+/// Appends a number in decimal.
+pub(crate) fn push_number(line: &mut Vec<u8>, number: u64) {
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
 /// Appends text as a part of one line: what would end the line is written as an escape.
 pub(crate) fn push_in_line(line: &mut Vec<u8>, text: &str) {
     if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
