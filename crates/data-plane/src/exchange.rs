@@ -142,8 +142,15 @@ impl<'a> Exchange<'a> {
         head: RequestHead,
         body: Body,
     ) -> Self {
-        let sent_id = head.headers.get("x-amzn-requestid");
-        let request_id = sent_id.map_or_else(ids::request_id, ids::request_id_from);
+        let extended_request_id = ids::extended_request_id();
+        let request_id = match plan.http_api {
+            // HTTP APIs have one id for a request, of the form that REST APIs have as a second.
+            Some(_) => extended_request_id.clone(),
+            None => {
+                let sent_id = head.headers.get("x-amzn-requestid");
+                sent_id.map_or_else(ids::request_id, ids::request_id_from)
+            }
+        };
         let started = clock::now();
         Self {
             worker,
@@ -154,7 +161,7 @@ impl<'a> Exchange<'a> {
             path,
             body: RequestBody::Unread(body),
             request_id,
-            extended_request_id: ids::extended_request_id(),
+            extended_request_id,
             started,
             received_at: clock::on_the_wall(started),
             resource_verdict: None,

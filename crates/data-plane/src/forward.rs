@@ -11,7 +11,7 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,7 @@ impl Slot {
     /// it has to be `certain`.
     fn take(&self, certain: bool) -> Option<ClientConnection<Stream>> {
         let mut idle = self.0.borrow_mut();
-        while let Some(Idle { mut connection, .. }) = idle.pop() {
+        while let Some(Idle { connection, .. }) = idle.pop() {
             if connection.is_usable(Stream::may_have_news) && (!certain || connection.stream().is_silent()) {
                 return Some(connection);
             }
@@ -185,17 +185,15 @@ impl Worker {
     }
 
     async fn connect(&self, upstream: &Upstream) -> Result<ClientConnection<Stream>, UpstreamError> {
-        let refused = |source| UpstreamError::Connect { authority: Arc::clone(&upstream.authority), source };
+        let refused = |source| UpstreamError::Connect { authority: upstream.authority.clone(), source };
         let (host, port) = upstream.address();
         let tcp = TcpStream::connect((host, port)).await.map_err(refused)?;
         tcp.set_nodelay(true).map_err(refused)?;
         let stream = match upstream.scheme {
             Scheme::Http => Stream::Plain(tcp.into()),
             Scheme::Https => {
-                let failed = |reason: String| UpstreamError::Tls {
-                    authority: Arc::clone(&upstream.authority),
-                    reason,
-                };
+                let failed =
+                    |reason: String| UpstreamError::Tls { authority: upstream.authority.clone(), reason };
                 let name = ServerName::try_from(upstream.host.to_string())
                     .map_err(|error| failed(error.to_string()))?;
                 let connector = self.services.tls.connector(upstream).map_err(failed)?;

@@ -100,7 +100,23 @@ pub fn trace_id(epoch_seconds: u64) -> Bytes {
 
 /// Text that more than one place will hold: it is allocated once, together with its count.
 fn shared<const N: usize>(text: [u8; N]) -> Bytes {
-    Bytes::from_owner(text)
+    if N <= 16 {
+        return Bytes::from_owner(text);
+    }
+    let mut room = [0; ROOM];
+    write(&mut room, 0..N, &text);
+    Bytes::from_owner(Text::<N>(room))
+}
+
+/// What a longer id takes: together with its count that is a power of two, which costs the allocator least.
+const ROOM: usize = 48;
+
+struct Text<const N: usize>([u8; ROOM]);
+
+impl<const N: usize> AsRef<[u8]> for Text<N> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.get(..N).unwrap_or_default()
+    }
 }
 
 /// A number's sixteen hexadecimal digits, all of them at once: each in a byte of its own, then each turned into a letter.

@@ -220,8 +220,6 @@ async fn code(
 
 /// Notes what HTTP APIs need of a request after its headers are gone: its origin, which is given back, and its host.
 fn begin_http(exchange: &mut Exchange<'_>) -> Option<bytes::Bytes> {
-    // HTTP APIs have one id for a request, of the form that REST APIs have as a second.
-    exchange.request_id = exchange.extended_request_id.clone();
     exchange.original_host = exchange.head.headers.get("host").cloned();
     if exchange.plan.access_log.as_ref().is_some_and(AccessLog::counts_requests) {
         exchange.count_request_body();

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
 use stagedoor_http::BodyError;
 
 use crate::tls::ClientTls;
@@ -29,7 +30,7 @@ pub struct Upstream {
     /// TCP port.
     pub port: u16,
     /// What goes into the `Host` header: the host, and the port where it is not the scheme's own.
-    pub authority: Arc<str>,
+    pub authority: ByteString,
     /// Where the connection is made to, if not to that host and port: a target of a VPC link.
     pub target: Option<Target>,
     /// How its certificate is checked.
@@ -149,7 +150,7 @@ pub enum UpstreamError {
     #[error("cannot connect to {authority}: {source}")]
     Connect {
         /// Host and port.
-        authority: Arc<str>,
+        authority: ByteString,
         /// What the system said.
         source: std::io::Error,
     },
@@ -157,7 +158,7 @@ pub enum UpstreamError {
     #[error("TLS with {authority} failed: {reason}")]
     Tls {
         /// Host and port.
-        authority: Arc<str>,
+        authority: ByteString,
         /// What rustls said.
         reason: String,
     },

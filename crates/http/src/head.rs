@@ -9,12 +9,16 @@ use std::sync::LazyLock;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 
+use crate::headers::is_same_name;
 use crate::{Headers, RequestHead, ResponseHead, Target, Version};
 
 /// The most bytes a head may have, request line and final empty line included. Gateways set lower limits of their
 /// own; this one bounds memory while no limit can be answered properly yet.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADER_FIELDS_MAX: usize = 256;
+/// How many fields a gateway is likely to add, so that the list need not grow. Room is made for a power of two, which costs
+/// allocators least.
+const ADDED_FIELDS: usize = 4;
 
 /// How long a body is, as its head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +94,9 @@ impl HeadScanner {
     /// # Errors
     /// [`HeadError::TooLarge`]; [`HeadError::Malformed`] for a line feed without a carriage return.
     pub fn take_head(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, HeadError> {
+        if buffer.is_empty() {
+            return Ok(None);
+        }
         if self.scanned == 0
             && let Some(length) = END.find(buffer).map(|at| at + 4)
             && length <= HEAD_BYTES_MAX
@@ -157,10 +164,10 @@ pub fn parse_request(bytes: &Bytes) -> Result<ParsedRequest, HeadError> {
         .map_err(|_| HeadError::Malformed("the method"))?;
     let mut connection = ConnectionFields::default();
     let mut hosts = 0;
-    let mut headers = Headers::with_capacity(request.headers.len() + 4);
+    let mut headers = Headers::with_capacity((request.headers.len() + ADDED_FIELDS).next_power_of_two());
     for field in request.headers.iter() {
         connection.see(field)?;
-        if field.name.eq_ignore_ascii_case("host") {
+        if is_same_name(field.name.as_bytes(), b"host") {
             hosts += 1;
         }
         headers.append(header_name(bytes, field.name), slice_value(bytes, field.value));
@@ -215,7 +222,7 @@ pub fn parse_response(bytes: &Bytes, method: &Method) -> Result<ParsedResponse, 
     let status = StatusCode::from_u16(response.code.unwrap_or_default())
         .map_err(|_| HeadError::Malformed("the status code"))?;
     let mut connection = ConnectionFields::default();
-    let mut headers = Headers::with_capacity(response.headers.len() + 4);
+    let mut headers = Headers::with_capacity((response.headers.len() + ADDED_FIELDS).next_power_of_two());
     for field in response.headers.iter() {
         connection.see(field)?;
         headers.append(header_name(bytes, field.name), slice_value(bytes, field.value));
@@ -255,22 +262,30 @@ fn refusal(error: httparse::Error) -> HeadError {
 /// A field's name as it stands in the buffer. Names that are in nearly every message, in their usual spellings, need no
 /// share of the buffer's reference count, which is most of what taking a field costs.
 fn header_name(bytes: &Bytes, name: &str) -> Bytes {
-    let usual: &[&'static str] = match name.len() {
-        3 => &["Via", "via"],
-        4 => &["Host", "Date", "Etag", "ETag", "Vary", "host", "date", "etag", "vary"],
-        6 => &["Accept", "Server", "Cookie", "Origin", "accept", "server", "cookie", "origin"],
-        7 => &["Referer", "referer"],
-        10 => &["User-Agent", "Connection", "Keep-Alive", "user-agent", "connection"],
-        12 => &["Content-Type", "content-type", "X-Powered-By"],
-        13 => &["Authorization", "Cache-Control", "Last-Modified", "authorization", "cache-control"],
-        14 => &["Content-Length", "content-length"],
+    macro_rules! usual {
+        ($($spelled:literal)*) => {
+            match name {
+                $($spelled => Some($spelled),)*
+                _ => None,
+            }
+        };
+    }
+    let usual = match name.len() {
+        3 => usual!("Via" "via"),
+        4 => usual!("Host" "Date" "Etag" "ETag" "Vary" "host" "date" "etag" "vary"),
+        6 => usual!("Accept" "Server" "Cookie" "Origin" "accept" "server" "cookie" "origin"),
+        7 => usual!("Referer" "referer"),
+        10 => usual!("User-Agent" "Connection" "Keep-Alive" "user-agent" "connection"),
+        12 => usual!("Content-Type" "content-type" "X-Powered-By"),
+        13 => usual!("Authorization" "Cache-Control" "Last-Modified" "authorization" "cache-control"),
+        14 => usual!("Content-Length" "content-length"),
         15 => {
-            &["Accept-Encoding", "Accept-Language", "accept-encoding", "accept-language", "X-Forwarded-For"]
+            usual!("Accept-Encoding" "Accept-Language" "accept-encoding" "accept-language" "X-Forwarded-For")
         }
-        17 => &["Transfer-Encoding", "transfer-encoding"],
-        _ => &[],
+        17 => usual!("Transfer-Encoding" "transfer-encoding"),
+        _ => None,
     };
-    match usual.iter().find(|usual| **usual == name) {
+    match usual {
         Some(usual) => Bytes::from_static(usual.as_bytes()),
         None => bytes.slice_ref(name.as_bytes()),
     }
@@ -364,16 +379,17 @@ struct ConnectionFields {
 
 impl ConnectionFields {
     fn see(&mut self, field: &httparse::Header<'_>) -> Result<(), HeadError> {
+        let is = |name: &[u8]| is_same_name(field.name.as_bytes(), name);
         // The length of a name rules out nearly every field before its letters are compared.
         match field.name.len() {
-            14 if field.name.eq_ignore_ascii_case("content-length") => {
+            14 if is(b"content-length") => {
                 let length = parse_length(field.value)?;
                 if self.length.is_some_and(|known| known != length) {
                     return Err(HeadError::Malformed("two different Content-Length fields"));
                 }
                 self.length = Some(length);
             }
-            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+            17 if is(b"transfer-encoding") => {
                 if self.chunked {
                     return Err(HeadError::Malformed("more than one Transfer-Encoding"));
                 }
@@ -382,7 +398,7 @@ impl ConnectionFields {
                 }
                 self.chunked = true;
             }
-            10 if field.name.eq_ignore_ascii_case("connection") => {
+            10 if is(b"connection") => {
                 // What nearly everybody sends.
                 if field.value == b"keep-alive" {
                     self.keep_alive = true;
@@ -394,7 +410,7 @@ impl ConnectionFields {
                     self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
-            6 if field.name.eq_ignore_ascii_case("expect") => {
+            6 if is(b"expect") => {
                 self.expect_continue |= field.value.eq_ignore_ascii_case(b"100-continue");
             }
             _ => {}

@@ -19,7 +19,7 @@ impl Header {
     /// Whether this field has the given name, compared without case.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
+        is_same_name(&self.name, name.as_bytes())
     }
 
     /// The name as text. Names are ASCII tokens, so nothing is lost.
@@ -95,7 +95,7 @@ impl Headers {
         let (name, value) = (name.into(), value.into());
         let mut replacement = Some(Header { name: name.clone(), value });
         self.0.retain_mut(|header| {
-            if !header.name.eq_ignore_ascii_case(&name) {
+            if !is_same_name(&header.name, &name) {
                 return true;
             }
             match replacement.take() {
@@ -172,6 +172,13 @@ impl Extend<Header> for Headers {
     }
 }
 
+/// Whether two names are the same, without case. Made for short texts that are mostly spelled alike, or have not even the
+/// same length.
+pub(crate) fn is_same_name(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).all(|(a, b)| a == b || (a ^ b == 0x20 && a.is_ascii_alphabetic()))
+}
+
 /// Whether these bytes form a header name: a non-empty token (RFC 9110 §5.6.2).
 #[must_use]
 pub fn is_valid_name(name: &[u8]) -> bool {
@@ -199,6 +206,15 @@ mod tests {
         headers.set("D", "6");
         let shown: Vec<_> = headers.iter().map(|h| format!("{}={}", h.name_str(), h.value_str())).collect();
         assert_eq!(shown, ["A=1", "X-b=5", "C=4", "D=6"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn names_have_no_case(one in "[!-~]{0,3}", other in "[!-~]{0,3}") {
+            let same = |a: &str, b: &str| is_same_name(a.as_bytes(), b.as_bytes());
+            proptest::prop_assert_eq!(same(&one, &other), one.eq_ignore_ascii_case(&other));
+            proptest::prop_assert!(same(&one, &one.to_ascii_uppercase()));
+        }
     }
 
     #[test]

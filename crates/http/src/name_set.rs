@@ -1,5 +1,7 @@
 //! Sets of header names.
 
+use crate::headers::is_same_name;
+
 /// Header names to compare others with, without case. Most names are told apart by their lengths, which costs next to
 /// nothing: a request's fields go through several such sets.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +33,7 @@ impl NameSet {
         let length = name.len();
         length < 64
             && self.lengths >> length & 1 == 1
-            && self
-                .names
-                .iter()
-                .any(|known| known.len() == length && known.as_bytes().eq_ignore_ascii_case(name))
+            && self.names.iter().any(|known| is_same_name(known.as_bytes(), name))
     }
 }
 

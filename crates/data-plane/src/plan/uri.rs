@@ -8,6 +8,8 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::mapping::Source;
+use stagedoor_http::Target;
+
 use crate::exchange::Exchange;
 use crate::upstream::Upstream;
 
@@ -40,6 +42,8 @@ pub struct UriTemplate {
     pieces: Vec<Piece>,
     /// The query that the URL itself has, which may hold parameters too.
     query: Option<Vec<Piece>>,
+    /// What is asked for where nothing depends on the request.
+    constant: Option<Target>,
 }
 
 #[derive(Debug)]
@@ -62,7 +66,12 @@ impl UriTemplate {
             None => (rest, None),
         };
         let pieces = split(if path.is_empty() { "/" } else { path }, path_mappings);
-        Ok(Self { upstream, pieces, query: query.map(|query| split(query, path_mappings)) })
+        let query = query.map(|query| split(query, path_mappings));
+        let constant = match (&pieces[..], query.as_deref().unwrap_or_default()) {
+            ([Piece::Literal(path)], []) => Some(Target::from(path.to_string())),
+            _ => None,
+        };
+        Ok(Self { upstream, pieces, query, constant })
     }
 
     /// The target for a request: the path with its parameters, the URL's own query and the given one.
@@ -73,7 +82,11 @@ impl UriTemplate {
         exchange: &Exchange<'_>,
         overrides: &[(String, String)],
         query: Option<&str>,
-    ) -> String {
+    ) -> Target {
+        let query = query.filter(|query| !query.is_empty());
+        if let (Some(constant), None) = (&self.constant, query) {
+            return constant.clone();
+        }
         let mut target = String::with_capacity(128);
         push(&mut target, &self.pieces, Place::Path, exchange, overrides);
         let mut separator = '?';
@@ -82,11 +95,11 @@ impl UriTemplate {
             push(&mut target, own, Place::Query, exchange, overrides);
             separator = '&';
         }
-        if let Some(query) = query.filter(|query| !query.is_empty()) {
+        if let Some(query) = query {
             target.push(separator);
             target.push_str(query);
         }
-        target
+        target.into()
     }
 }
 

@@ -33,7 +33,7 @@ fn request(exchange: &mut Exchange<'_>, integration: &AwsIntegration) -> Service
     let mut outgoing = std::mem::take(&mut exchange.integration_request);
     let query = encode_query(outgoing.query.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let target = integration.uri.target(exchange, &outgoing.path, Some(&query));
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let (path, query) = (target.path(), target.query().unwrap_or_default());
     let path = match &*integration.service.signing_name {
         S3 => {
             let bytes: Vec<u8> = percent_decode_str(path).collect();

@@ -23,7 +23,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
     let mut headers = std::mem::take(&mut outgoing.headers);
     headers.retain(|header| !is_dropped_from_mapped_requests(&header.name));
     let defaults: [(&'static str, Bytes); 5] = [
-        ("Host", Bytes::copy_from_slice(endpoint.uri.upstream.authority.as_bytes())),
+        ("Host", endpoint.uri.upstream.authority.clone().into_bytes()),
         ("Accept", Bytes::from_static(b"application/json")),
         ("User-Agent", exchange.plan.user_agent.clone()),
         ("X-Amzn-Apigateway-Api-Id", exchange.plan.api_id_header.clone()),
@@ -48,7 +48,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, integration: &HttpIntegrati
     }
     let head = RequestHead {
         method: endpoint.method.clone().unwrap_or_else(|| exchange.head.method.clone()),
-        target: target.into(),
+        target,
         version: Version::Http11,
         headers,
     };

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use bytes::Bytes;
-use stagedoor_http::{Headers, NameSet, RequestHead, Version};
+use stagedoor_http::{Headers, NameSet, RequestHead, Target, Version};
 
 use super::http_proxy::{begin, limit};
 use super::{begun_answer, call_backend};
@@ -16,6 +16,7 @@ use crate::gateway_response::Fault;
 use crate::phases::headers::is_dropped_from_requests;
 use crate::plan::MAX_PAYLOAD_BYTES;
 use crate::plan::http_api::BackendIntegration;
+use crate::worker::ConnectionInfo;
 
 /// Forwards the request.
 ///
@@ -27,7 +28,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, backend: &BackendIntegratio
     let body = limit(begin(exchange.take_body()).await?);
     let head = RequestHead {
         method: endpoint.method.clone().unwrap_or_else(|| exchange.head.method.clone()),
-        target: target.into(),
+        target,
         version: Version::Http11,
         headers: request_headers(exchange, backend),
     };
@@ -41,20 +42,20 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, backend: &BackendIntegratio
     Ok(())
 }
 
-fn target(exchange: &Exchange<'_>, backend: &BackendIntegration) -> String {
+fn target(exchange: &Exchange<'_>, backend: &BackendIntegration) -> Target {
     let query = exchange.mapped_query.as_deref().or_else(|| exchange.head.query());
     match &exchange.mapped_path {
         None if backend.is_private => {
             let mut target = exchange.path_with_stage();
             append_query(&mut target, query);
-            target
+            target.into()
         }
         None => backend.endpoint.uri.target(exchange, &[], query),
         Some(path) => {
             let mut target =
                 percent_encoding::utf8_percent_encode(path, crate::plan::uri::MAPPED_PATH).to_string();
             append_query(&mut target, query);
-            target
+            target.into()
         }
     }
 }
@@ -79,9 +80,9 @@ fn request_headers(exchange: &mut Exchange<'_>, backend: &BackendIntegration) ->
     headers.retain(|header| !is_dropped_from_requests(&header.name) && !is_replaced(&header.name));
     // A private integration is no host of its own: it sees the one that the client asked for.
     let own_host = || {
-        let authority = &backend.endpoint.uri.upstream.authority;
+        let authority = backend.endpoint.uri.upstream.authority.clone();
         let client_host = original_host.filter(|_| backend.is_private);
-        client_host.unwrap_or_else(|| Bytes::copy_from_slice(authority.as_bytes()))
+        client_host.unwrap_or_else(|| authority.into_bytes())
     };
     headers.append("Host", mapped_host.unwrap_or_else(own_host));
     headers.append("Forwarded", forwarded);
@@ -90,22 +91,41 @@ fn request_headers(exchange: &mut Exchange<'_>, backend: &BackendIntegration) ->
     headers
 }
 
-/// `by=…;for=…;host=…;proto=…`, after what came with the request.
+/// `by=…;for=…;host=…;proto=…`, after what came with the request. It is the same for nearly all of a connection's requests.
 fn forwarded(exchange: &Exchange<'_>) -> Bytes {
-    let mut elements = Vec::with_capacity(128);
-    earlier_elements(&mut elements, &exchange.head.headers);
-    let proto: &[u8] = if exchange.connection.tls.is_some() { b"https" } else { b"http" };
-    let host = exchange.original_host.as_deref().unwrap_or_default();
+    let host = exchange.original_host.clone().unwrap_or_default();
+    let headers = &exchange.head.headers;
+    if headers.contains("forwarded") || headers.contains("x-forwarded-for") {
+        let mut elements = Vec::with_capacity(128);
+        earlier_elements(&mut elements, headers);
+        write_own_element(&mut elements, exchange.connection, &host);
+        return elements.into();
+    }
+    let mut last = exchange.connection.forwarded.borrow_mut();
+    match &*last {
+        Some((of_host, forwarded)) if *of_host == host => forwarded.clone(),
+        _ => {
+            let mut element = Vec::with_capacity(128);
+            write_own_element(&mut element, exchange.connection, &host);
+            let forwarded = Bytes::from(element);
+            // A copy: the connection must not hold on to the whole head.
+            *last = Some((Bytes::copy_from_slice(&host), forwarded.clone()));
+            forwarded
+        }
+    }
+}
+
+fn write_own_element(elements: &mut Vec<u8>, connection: &ConnectionInfo, host: &[u8]) {
+    let proto: &[u8] = if connection.tls.is_some() { b"https" } else { b"http" };
     for (name, value) in [
-        (&b"by="[..], &**exchange.connection.local_ip()),
-        (b";for=", exchange.connection.peer_ip()),
+        (&b"by="[..], &**connection.local_ip()),
+        (b";for=", connection.peer_ip()),
         (b";host=", host),
         (b";proto=", proto),
     ] {
         elements.extend_from_slice(name);
         elements.extend_from_slice(&quoted(value));
     }
-    elements.into()
 }
 
 /// What a request says of the way it came before: as it is, and what older proxies wrote in the standard form.

@@ -5,7 +5,9 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use stagedoor_http::{Body, BodyError, BodyStream, Headers, NameSet, RequestHead, ResponseHead, Version};
+use stagedoor_http::{
+    Body, BodyError, BodyStream, Headers, NameSet, RequestHead, ResponseHead, Target, Version,
+};
 use stagedoor_shapes::apigateway::EndpointType;
 
 use super::{Begun, begun_answer, body_fault, call_backend, log};
@@ -50,7 +52,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, proxy: &HttpProxyIntegratio
     let body = limit(body);
     let head = RequestHead {
         method: endpoint.method.clone().unwrap_or_else(|| exchange.head.method.clone()),
-        target: target.into(),
+        target,
         version: Version::Http11,
         headers: request_headers(exchange, endpoint, mapped),
     };
@@ -98,7 +100,7 @@ async fn convert(
     content_handling::response(body, is_binary, accepts_binary, None).map(Body::from)
 }
 
-fn target(exchange: &Exchange<'_>, proxy: &HttpProxyIntegration) -> String {
+fn target(exchange: &Exchange<'_>, proxy: &HttpProxyIntegration) -> Target {
     let uri = &proxy.endpoint.uri;
     if proxy.query.is_empty() {
         return uri.target(exchange, &[], exchange.head.query());
@@ -142,7 +144,7 @@ fn request_headers(exchange: &mut Exchange<'_>, endpoint: &HttpEndpoint, mapped:
     if exchange.plan.endpoint_type == EndpointType::Edge {
         headers = canonicalize(headers);
     }
-    headers.append("Host", Bytes::copy_from_slice(endpoint.uri.upstream.authority.as_bytes()));
+    headers.append("Host", endpoint.uri.upstream.authority.clone().into_bytes());
     headers.append("X-Forwarded-For", forwarded_for);
     headers.append("X-Forwarded-Port", port);
     headers.append("X-Forwarded-Proto", if exchange.connection.tls.is_some() { "https" } else { "http" });
