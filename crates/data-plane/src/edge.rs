@@ -70,12 +70,12 @@ pub struct Via<'p> {
 #[must_use]
 pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &ConnectionInfo) -> Edge<'p> {
     let path = head.path();
-    let host = head.headers.get_str("host");
-    let host_id = host.and_then(api_id_of_host);
+    let host_id = head.headers.get("host").and_then(|host| api_id_of_host(host));
     // Only other hosts have to be known whole.
-    let host = host.map(|host| if host_id.is_some() { host } else { without_port(host) });
+    let host = || head.headers.get_str("host").map(without_port);
     let vpc_endpoint = connection.vpc_endpoint.as_deref();
-    if let (Some(host), None) = (host, host_id)
+    if host_id.is_none()
+        && let Some(host) = host()
         && let Some(domain) = published.domains.find(host, vpc_endpoint.map(|endpoint| &*endpoint.id))
     {
         // Public names resolve to public addresses, also for clients within a VPC; at the endpoint itself nobody is.
@@ -112,7 +112,7 @@ pub fn resolve<'p>(published: &'p Published, head: &RequestHead, connection: &Co
         let default_by_name = host_id.is_none();
         return find_stage(api, path, after_id, default_by_name).map_or(Edge::NotFound, Edge::Api);
     }
-    if api.endpoint_disabled || (api.strict && !is_made_for(host.map(without_port), connection)) {
+    if api.endpoint_disabled || (api.strict && !is_made_for(host(), connection)) {
         return Edge::Refused;
     }
     let after_id = after_id.trim_start_matches('/');
@@ -139,7 +139,7 @@ fn is_made_for(host: Option<&str>, connection: &ConnectionInfo) -> bool {
 /// The security policy of the API that a host names.
 #[must_use]
 pub fn security_policy(published: &Published, host: &str) -> Option<SecurityPolicy> {
-    let id = api_id_of_host(host)?;
+    let id = api_id_of_host(host.as_bytes())?;
     let api = find(published, id).or_else(|| find(published, &id.to_ascii_lowercase()))?;
     api.security_policy
 }
@@ -268,18 +268,19 @@ fn without_port(host: &str) -> &str {
 
 /// Whether a request names its API in its path rather than by its host.
 pub(crate) fn is_by_path(head: &RequestHead) -> bool {
-    let host = head.headers.get_str("host").map(without_port);
-    head.path().starts_with(PATH_STYLE) && host.and_then(api_id_of_host).is_none()
+    let host_id = head.headers.get("host").and_then(|host| api_id_of_host(host));
+    head.path().starts_with(PATH_STYLE) && host_id.is_none()
 }
 
 /// The API id in a host name, if it is one of ours.
-fn api_id_of_host(host: &str) -> Option<&str> {
-    const LABEL: &str = "execute-api";
-    let (id, rest) = host.split_at_checked(memchr::memchr(b'.', host.as_bytes())?)?;
+fn api_id_of_host(host: &[u8]) -> Option<&str> {
+    const LABEL: &[u8] = b"execute-api";
+    let (id, rest) = host.split_at_checked(memchr::memchr(b'.', host)?)?;
     let rest = rest.get(1..)?;
     let label = rest.get(..LABEL.len())?;
-    let ends = matches!(rest.as_bytes().get(LABEL.len()), None | Some(b'.' | b':'));
-    (ends && label.eq_ignore_ascii_case(LABEL) && !id.is_empty()).then_some(id)
+    let ends = matches!(rest.get(LABEL.len()), None | Some(b'.' | b':'));
+    let is_api = ends && (label == LABEL || label.eq_ignore_ascii_case(LABEL)) && !id.is_empty();
+    std::str::from_utf8(id).ok().filter(|_| is_api)
 }
 
 #[cfg(test)]

@@ -76,6 +76,8 @@ pub struct ParsedResponse {
     pub keep_alive: bool,
 }
 
+const BARE_LINE_FEED: &str = "a line does not end in CR LF";
+
 /// How a head ends.
 static END: LazyLock<memchr::memmem::Finder<'static>> =
     LazyLock::new(|| memchr::memmem::Finder::new(b"\r\n\r\n"));
@@ -100,9 +102,9 @@ impl HeadScanner {
         if self.scanned == 0
             && let Some(length) = END.find(buffer).map(|at| at + 4)
             && length <= HEAD_BYTES_MAX
-            && buffer.get(..length).is_some_and(has_plain_lines)
+            && !matches!(buffer.first(), Some(b'\r' | b'\n'))
         {
-            // Nearly every head arrives whole.
+            // Nearly every head arrives whole. What its lines end in is seen when it is parsed.
             return Ok(Some(buffer.split_to(length).freeze()));
         }
         'head: loop {
@@ -110,7 +112,7 @@ impl HeadScanner {
             for offset in memchr::memchr_iter(b'\n', unscanned) {
                 let feed = self.scanned + offset;
                 if feed == 0 || buffer.get(feed - 1) != Some(&b'\r') {
-                    return Err(HeadError::Malformed("a line does not end in CR LF"));
+                    return Err(HeadError::Malformed(BARE_LINE_FEED));
                 }
                 if feed == 1 {
                     let _ = buffer.split_to(2);
@@ -133,15 +135,14 @@ impl HeadScanner {
     }
 }
 
-/// Whether a head has an ordinary first line, and carriage returns before all of its line feeds.
-fn has_plain_lines(head: &[u8]) -> bool {
-    let (Some(first), Some(rest)) = (head.first(), head.get(1..)) else { return false };
-    // Without a way out in the middle, which lets the compiler look at many bytes at once.
-    let bare = head
-        .iter()
-        .zip(rest)
-        .fold(0, |bare, (&before, &byte)| bare | (u8::from(byte == b'\n') & u8::from(before != b'\r')));
-    bare == 0 && !matches!(first, b'\r' | b'\n')
+/// Whether a head is parsed to its end and each of its fields begins after a carriage return and a line feed: the parser
+/// would let a line feed alone end a line.
+fn has_plain_lines(bytes: &[u8], parsed: usize, fields: &[httparse::Header<'_>]) -> bool {
+    let begins_a_line = |field: &httparse::Header<'_>| {
+        let at = field.name.as_ptr().addr() - bytes.as_ptr().addr();
+        at.checked_sub(2).and_then(|before| bytes.get(before..at)) == Some(b"\r\n")
+    };
+    parsed == bytes.len() && bytes.ends_with(b"\r\n\r\n") && fields.iter().all(begins_a_line)
 }
 
 /// Parses a whole request head.
@@ -152,7 +153,8 @@ pub fn parse_request(bytes: &Bytes) -> Result<ParsedRequest, HeadError> {
     let mut fields = [const { std::mem::MaybeUninit::uninit() }; HEADER_FIELDS_MAX];
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(bytes, &mut fields) {
-        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Complete(length)) if has_plain_lines(bytes, length, request.headers) => {}
+        Ok(httparse::Status::Complete(_)) => return Err(HeadError::Malformed(BARE_LINE_FEED)),
         Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("it ends early")),
         Err(httparse::Error::Version) if !names_version(bytes) => {
             return Err(HeadError::Malformed("the start line"));
@@ -163,12 +165,13 @@ pub fn parse_request(bytes: &Bytes) -> Result<ParsedRequest, HeadError> {
     let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes())
         .map_err(|_| HeadError::Malformed("the method"))?;
     let mut connection = ConnectionFields::default();
-    let mut hosts = 0;
+    let (mut hosts, mut is_host_valid) = (0, true);
     let mut headers = Headers::with_capacity((request.headers.len() + ADDED_FIELDS).next_power_of_two());
     for field in request.headers.iter() {
         connection.see(field)?;
         if is_same_name(field.name.as_bytes(), b"host") {
             hosts += 1;
+            is_host_valid &= is_valid_host(field.value.trim_ascii());
         }
         headers.append(header_name(bytes, field.name), slice_value(bytes, field.value));
     }
@@ -178,11 +181,12 @@ pub fn parse_request(bytes: &Bytes) -> Result<ParsedRequest, HeadError> {
     let target = request.path.unwrap_or_default();
     let (target, authority) = origin_form(&method, target, bytes)?;
     if let Some(authority) = authority {
+        is_host_valid = is_valid_host(&authority);
         headers.set("Host", authority);
     } else if hosts == 0 && version == Version::Http11 {
         return Err(HeadError::Malformed("no Host"));
     }
-    if headers.get("host").is_some_and(|host| !is_valid_host(host)) {
+    if !is_host_valid {
         return Err(HeadError::Malformed("the Host"));
     }
     let framing = match (connection.chunked, connection.length) {
@@ -214,7 +218,8 @@ pub fn parse_response(bytes: &Bytes, method: &Method) -> Result<ParsedResponse, 
         bytes,
         &mut fields,
     ) {
-        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Complete(length)) if has_plain_lines(bytes, length, response.headers) => {}
+        Ok(httparse::Status::Complete(_)) => return Err(HeadError::Malformed(BARE_LINE_FEED)),
         Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("it ends early")),
         Err(error) => return Err(refusal(error)),
     }
@@ -429,9 +434,9 @@ pub(crate) fn parse_length(value: &[u8]) -> Result<u64, HeadError> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(HeadError::Malformed("the Content-Length"));
     }
-    std::str::from_utf8(value)
-        .ok()
-        .and_then(|digits| digits.parse().ok())
+    value
+        .iter()
+        .try_fold(0_u64, |length, digit| length.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
         .ok_or(HeadError::Malformed("the Content-Length"))
 }
 
@@ -556,6 +561,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_line_feed_alone_ends_a_line(ends in proptest::collection::vec("\r\n|\n|\r\n\n|\r| \n", 1..6), value in " ?[a-z]? ?") {
+            let mut request = format!("GET / HTTP/1.1\r\nHost:{value}");
+            for end in &ends {
+                request += end;
+                request += &format!("X:{value}");
+            }
+            request += "\r\n\r\n";
+            let head = HeadScanner::default().take_head(&mut BytesMut::from(request.as_str()));
+            if let Ok(Some(head)) = head && parse_request(&head).is_ok() {
+                let is_plain = head.iter().zip(head.iter().skip(1)).all(|(&before, &byte)| byte != b'\n' || before == b'\r');
+                prop_assert!(is_plain, "{:?}", head);
+            }
+        }
+
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut buffer = BytesMut::from(&bytes[..]);
