@@ -48,6 +48,8 @@ pub struct Exchange<'a> {
     pub path: Range<usize>,
     /// The request's body.
     pub body: RequestBody,
+    /// Whether nothing was left to arrive when the request began.
+    pub came_whole: bool,
     /// `$context.requestId`.
     pub request_id: Bytes,
     /// `$context.extendedRequestId`.
@@ -159,6 +161,7 @@ impl<'a> Exchange<'a> {
             route: None,
             head,
             path,
+            came_whole: !matches!(body, Body::Stream(_)),
             body: RequestBody::Unread(body),
             request_id,
             extended_request_id,

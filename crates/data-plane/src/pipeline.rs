@@ -4,6 +4,7 @@
 //! phase either lets the request go on or ends it with a [`Fault`], which becomes a response in one place.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use stagedoor_http::{Body, RequestHead, ResponseHead, clock};
 
@@ -16,8 +17,9 @@ use crate::logs::execution::{self, response_headers, text_of};
 use crate::phase::Phase;
 use crate::phases;
 use crate::phases::content_encoding::Coding;
+use crate::plan::integration::Integration;
 use crate::plan::{MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES};
-use crate::record::{Decision, ResponseRecord};
+use crate::record::{Decision, Record, ResponseRecord};
 use crate::worker::{ConnectionInfo, Worker};
 
 /// The phases of a REST API's request, after its method was found:
@@ -199,11 +201,28 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> (ResponseHead, Body) 
         head.headers.set("apigw-requestid", exchange.request_id.clone());
     }
     let status = head.status.as_u16();
-    let latency = clock::now().saturating_duration_since(exchange.started);
+    let latency = answered_at(exchange, &body).saturating_duration_since(exchange.started);
     let length = body.remaining();
     exchange.record.response = ResponseRecord { status, latency: Some(latency), length };
     exchange.log_end(status);
     (head, body)
+}
+
+/// When a request is answered that is answered now: as its backend did, if the answer was handed on at once.
+fn answered_at(exchange: &Exchange<'_>, body: &Body) -> Instant {
+    let Record { integration, log, steps, .. } = &exchange.record;
+    let is_last = steps.last().is_some_and(|step| step.phase == Phase::Integration) && log.is_none();
+    let hands_on = || match exchange.method()?.integration {
+        Integration::HttpApiBackend(_) => Some(true),
+        Integration::HttpProxy(_) => {
+            Some(exchange.plan.binary_media_types.is_empty() && exchange.plan.compression_bytes_min.is_none())
+        }
+        _ => None,
+    };
+    match (body, integration.began.zip(integration.latency)) {
+        (Body::Full(_), Some((began, took))) if is_last && hands_on() == Some(true) => began + took,
+        _ => clock::now(),
+    }
 }
 
 /// Gives a response the coding that the client likes best, where the API has its responses coded.

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 use stagedoor_shapes::apigateway::SecurityPolicy;
 
 use crate::domains::Domains;
@@ -55,9 +55,9 @@ pub type Retired = mpsc::Sender<Arc<Published>>;
 
 /// A worker's own view of [`Current`].
 pub struct View {
-    current: Current,
+    current: RefCell<Cache<Current, Arc<Published>>>,
     retired: Retired,
-    cached: RefCell<Rc<Held>>,
+    held: RefCell<Rc<Held>>,
 }
 
 /// One [`Published`], held by a worker for its requests.
@@ -86,18 +86,19 @@ impl View {
     #[must_use]
     pub fn new(current: Current, retired: Retired) -> Self {
         let held = Held { published: current.load_full(), retired: retired.clone() };
-        Self { current, retired, cached: RefCell::new(Rc::new(held)) }
+        Self { current: RefCell::new(Cache::new(current)), retired, held: RefCell::new(Rc::new(held)) }
     }
 
     /// What is being served at this moment. Hold it for the length of one request.
     #[must_use]
     pub fn load(&self) -> Rc<Held> {
-        let now = self.current.load();
-        let mut cached = self.cached.borrow_mut();
-        if !Arc::ptr_eq(&now, &cached.published) {
-            *cached = Rc::new(Held { published: Arc::clone(&now), retired: self.retired.clone() });
+        let mut current = self.current.borrow_mut();
+        let now = current.load();
+        let mut held = self.held.borrow_mut();
+        if !Arc::ptr_eq(now, &held.published) {
+            *held = Rc::new(Held { published: Arc::clone(now), retired: self.retired.clone() });
         }
-        Rc::clone(&cached)
+        Rc::clone(&held)
     }
 }
 

@@ -105,7 +105,9 @@ impl HeadScanner {
             && !matches!(buffer.first(), Some(b'\r' | b'\n'))
         {
             // Nearly every head arrives whole. What its lines end in is seen when it is parsed.
-            return Ok(Some(buffer.split_to(length).freeze()));
+            let is_all = length == buffer.len();
+            let head = if is_all { std::mem::take(buffer) } else { buffer.split_to(length) };
+            return Ok(Some(head.freeze()));
         }
         'head: loop {
             let unscanned = buffer.get(self.scanned..).unwrap_or_default();
@@ -299,6 +301,12 @@ fn header_name(bytes: &Bytes, name: &str) -> Bytes {
 /// Header values lose the white space around them; an empty one has no place in the buffer.
 fn slice_value(bytes: &Bytes, value: &[u8]) -> Bytes {
     let value = value.trim_ascii();
+    // As with names: what is sent again and again takes no share.
+    for usual in [&b"keep-alive"[..], b"application/json", b"*/*"] {
+        if value == usual {
+            return Bytes::from_static(usual);
+        }
+    }
     if value.is_empty() { Bytes::new() } else { bytes.slice_ref(value) }
 }
 

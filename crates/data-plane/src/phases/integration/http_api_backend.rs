@@ -73,16 +73,15 @@ fn append_query(target: &mut String, query: Option<&str>) {
 fn request_headers(exchange: &mut Exchange<'_>, backend: &BackendIntegration) -> Headers {
     let trace_id = exchange.trace_id().clone();
     let forwarded = forwarded(exchange);
-    let original_host = exchange.original_host.clone();
     let mut headers = exchange.take_headers();
+    let original_host = exchange.original_host.as_ref();
     // A mapping may have put another host in the place of the client's.
-    let mapped_host = headers.get("host").filter(|host| Some(*host) != original_host.as_ref()).cloned();
+    let mapped_host = headers.get("host").filter(|host| Some(*host) != original_host).cloned();
     headers.retain(|header| !is_dropped_from_requests(&header.name) && !is_replaced(&header.name));
     // A private integration is no host of its own: it sees the one that the client asked for.
     let own_host = || {
-        let authority = backend.endpoint.uri.upstream.authority.clone();
         let client_host = original_host.filter(|_| backend.is_private);
-        client_host.unwrap_or_else(|| authority.into_bytes())
+        client_host.cloned().unwrap_or_else(|| backend.endpoint.uri.upstream.authority.clone().into_bytes())
     };
     headers.append("Host", mapped_host.unwrap_or_else(own_host));
     headers.append("Forwarded", forwarded);
@@ -93,12 +92,12 @@ fn request_headers(exchange: &mut Exchange<'_>, backend: &BackendIntegration) ->
 
 /// `by=…;for=…;host=…;proto=…`, after what came with the request. It is the same for nearly all of a connection's requests.
 fn forwarded(exchange: &Exchange<'_>) -> Bytes {
-    let host = exchange.original_host.clone().unwrap_or_default();
+    let host = exchange.original_host.as_deref().unwrap_or_default();
     let headers = &exchange.head.headers;
     if headers.contains("forwarded") || headers.contains("x-forwarded-for") {
         let mut elements = Vec::with_capacity(128);
         earlier_elements(&mut elements, headers);
-        write_own_element(&mut elements, exchange.connection, &host);
+        write_own_element(&mut elements, exchange.connection, host);
         return elements.into();
     }
     let mut last = exchange.connection.forwarded.borrow_mut();
@@ -106,10 +105,10 @@ fn forwarded(exchange: &Exchange<'_>) -> Bytes {
         Some((of_host, forwarded)) if *of_host == host => forwarded.clone(),
         _ => {
             let mut element = Vec::with_capacity(128);
-            write_own_element(&mut element, exchange.connection, &host);
+            write_own_element(&mut element, exchange.connection, host);
             let forwarded = Bytes::from(element);
             // A copy: the connection must not hold on to the whole head.
-            *last = Some((Bytes::copy_from_slice(&host), forwarded.clone()));
+            *last = Some((Bytes::copy_from_slice(host), forwarded.clone()));
             forwarded
         }
     }

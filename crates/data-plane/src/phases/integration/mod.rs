@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stagedoor_http::{Body, BodyError, BodyStream, RequestHead, ResponseHead};
+use stagedoor_http::{Body, BodyError, BodyStream, RequestHead, ResponseHead, clock};
 use stagedoor_sigv4::Credential;
 
 use crate::exchange::Exchange;
@@ -240,7 +240,7 @@ async fn call_backend(
     body_wait_max: Duration,
 ) -> Result<(ResponseHead, Body), Fault> {
     let body = log::http_request(exchange, &endpoint.uri.upstream, &head, body).await?;
-    let waits = Waits::from_now(endpoint.timeout, body_wait_max);
+    let waits = Waits { began: called_at(exchange), head_max: endpoint.timeout, piece_max: body_wait_max };
     // The time that the client takes to send the body is not the backend's.
     let (body, sender) = watched(body);
     let answered = match &endpoint.backends {
@@ -260,6 +260,13 @@ async fn call_backend(
         }
         Err(error) => Err(upstream_fault(error)),
     }
+}
+
+/// When a backend is called that is called now: as the request came, if nothing has held that up. A clock is not read for
+/// what is done in no time.
+fn called_at(exchange: &Exchange<'_>) -> Instant {
+    let is_first = exchange.record.steps.is_empty() && exchange.record.log.is_none();
+    if is_first && exchange.came_whole { exchange.started } else { clock::now() }
 }
 
 /// Reads an answer whole, without its coding. It has what is left of the integration's time, however it arrives.
