@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 
+use crate::framing::take_front;
 use crate::headers::is_same_name;
 use crate::{Headers, RequestHead, ResponseHead, Target, Version};
 
@@ -105,9 +106,7 @@ impl HeadScanner {
             && !matches!(buffer.first(), Some(b'\r' | b'\n'))
         {
             // Nearly every head arrives whole. What its lines end in is seen when it is parsed.
-            let is_all = length == buffer.len();
-            let head = if is_all { std::mem::take(buffer) } else { buffer.split_to(length) };
-            return Ok(Some(head.freeze()));
+            return Ok(Some(take_front(buffer, length)));
         }
         'head: loop {
             let unscanned = buffer.get(self.scanned..).unwrap_or_default();
