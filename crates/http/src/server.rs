@@ -10,7 +10,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use http::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -124,13 +124,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
     /// # Errors
     /// [`IncomingError::Head`] asks for an answer with [`Self::respond`], which then closes the connection.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming, IncomingError>> {
+        {
+            let transport = &mut self.shared.borrow_mut().transport;
+            if transport.has_unwritten() {
+                ready!(transport.poll_write(context, &mut &[][..]))?;
+            }
+        }
         if !ready!(self.poll_drain(context)) {
             return Poll::Ready(Ok(Incoming::Closed));
         }
         let mut inbound = self.shared.borrow_mut();
-        if inbound.transport.has_unwritten() {
-            ready!(inbound.transport.poll_write(context, &mut &[][..]))?;
-        }
         loop {
             let buffer = &mut inbound.transport.buffer;
             if self.first && !buffer.is_empty() {
@@ -261,6 +264,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ServerConnection<S> {
 
     /// Writes what is in `out`, then `more`.
     async fn write(&mut self, mut more: impl Buf) -> io::Result<()> {
+        if more.remaining() <= COPY_BYTES_MAX {
+            self.shared.borrow_mut().transport.out.put(&mut more);
+        }
         poll_fn(|context| self.shared.borrow_mut().transport.poll_write(context, &mut more)).await
     }
 

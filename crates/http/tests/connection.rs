@@ -267,3 +267,26 @@ fn a_client_that_stops_reading_loses_the_connection() {
         assert!(server.respond(ok(&[]), body(10_000)).await.is_err());
     });
 }
+
+#[test]
+fn a_response_is_written_whatever_is_left_of_the_requests_body() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let (mut client, server) = duplex(64);
+        let mut server = ServerConnection::new(server);
+        let begun = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab";
+        client.write_all(begun).await.unwrap();
+        let _ = request(&mut server).await;
+        assert!(server.respond(ok(&[]), Bytes::from(vec![b'x'; 1000]).into()).await.unwrap());
+        let ask = async {
+            let mut answer = Vec::new();
+            while !answer.ends_with(&[b'x'; 1000]) {
+                assert!(client.read_buf(&mut answer).await.unwrap() > 0);
+            }
+            client.write_all(b"cdGET /2 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        };
+        let ((head, _), ()) = tokio::join!(request(&mut server), ask);
+        assert_eq!(head.target.as_str(), "/2");
+    });
+}
