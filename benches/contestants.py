@@ -128,6 +128,7 @@ class Nginx(Contestant):
     caches = True
 
     def http(self):
+        self.logged_port = free_port()
         return f"""
           upstream small {{ server 127.0.0.1:{self.upstream.port}; keepalive 128; keepalive_requests 1000000000; }}
           upstream sink {{ server 127.0.0.1:{self.upstream.sink_port}; keepalive 128; keepalive_requests 1000000000; }}
@@ -144,6 +145,12 @@ class Nginx(Contestant):
             location = /cached {{ proxy_pass http://small/proxy; proxy_cache cached; proxy_cache_valid 200 300s; }}
             location = /download {{ proxy_pass http://small; }}
             location = /upload {{ proxy_pass http://sink; }}
+          }}
+          server {{
+            listen 127.0.0.1:{self.logged_port} backlog=4096;
+            access_log {self.work}/access.log;
+            proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off;
+            location = /proxy {{ proxy_pass http://small; }}
           }}"""
 
     def command(self):

@@ -165,7 +165,7 @@ class Gateway:
 
 
 def receive_all(link, seconds=10):
-    received, deadline = b"", time.monotonic() + seconds
+    received, deadline = bytearray(), time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         link.settimeout(left)
         try:
@@ -177,7 +177,7 @@ def receive_all(link, seconds=10):
         if not piece:
             break
         received += piece
-    return received
+    return bytes(received)
 
 
 class RestApi:

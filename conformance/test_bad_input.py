@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import threading
 import zipfile
 
 import botocore.exceptions
@@ -407,6 +408,27 @@ def test_slow_heads_do_not_hold_others_up(api):
     finally:
         for link in links:
             link.close()
+
+
+def test_answers_that_nobody_reads_are_kept_back(api):
+    """Many requests at once, until neither side takes more: then the answers come whole."""
+    many, long = 5_000, "a" * 4000
+    api.mock("GET", "/long", long)
+    api.deploy()
+    request = f"GET /test/long HTTP/1.1\r\nHost: {api.host}\r\nX-Long: {long}\r\n\r\n"
+    everything = (request * many + request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).encode()
+    with socket.create_connection(("127.0.0.1", api.gateway.traffic_port), timeout=2) as link:
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < len(everything):
+                sent += link.send(everything[sent:])
+        link.settimeout(60)
+        rest = threading.Thread(target=link.sendall, args=(everything[sent:],))
+        rest.start()
+        received = receive_all(link, 60)
+        rest.join(60)
+    assert statuses(received) == [200] * (many + 1)
+    assert received.count(long.encode()) == many + 1
 
 
 class TestOpenFiles:
