@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
-
-use super::mapping::Source;
 use stagedoor_http::Target;
 
+use super::mapping::Source;
 use crate::exchange::Exchange;
 use crate::upstream::Upstream;
 
