@@ -149,24 +149,13 @@ impl BodyDecoder {
     }
 }
 
-/// Takes bytes off the front; as they are if nothing would be left of the memory, which costs less than a share of it.
-///
-/// The buffer has at least so many.
-pub(crate) fn take_front(buffer: &mut BytesMut, length: usize) -> Bytes {
-    if length == buffer.capacity() {
-        std::mem::take(buffer).freeze()
-    } else {
-        buffer.split_to(length).freeze()
-    }
-}
-
 /// Up to `limit` bytes from the front, or `None` if the buffer is empty.
 fn take(buffer: &mut BytesMut, limit: u64) -> Option<Bytes> {
     if buffer.is_empty() {
         return None;
     }
     let length = usize::try_from(limit).map_or(buffer.len(), |limit| limit.min(buffer.len()));
-    Some(take_front(buffer, length))
+    Some(buffer.split_to(length).freeze())
 }
 
 /// A line without its CR LF, once it is there.

@@ -9,7 +9,6 @@ use std::sync::LazyLock;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 
-use crate::framing::take_front;
 use crate::headers::is_same_name;
 use crate::{Headers, RequestHead, ResponseHead, Target, Version};
 
@@ -106,7 +105,10 @@ impl HeadScanner {
             && !matches!(buffer.first(), Some(b'\r' | b'\n'))
         {
             // Nearly every head arrives whole. What its lines end in is seen when it is parsed.
-            return Ok(Some(take_front(buffer, length)));
+            // What fills its memory is taken as it is: a share of it costs more.
+            let is_all = length == buffer.capacity();
+            let head = if is_all { std::mem::take(buffer) } else { buffer.split_to(length) };
+            return Ok(Some(head.freeze()));
         }
         'head: loop {
             let unscanned = buffer.get(self.scanned..).unwrap_or_default();
