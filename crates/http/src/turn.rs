@@ -63,3 +63,38 @@ impl Drop for EndOfTurn {
         let _ = WRITERS.try_with(|emptied| emptied.replace(writers));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::pin::pin;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Written(Cell<bool>);
+
+    impl Writer for Written {
+        fn write(&self, _: &mut Context<'_>) {
+            self.0.set(true);
+        }
+    }
+
+    #[test]
+    fn all_write_when_the_first_goes_on_or_ends() {
+        let mut context = Context::from_waker(Waker::noop());
+        for ends in [false, true] {
+            let (first, other) = (Rc::new(Written::default()), Rc::new(Written::default()));
+            let mut writing = Box::pin(write_last(Rc::clone(&first) as Rc<dyn Writer>));
+            assert!(writing.as_mut().poll(&mut context).is_pending());
+            assert!(pin!(write_last(Rc::clone(&other) as Rc<dyn Writer>)).poll(&mut context).is_ready());
+            assert!(!first.0.get() && !other.0.get());
+            if ends {
+                drop(writing);
+            } else {
+                assert!(writing.as_mut().poll(&mut context).is_ready());
+            }
+            assert!(first.0.get() && other.0.get());
+        }
+    }
+}
