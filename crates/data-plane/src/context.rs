@@ -128,7 +128,7 @@ const VARIABLES: &[(&str, When, Getter)] = &[
     ("error.responseType", Early, |x| text(x.fault.as_ref()?.kind.as_str())),
     ("error.validationErrorString", Early, |x| x.fault.as_ref()?.validation_error.as_deref().and_then(text)),
     ("eventType", Early, |x| text(x.socket.as_ref()?.kind.as_str())),
-    ("extendedRequestId", Early, |x| token(&x.extended_request_id)),
+    ("extendedRequestId", Early, |x| token(x.extended_request_id())),
     ("httpMethod", Early, |x| token(x.head.method.as_str().as_bytes())),
     ("identity.accountId", Early, |x| of(&x.record.identity.as_ref()?.account_id)),
     ("identity.apiKey", Early, |x| of(&x.record.identity.as_ref()?.api_key)),

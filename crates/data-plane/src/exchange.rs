@@ -52,8 +52,8 @@ pub struct Exchange<'a> {
     pub came_whole: bool,
     /// `$context.requestId`.
     pub request_id: Bytes,
-    /// `$context.extendedRequestId`.
-    pub extended_request_id: Bytes,
+    /// `$context.extendedRequestId`, if it is another than that.
+    extended_id: Option<Bytes>,
     /// When the request came in, for latencies.
     pub started: Instant,
     /// When the request came in, by the clock on the wall.
@@ -144,13 +144,12 @@ impl<'a> Exchange<'a> {
         head: RequestHead,
         body: Body,
     ) -> Self {
-        let extended_request_id = ids::extended_request_id();
-        let request_id = match plan.http_api {
+        let (request_id, extended_id) = match plan.http_api {
             // HTTP APIs have one id for a request, of the form that REST APIs have as a second.
-            Some(_) => extended_request_id.clone(),
+            Some(_) => (ids::extended_request_id(), None),
             None => {
                 let sent_id = head.headers.get("x-amzn-requestid");
-                sent_id.map_or_else(ids::request_id, ids::request_id_from)
+                (sent_id.map_or_else(ids::request_id, ids::request_id_from), Some(ids::extended_request_id()))
             }
         };
         let started = clock::now();
@@ -164,7 +163,7 @@ impl<'a> Exchange<'a> {
             came_whole: !matches!(body, Body::Stream(_)),
             body: RequestBody::Unread(body),
             request_id,
-            extended_request_id,
+            extended_id,
             started,
             received_at: clock::on_the_wall(started),
             resource_verdict: None,
@@ -191,6 +190,19 @@ impl<'a> Exchange<'a> {
             trace: OnceCell::new(),
             trace_id: OnceCell::new(),
             query: OnceCell::new(),
+        }
+    }
+
+    /// `$context.extendedRequestId`.
+    #[must_use]
+    pub fn extended_request_id(&self) -> &Bytes {
+        self.extended_id.as_ref().unwrap_or(&self.request_id)
+    }
+
+    /// Makes the extended id the only one, as events of WebSocket APIs have it.
+    pub(crate) fn keep_one_id(&mut self) {
+        if let Some(id) = self.extended_id.take() {
+            self.request_id = id;
         }
     }
 

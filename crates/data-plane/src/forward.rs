@@ -28,6 +28,7 @@ use tokio_rustls::client::TlsStream;
 use crate::fast_map::FastMap;
 use crate::kept_body::keep;
 use crate::socket::Socket;
+use crate::timers::Timers;
 use crate::tls;
 use crate::upstream::{CertificateCheck, Scheme, Upstream, UpstreamError};
 use crate::worker::Worker;
@@ -107,7 +108,9 @@ impl Recycle<Stream> for Return {
 
 /// How long a backend is waited for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Waits {
+pub(crate) struct Waits<'t> {
+    /// The timers of whoever waits.
+    pub(crate) timers: &'t Timers,
     /// When the call began: now, as the caller has read the clock.
     pub(crate) began: Instant,
     /// How long the answer's header section may take.
@@ -116,10 +119,10 @@ pub(crate) struct Waits {
     pub(crate) piece_max: Duration,
 }
 
-impl Waits {
+impl<'t> Waits<'t> {
     /// From now on.
-    pub(crate) fn from_now(head_max: Duration, piece_max: Duration) -> Self {
-        Self { began: clock::now(), head_max, piece_max }
+    pub(crate) fn from_now(timers: &'t Timers, head_max: Duration, piece_max: Duration) -> Self {
+        Self { timers, began: clock::now(), head_max, piece_max }
     }
 }
 
@@ -138,12 +141,12 @@ impl Worker {
         head: &RequestHead,
         body: Body,
         sender: Option<&Sender>,
-        waits: Waits,
+        waits: Waits<'_>,
     ) -> Result<(ResponseHead, Body), UpstreamError> {
         let mut answer = pin!(self.exchange(upstream, head, body));
         let mut deadline = waits.began + waits.head_max;
         loop {
-            if let Some(answered) = self.timers.until(deadline, answer.as_mut()).await {
+            if let Some(answered) = waits.timers.until(deadline, answer.as_mut()).await {
                 let (head, body) = answered?;
                 return Ok((head, limit_waits(body, waits.piece_max)));
             }

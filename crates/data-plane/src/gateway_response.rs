@@ -519,7 +519,7 @@ impl GatewayResponses {
         headers.append("x-amzn-RequestId", exchange.request_id.clone());
         let error_type = exchange.fault.as_ref().and_then(|fault| fault.error_type);
         headers.append("x-amzn-ErrorType", error_type.unwrap_or(defaults.error_type));
-        headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
+        headers.append("x-amz-apigw-id", exchange.extended_request_id().clone());
         if tells_trace(exchange) {
             headers.append("X-Amzn-Trace-Id", exchange.trace_id().clone());
         }

@@ -198,7 +198,7 @@ impl Role {
         let head = request.signed(&self.sts, &self.sts.credential, OffsetDateTime::now_utc());
         let body = Body::from(request.body);
         let asked = async {
-            let waits = Waits::from_now(ASK_TIME_MAX, ASK_TIME_MAX);
+            let waits = Waits::from_now(&worker.timers, ASK_TIME_MAX, ASK_TIME_MAX);
             let answered = worker.forward(&self.sts.upstream, &head, body, None, waits).await;
             let (head, body) = answered.map_err(|error| failed(format!("STS cannot be asked: {error}")))?;
             let body = body.collect(ANSWER_BYTES_MAX).await;

@@ -2,21 +2,41 @@
 //!
 //! Nearly everything that is limited ends long before its limit, so a timer would be set and taken back for nothing on
 //! each request. These stay set: a timer that runs out before the time of whoever holds it now is moved on then, and
-//! most never run out in anyone's hands.
+//! most never run out in anyone's hands. A connection has its own, which know its task already and need not be told whom
+//! to wake.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
 use tokio::time::{Instant, Sleep};
 
 /// Timers kept for later. As many are made as are needed at the same time.
 const KEPT_MAX: usize = 4096;
 
-/// A worker's timers.
+/// The timers of a connection, or of a worker for what belongs to none.
 #[derive(Default)]
-pub(crate) struct Timers(RefCell<Vec<Pin<Box<Sleep>>>>);
+pub(crate) struct Timers(RefCell<Vec<Kept>>);
+
+struct Kept {
+    sleep: Pin<Box<Sleep>>,
+    /// Whom it wakes when it runs out.
+    wakes: Option<Waker>,
+}
+
+/// A copy of whatever has timers begins without any.
+impl Clone for Timers {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl std::fmt::Debug for Timers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Timers").field(&self.0.borrow().len()).finish()
+    }
+}
 
 impl Timers {
     /// What comes of a future, or nothing if it is not ready by then. What is ready at once needs no timer. The
@@ -39,16 +59,16 @@ impl Timers {
     }
 
     fn timer(&self, deadline: Instant) -> Timer<'_> {
-        let sleep = match self.0.borrow_mut().pop() {
-            Some(mut sleep) => {
-                if sleep.deadline() > deadline {
-                    sleep.as_mut().reset(deadline);
+        let kept = match self.0.borrow_mut().pop() {
+            Some(mut kept) => {
+                if kept.sleep.deadline() > deadline {
+                    kept.reset(deadline);
                 }
-                sleep
+                kept
             }
-            None => Box::pin(tokio::time::sleep_until(deadline)),
+            None => Kept { sleep: Box::pin(tokio::time::sleep_until(deadline)), wakes: None },
         };
-        Timer { timers: self, sleep: Some(sleep), deadline }
+        Timer { timers: self, kept: Some(kept), deadline }
     }
 }
 
@@ -56,20 +76,37 @@ impl Timers {
 struct Timer<'t> {
     timers: &'t Timers,
     /// Taken when the timer goes back.
-    sleep: Option<Pin<Box<Sleep>>>,
+    kept: Option<Kept>,
     deadline: Instant,
+}
+
+impl Kept {
+    fn reset(&mut self, deadline: Instant) {
+        self.sleep.as_mut().reset(deadline);
+        self.wakes = None;
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let waker = context.waker();
+        let wakes = self.wakes.as_ref().is_some_and(|known| known.will_wake(waker));
+        if wakes && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        self.wakes = Some(waker.clone());
+        self.sleep.as_mut().poll(context)
+    }
 }
 
 impl Timer<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(sleep) = &mut self.sleep else { return Poll::Ready(()) };
-        loop {
-            ready!(sleep.as_mut().poll(context));
-            if sleep.deadline() >= self.deadline {
+        let Some(kept) = &mut self.kept else { return Poll::Ready(()) };
+        while kept.poll(context).is_ready() {
+            if kept.sleep.deadline() >= self.deadline {
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(self.deadline);
+            kept.reset(self.deadline);
         }
+        Poll::Pending
     }
 }
 
@@ -77,7 +114,7 @@ impl Drop for Timer<'_> {
     fn drop(&mut self) {
         let mut kept = self.timers.0.borrow_mut();
         if kept.len() < KEPT_MAX {
-            kept.extend(self.sleep.take());
+            kept.extend(self.kept.take());
         }
     }
 }
@@ -86,6 +123,8 @@ impl Drop for Timer<'_> {
 mod tests {
     use std::pin::pin;
     use std::time::Duration;
+
+    use futures_util::StreamExt;
 
     use super::*;
 
@@ -107,6 +146,24 @@ mod tests {
         check(10_000, 10, true).await;
         check(100, 500, false).await;
         assert_eq!(begun.elapsed().as_millis(), 10 + 1500 + 2000 + 10 + 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_wakes_whoever_has_it() {
+        let timers = Timers::default();
+        let begun = Instant::now();
+        let end = begun + Duration::from_secs(5);
+        let brief = pin!(tokio::time::sleep(Duration::from_millis(1)));
+        assert!(timers.until(end, brief).await.is_some());
+        let everlasting = async {
+            let never = pin!(std::future::pending::<()>());
+            assert!(timers.until(end, never).await.is_none());
+        };
+        // It is polled there with another waker than the one that the timer knows.
+        let mut others = futures_util::stream::FuturesUnordered::new();
+        others.push(everlasting);
+        let _ = others.next().await;
+        assert_eq!(begun.elapsed().as_secs(), 5);
     }
 
     #[tokio::test]

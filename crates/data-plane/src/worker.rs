@@ -264,6 +264,8 @@ pub struct ConnectionInfo {
     pub is_at_vpc_endpoint: bool,
     peer_ip: OnceCell<Bytes>,
     local_ip: OnceCell<Bytes>,
+    /// What limits how long its requests take.
+    pub(crate) timers: Timers,
     /// The last host that was asked for, and what backends of HTTP APIs were told of the way a request came.
     pub(crate) forwarded: RefCell<Option<(Bytes, Bytes)>>,
 }
@@ -280,6 +282,7 @@ impl ConnectionInfo {
             is_at_vpc_endpoint: false,
             peer_ip: OnceCell::new(),
             local_ip: OnceCell::new(),
+            timers: Timers::default(),
             forwarded: RefCell::default(),
         }
     }

@@ -149,7 +149,7 @@ fn segment(exchange: &Exchange<'_>, trace: &Trace) -> Value {
         "annotations": {"aws:api_id": &*plan.api_id, "aws:api_stage": &*plan.stage},
         "metadata": {"default": {
             "request_id": text(&exchange.request_id),
-            "extended_request_id": text(&exchange.extended_request_id),
+            "extended_request_id": text(exchange.extended_request_id()),
         }},
     });
     let metadata = segment.pointer_mut("/metadata/default").and_then(Value::as_object_mut);

@@ -7,7 +7,7 @@ use std::cell::{Ref, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use http::StatusCode;
@@ -27,8 +27,12 @@ const COPY_BYTES_MAX: usize = 16 * 1024;
 pub struct ClientConnection<S>(Rc<RefCell<Transport<S>>>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> turn::Writer for RefCell<Transport<S>> {
-    fn write(&self, context: &mut Context<'_>) {
-        self.borrow_mut().write_queued(context);
+    fn queued_by(&self, waker: &Waker) {
+        self.borrow_mut().queued_by(waker);
+    }
+
+    fn write(&self) {
+        self.borrow_mut().write_queued();
     }
 }
 

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BufMut, Bytes};
 use http::{Method, StatusCode};
@@ -70,8 +70,14 @@ struct Inbound<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> turn::Writer for RefCell<Inbound<S>> {
-    fn write(&self, context: &mut Context<'_>) {
-        self.borrow_mut().transport.write_queued(context);
+    fn queued_by(&self, waker: &Waker) {
+        self.borrow_mut().transport.queued_by(waker);
+    }
+
+    fn write(&self) {
+        let transport = &mut self.borrow_mut().transport;
+        // It stays in the task that owns the connection.
+        transport.waker = transport.write_queued();
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -34,13 +34,23 @@ pub(crate) struct Transport<S> {
     written: usize,
     /// Whether that waits for the end of the turn.
     pub(crate) is_queued: bool,
+    /// Whose task has to be told what comes of that.
+    pub(crate) waker: Option<Waker>,
     /// Runs while a write waits for the peer.
     write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Transport<S> {
     pub(crate) fn new(io: S) -> Self {
-        Self { io, buffer: BytesMut::new(), out: Vec::new(), written: 0, is_queued: false, write_timer: None }
+        Self {
+            io,
+            buffer: BytesMut::new(),
+            out: Vec::new(),
+            written: 0,
+            is_queued: false,
+            waker: None,
+            write_timer: None,
+        }
     }
 }
 
@@ -116,12 +126,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         }
     }
 
-    /// Writes what is in `out` because the turn is at its end. Whatever prevents it is met once more by the task, which is
-    /// woken for that.
-    pub(crate) fn write_queued(&mut self, context: &mut Context<'_>) {
-        self.is_queued = false;
-        if let Poll::Ready(Err(_)) = self.poll_write(context, &mut &[][..]) {
-            context.waker().wake_by_ref();
+    /// Notes whose task queues something.
+    pub(crate) fn queued_by(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
         }
+    }
+
+    /// Writes what is in `out` because the turn is at its end, and gives the waker of the task that had it written. Whatever
+    /// prevents it is met once more by that task, which is woken for that.
+    pub(crate) fn write_queued(&mut self) -> Option<Waker> {
+        self.is_queued = false;
+        let waker = self.waker.take()?;
+        if let Poll::Ready(Err(_)) = self.poll_write(&mut Context::from_waker(&waker), &mut &[][..]) {
+            waker.wake_by_ref();
+        }
+        Some(waker)
     }
 }

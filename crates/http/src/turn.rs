@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 /// Lets everybody go first who can go on without waiting. Runtimes with one thread poll tasks in the order in which they
 /// were woken.
@@ -27,21 +27,28 @@ pub async fn others_first() {
 
 /// What has something to write at the end of a turn.
 pub(crate) trait Writer {
-    /// Writes as much as can be written now. The context's task has to be told what comes of the rest, and of a failure.
-    fn write(&self, context: &mut Context<'_>);
+    /// Notes whose task has it written: it has to be told what comes of the rest, and of a failure.
+    fn queued_by(&self, waker: &Waker);
+
+    /// Writes as much as can be written now.
+    fn write(&self);
 }
 
 thread_local! {
-    /// Who writes at the end of this turn, and for which task.
-    static WRITERS: RefCell<Vec<(Rc<dyn Writer>, Waker)>> = const { RefCell::new(Vec::new()) };
+    /// Who writes at the end of this turn.
+    static WRITERS: RefCell<Vec<Rc<dyn Writer>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Has a writer write at the end of the turn. Only the first one waits for that, and has all of them write then: the others
 /// go on, and need not be polled once more.
 pub(crate) async fn write_last(writer: Rc<dyn Writer>) {
-    let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+    poll_fn(|context| {
+        writer.queued_by(context.waker());
+        Poll::Ready(())
+    })
+    .await;
     let is_first = WRITERS.with_borrow_mut(|writers| {
-        writers.push((writer, waker));
+        writers.push(writer);
         writers.len() == 1
     });
     if is_first {
@@ -56,8 +63,8 @@ struct EndOfTurn;
 impl Drop for EndOfTurn {
     fn drop(&mut self) {
         let Ok(mut writers) = WRITERS.try_with(RefCell::take) else { return };
-        for (writer, waker) in writers.drain(..) {
-            writer.write(&mut Context::from_waker(&waker));
+        for writer in writers.drain(..) {
+            writer.write();
         }
         // Its memory is used again.
         let _ = WRITERS.try_with(|emptied| emptied.replace(writers));
@@ -68,6 +75,7 @@ impl Drop for EndOfTurn {
 mod tests {
     use std::cell::Cell;
     use std::pin::pin;
+    use std::task::Context;
 
     use super::*;
 
@@ -75,7 +83,9 @@ mod tests {
     struct Written(Cell<bool>);
 
     impl Writer for Written {
-        fn write(&self, _: &mut Context<'_>) {
+        fn queued_by(&self, _: &Waker) {}
+
+        fn write(&self) {
             self.0.set(true);
         }
     }

@@ -201,7 +201,7 @@ impl Exchange<'_> {
     }
 
     fn log_usage_plan(&mut self, id: &str) {
-        let extended = String::from_utf8_lossy(&self.extended_request_id).into_owned();
+        let extended = String::from_utf8_lossy(self.extended_request_id()).into_owned();
         self.log_info(|_| format!("Extended Request Id: {extended}"));
         let key = self.record.identity.as_ref().and_then(|identity| identity.api_key.as_deref());
         let key = key.map(hidden).unwrap_or_default();

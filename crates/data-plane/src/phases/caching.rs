@@ -57,7 +57,7 @@ pub async fn lookup(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
         Some(kept) => {
             exchange.record.cache = CacheUse::Hit;
             exchange.drop_body().await?;
-            let ids = (exchange.request_id.clone(), exchange.extended_request_id.clone());
+            let ids = (exchange.request_id.clone(), exchange.extended_request_id().clone());
             let mut response = kept.response(ids.0, ids.1, exchange.trace_id());
             if turn.warns {
                 response.0.headers.append("Warning", WARNING);

@@ -176,7 +176,7 @@ pub fn response(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
 
     let mut headers = Headers::with_capacity(mapped.len() + 4);
     headers.append("x-amzn-RequestId", exchange.request_id.clone());
-    headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
+    headers.append("x-amz-apigw-id", exchange.extended_request_id().clone());
     if !matches!(exchange.method().map(|method| &method.integration), Some(Integration::Mock(_))) {
         headers.append("X-Amzn-Trace-Id", exchange.trace_id().clone());
     }

@@ -54,7 +54,7 @@ pub(crate) async fn serve(
     let answer = answer(&mut exchange).await.unwrap_or_else(|fault| failure(&fault));
     let mut headers = Headers::with_capacity(5);
     headers.append("x-amzn-RequestId", exchange.request_id.clone());
-    headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
+    headers.append("x-amz-apigw-id", exchange.extended_request_id().clone());
     let (status, error, body) = match answer {
         Answer::Done(status) => (status, None, None),
         Answer::Details(details) => (StatusCode::OK, None, Some(shown(&details))),

@@ -121,7 +121,7 @@ fn begin<'a>(open: &'a Open, plan: &'a Plan, kind: EventKind, text: Bytes) -> Ex
         headers: open.headers.clone(),
     };
     let mut exchange = Exchange::new(&open.worker, &open.info, plan, 1..1, head, Body::Empty);
-    exchange.request_id = exchange.extended_request_id.clone();
+    exchange.keep_one_id();
     exchange.body = RequestBody::Whole(text);
     exchange.socket = Some(SocketEvent { id: open.handle.id, connected_at: open.handle.connected_at, kind });
     let mut learned = open.learned.borrow_mut();
@@ -205,7 +205,7 @@ pub(crate) fn refusal(exchange: &Exchange<'_>, fault: &Fault) -> (ResponseHead, 
     let mut headers = Headers::with_capacity(5);
     headers.append("x-amzn-RequestId", exchange.request_id.clone());
     headers.append("x-amzn-ErrorType", fault.shown_error_type());
-    headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
+    headers.append("x-amz-apigw-id", exchange.extended_request_id().clone());
     headers.append("Content-Type", "application/json");
     (ResponseHead { status: fault.status(), headers }, error_body(exchange, fault).into())
 }

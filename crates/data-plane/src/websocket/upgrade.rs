@@ -71,7 +71,7 @@ pub(crate) async fn connect(
     let user_agent = kept_headers.get("user-agent").cloned();
 
     let mut exchange = Exchange::new(worker, info, plan, target.path.clone(), head, body);
-    exchange.request_id = exchange.extended_request_id.clone();
+    exchange.keep_one_id();
     exchange.note_way(&target);
     let id = ConnectionId::unique();
     let connected_at = exchange.received_at;
@@ -102,7 +102,7 @@ pub(crate) async fn connect(
     if !answered.status.is_success() {
         let mut headers = Headers::with_capacity(3);
         headers.append("x-amzn-RequestId", exchange.request_id.clone());
-        headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
+        headers.append("x-amz-apigw-id", exchange.extended_request_id().clone());
         if let Some(media_type) = answered.headers.get("content-type") {
             headers.append("Content-Type", media_type.clone());
         }

@@ -241,7 +241,13 @@ async fn get(worker: &Rc<Worker>, url: &str) -> Result<bytes::Bytes, DocumentErr
     let head = RequestHead { method: Method::GET, target: target.into(), version: Version::Http11, headers };
     let answer = async {
         let (head, body) = worker
-            .forward(&upstream, &head, Body::Empty, None, Waits::from_now(FETCH_TIME_MAX, FETCH_TIME_MAX))
+            .forward(
+                &upstream,
+                &head,
+                Body::Empty,
+                None,
+                Waits::from_now(&worker.timers, FETCH_TIME_MAX, FETCH_TIME_MAX),
+            )
             .await
             .map_err(|error| DocumentError::OutOfReach(format!("{url}: {error}")))?;
         if head.status.is_server_error() {

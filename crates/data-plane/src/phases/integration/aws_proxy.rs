@@ -54,7 +54,7 @@ pub(super) async fn run(exchange: &mut Exchange<'_>, function: &LambdaFunction) 
 pub(super) fn respond(exchange: &mut Exchange<'_>, status: StatusCode, answered: Headers, body: Body) {
     let mut headers = Headers::with_capacity(answered.len() + 4);
     headers.append("x-amzn-RequestId", exchange.request_id.clone());
-    headers.append("x-amz-apigw-id", exchange.extended_request_id.clone());
+    headers.append("x-amz-apigw-id", exchange.extended_request_id().clone());
     headers.append("X-Amzn-Trace-Id", exchange.trace_id().clone());
     if !answered.contains("content-type") {
         headers.append("Content-Type", "application/json");

@@ -28,7 +28,7 @@ pub(super) async fn call(
     let credential = keys.as_deref().unwrap_or(&service.credential);
     let head = request.signed(service, credential, OffsetDateTime::now_utc());
     let body = log::http_request(exchange, &service.upstream, &head, request.body.into()).await?;
-    let waits = Waits::from_now(timeout, timeout);
+    let waits = Waits::from_now(&exchange.connection.timers, timeout, timeout);
     let answered = exchange.worker.forward(&service.upstream, &head, body, None, waits).await;
     let record = &mut exchange.record.integration;
     record.ended(waits.began);

@@ -19,7 +19,7 @@ pub(super) async fn forward(
     head: &RequestHead,
     body: Body,
     sender: Option<&Sender>,
-    waits: Waits,
+    waits: Waits<'_>,
 ) -> Result<(ResponseHead, Body), UpstreamError> {
     let timeout = waits.head_max;
     let mut tried = Vec::new();
@@ -29,7 +29,8 @@ pub(super) async fn forward(
         let Some(chosen) = backends.choose(&tried) else { return Err(last) };
         let upstream = exchange.plan.shown(chosen.upstream);
         let since = sender.map_or(waits.began, Sender::done_since);
-        let waits = Waits::from_now(timeout.saturating_sub(since.elapsed()), waits.piece_max);
+        let left = timeout.saturating_sub(since.elapsed());
+        let waits = Waits::from_now(waits.timers, left, waits.piece_max);
         let error = match exchange.worker.forward(&upstream, head, sent, sender, waits).await {
             Ok((head, body)) => return Ok((head, chosen.answered(body))),
             Err(error) => error,

@@ -89,7 +89,7 @@ fn request_context(event: &mut Writer, exchange: &Exchange<'_>) {
         event.text("operationName", name);
     }
     event.text("httpMethod", exchange.head.method.as_str());
-    event.text("extendedRequestId", &String::from_utf8_lossy(&exchange.extended_request_id));
+    event.text("extendedRequestId", &String::from_utf8_lossy(exchange.extended_request_id()));
     event.text("requestTime", &common_log_time(exchange.received_at));
     event.text("path", &exchange.path_with_stage());
     event.text("accountId", &plan.account_id);

@@ -464,7 +464,7 @@ fn context_1(event: &mut Writer, exchange: &Exchange<'_>, path: &str, authorized
     }
     event.text("domainName", domain);
     event.text("domainPrefix", domain.split('.').next().unwrap_or_default());
-    event.text("extendedRequestId", &String::from_utf8_lossy(&exchange.extended_request_id));
+    event.text("extendedRequestId", &String::from_utf8_lossy(exchange.extended_request_id()));
     event.text("httpMethod", exchange.head.method.as_str());
     event.name("identity");
     event.begin();

@@ -219,7 +219,7 @@ fn respond(exchange: &Exchange<'_>, head: &mut ResponseHead) {
     });
     head.headers.prepend([
         ("x-amzn-RequestId", exchange.request_id.clone()),
-        ("x-amz-apigw-id", exchange.extended_request_id.clone()),
+        ("x-amz-apigw-id", exchange.extended_request_id().clone()),
     ]);
     if let Some(length) = length {
         head.headers.append("Content-Length", length);

@@ -240,7 +240,12 @@ async fn call_backend(
     body_wait_max: Duration,
 ) -> Result<(ResponseHead, Body), Fault> {
     let body = log::http_request(exchange, &endpoint.uri.upstream, &head, body).await?;
-    let waits = Waits { began: called_at(exchange), head_max: endpoint.timeout, piece_max: body_wait_max };
+    let waits = Waits {
+        timers: &exchange.connection.timers,
+        began: called_at(exchange),
+        head_max: endpoint.timeout,
+        piece_max: body_wait_max,
+    };
     // The time that the client takes to send the body is not the backend's.
     let (body, sender) = watched(body);
     let answered = match &endpoint.backends {

@@ -96,7 +96,7 @@ fn context(event: &mut Writer, exchange: &Exchange<'_>, socket: &SocketEvent) {
         EventKind::Disconnect { status, .. } => event.raw("disconnectStatusCode", &status.to_string()),
     }
     event.text("eventType", socket.kind.as_str());
-    event.text("extendedRequestId", &String::from_utf8_lossy(&exchange.extended_request_id));
+    event.text("extendedRequestId", &String::from_utf8_lossy(exchange.extended_request_id()));
     event.text("requestTime", &common_log_time(exchange.received_at));
     event.text("messageDirection", DIRECTION);
     if let EventKind::Disconnect { reason, .. } = &socket.kind {
