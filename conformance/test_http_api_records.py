@@ -6,6 +6,7 @@ import time
 
 import requests
 from harness import ACCOUNT, REGION, body_json, eventually, lambda_uri
+from origin import read_head
 from test_access_logs import logging_gateway  # noqa: F401
 from test_http_api_authorizers import guard, issuer, jwt_authorizer  # noqa: F401
 from test_http_api_traffic import HttpApi, functions_of
@@ -156,6 +157,46 @@ def test_metrics(gateway, echo):
     assert f"aws_apigateway_4xxerror_total{{{of}}} 1" in text.splitlines()
     methods = [line for line in text.splitlines() if line.startswith("aws_apigateway_method_count_total")]
     assert methods == [f'aws_apigateway_method_count_total{{{of},method="GET",resource="/a"}} 2']
+
+
+def test_data_processed(gateway, echo, raw_origin):
+    """Bytes of bodies, both ways, whether an answer is at hand or still arrives; and nothing of caches, which HTTP APIs lack."""
+
+    def arriving(link):
+        read_head(link)
+        link.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(3):
+            link.sendall(b"5\r\n12345\r\n")
+            time.sleep(0.02)
+        link.sendall(b"0\r\n\r\n")
+
+    api = HttpApi(gateway)
+    api.backend("ANY /count", echo.url + "/count")
+    api.backend("GET /bytes", echo.url + "/bytes/200000")
+    api.backend("GET /arriving", raw_origin(arriving).url)
+    # A route takes from the stage what its own settings leave open.
+    own = {"ANY /count": {"ThrottlingBurstLimit": 100}, "GET /bytes": {"DetailedMetricsEnabled": False}}
+    api.client.update_stage(
+        ApiId=api.id, StageName="$default", DefaultRouteSettings={"DetailedMetricsEnabled": True}, RouteSettings=own
+    )
+    of = f'api_name="traffic",api_id="{api.id}",stage="$default"'
+
+    def counted(labels="", method=""):
+        lines = requests.get(gateway.control + "/_stagedoor/metrics", timeout=10).text.splitlines()
+        assert not [line for line in lines if "cache" in line and api.id in line]
+        start = f"aws_apigateway{method}_data_processed_total{{{of}{labels}}} "
+        return [int(line.removeprefix(start)) for line in lines if line.startswith(start)]
+
+    assert api.call("POST", "/count", data=bytes(100_000)).text == "100000"
+    assert counted() == [100_006]
+    assert len(api.call("GET", "/bytes").content) == 200_000
+    assert api.call("HEAD", "/count").status_code == 200
+    eventually(lambda: counted() == [300_006])
+    assert api.call("GET", "/arriving").text == "12345" * 3
+    eventually(lambda: counted() == [300_021])
+    assert counted(',method="ANY",resource="/count"', "_method") == [100_006]
+    assert counted(',method="GET",resource="/bytes"', "_method") == []
+    assert counted(',method="GET",resource="/arriving"', "_method") == [15]
 
 
 def test_ten_thousand_routes(gateway, echo):

@@ -9,11 +9,12 @@ use std::time::Instant;
 use stagedoor_http::{Body, RequestHead, ResponseHead, clock};
 
 use crate::edge::Target;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, RequestBody};
 use crate::gateway_response::Fault;
 use crate::ids;
 use crate::logs::access::AccessLog;
 use crate::logs::execution::{self, response_headers, text_of};
+use crate::metrics;
 use crate::phase::Phase;
 use crate::phases;
 use crate::phases::content_encoding::Coding;
@@ -135,6 +136,10 @@ pub async fn serve(
     if let Some(metrics) = exchange.method().and_then(|method| method.metrics.as_ref()) {
         metrics.count(worker.number, &exchange);
     }
+    let body = match exchange.plan.http_api {
+        Some(_) => metrics::count_bytes(&exchange, body),
+        None => body,
+    };
     let body = match &exchange.plan.access_log {
         Some(log) => log.log(&exchange, body),
         None => body,
@@ -240,7 +245,8 @@ async fn code(
 /// Notes what HTTP APIs need of a request after its headers are gone: its origin, which is given back, and its host.
 fn begin_http(exchange: &mut Exchange<'_>) -> Option<bytes::Bytes> {
     exchange.original_host = exchange.head.headers.get("host").cloned();
-    if exchange.plan.access_log.as_ref().is_some_and(AccessLog::counts_requests) {
+    let is_shown = || exchange.plan.access_log.as_ref().is_some_and(AccessLog::counts_requests);
+    if !matches!(exchange.body, RequestBody::Unread(Body::Empty)) || is_shown() {
         exchange.count_request_body();
     }
     let cors = exchange.plan.http_api.as_ref()?.cors.as_ref();
@@ -259,7 +265,7 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Bo
     if header_bytes > MAX_HEADER_BYTES {
         return Err(Fault::headers_too_large());
     }
-    if let crate::exchange::RequestBody::Unread(body) = &exchange.body
+    if let RequestBody::Unread(body) = &exchange.body
         && body.remaining().is_some_and(|length| length > MAX_PAYLOAD_BYTES)
     {
         return Err(Fault::request_too_large());

@@ -356,6 +356,7 @@ fn compile_for(
         api_name: api.name.clone().unwrap_or_default(),
         api_id: api.id.clone().unwrap_or_default(),
         stage: stage.stage_name.clone().unwrap_or_default(),
+        is_http_api: false,
         method: None,
     };
     let destinations = &settings.log_destinations;

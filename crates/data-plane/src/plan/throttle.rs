@@ -96,7 +96,7 @@ mod tests {
             ..MethodSetting::default()
         };
         let [api_name, api_id, stage] = ["n", "a", "dev"].map(str::to_owned);
-        let stage = Labels { api_name, api_id, stage, method: None };
+        let stage = Labels { api_name, api_id, stage, is_http_api: false, method: None };
         let throttle = Throttle::compile(&stage, Some(&setting), "/pets", "GET", true).unwrap();
         assert_eq!(throttle.limit, expected.map(|(rate, burst)| Limit { rate, burst }), "{rate} {burst}");
         assert_eq!((&*throttle.method, &*throttle.name), ("/pets/GET", "a/dev/pets/GET"));
@@ -112,7 +112,7 @@ mod tests {
             ..RouteSettings::default()
         };
         let [api_name, api_id, stage] = ["n", "a", "dev"].map(str::to_owned);
-        let stage = Labels { api_name, api_id, stage, method: None };
+        let stage = Labels { api_name, api_id, stage, is_http_api: false, method: None };
         let check = |own: Option<RouteSettings>, expected: Option<(f64, u32)>| {
             let all = settings(Some(5.0), Some(6));
             let found = Throttle::of_route(&stage, "GET /a", own.as_ref(), Some(&all), false);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stagedoor_shapes::apigateway::{ApiKeySourceType as ApiKeySource, EndpointType};
-use stagedoor_shapes::apigatewayv2::{Api, Stage};
+use stagedoor_shapes::apigatewayv2::{Api, ProtocolType, Stage};
 
 use super::media_types::MediaTypes;
 use super::{CompileSettings, Plan, Router, compile_access_log};
@@ -19,6 +19,7 @@ pub(super) fn labels(api: &Api, stage: &Stage) -> Labels {
         api_name: api.name.clone().unwrap_or_default(),
         api_id: api.api_id.clone().unwrap_or_default(),
         stage: stage.stage_name.clone().unwrap_or_default(),
+        is_http_api: api.protocol_type == Some(ProtocolType::Http),
         method: None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::event::EventKind;
 use crate::exchange::Exchange;
-use crate::metrics::{Histogram, Labels, write_histogram};
+use crate::metrics::{Histogram, Labels, add, write_histogram};
 use crate::phase::Phase;
 
 /// What one metered message holds at most: a longer one counts as several.
@@ -16,7 +16,7 @@ const METERED_BYTES: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct SocketSeries(Box<[Slot]>);
 
-/// One worker's numbers. Aligned so that no two workers write to the same line.
+/// One worker's numbers, which it alone writes. Aligned so that no two workers write to the same line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Slot {
@@ -56,9 +56,8 @@ impl SocketSeries {
     }
 
     fn add(&self, worker: usize, counter: Counter, count: u64) {
-        // Counting in another worker's numbers would be slower, and right all the same.
-        if let Some(slot) = self.0.get(worker).or_else(|| self.0.first()) {
-            counter(slot).fetch_add(count, Relaxed);
+        if let Some(slot) = self.0.get(worker) {
+            add(counter(slot), count);
         }
     }
 
@@ -93,7 +92,7 @@ impl SocketSeries {
             self.add(worker, |slot| &slot.integration_errors, 1);
         }
         if let Some(latency) = integration.latency
-            && let Some(slot) = self.0.get(worker).or_else(|| self.0.first())
+            && let Some(slot) = self.0.get(worker)
         {
             slot.integration_latency.add(latency);
         }
@@ -131,7 +130,8 @@ mod tests {
 
     #[test]
     fn messages_are_metered_in_begun_pieces() {
-        let labels = Labels { api_name: "n".into(), api_id: "a".into(), stage: "s".into(), method: None };
+        let (api_name, api_id, stage) = ("n".into(), "a".into(), "s".into());
+        let labels = Labels { api_name, api_id, stage, is_http_api: false, method: None };
         let check = |lengths: &[usize], expected: u64| {
             let series = SocketSeries::new(2);
             for (worker, length) in lengths.iter().enumerate() {

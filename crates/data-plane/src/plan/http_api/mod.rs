@@ -103,8 +103,8 @@ pub fn compile(
     let labels = v2::labels(&snapshot.api, stage);
     let counted = |key: &str| {
         let own = stage.route_settings.as_ref().and_then(|settings| settings.get(key));
-        let settings = own.or(stage.default_route_settings.as_ref());
-        settings.and_then(|settings| settings.detailed_metrics_enabled) == Some(true)
+        let mut settings = own.into_iter().chain(&stage.default_route_settings);
+        settings.find_map(|settings| settings.detailed_metrics_enabled) == Some(true)
     };
     let authorizers = Authorizers::compile(&snapshot.authorizers, &variables, &labels.api_id, settings);
     let vpc_link_names = &snapshot.vpc_link_names;
