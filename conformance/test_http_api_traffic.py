@@ -1,5 +1,7 @@
 """HTTP APIs serve: routes, functions with both payload formats, backends, parameter mapping, CORS, errors."""
 
+import base64
+import gzip
 import http.client
 import json
 import re
@@ -441,6 +443,29 @@ class TestBackends:
         answer = api.call("POST", "/", headers={"X-Long": "x" * 10_240})
         assert answer.status_code == 431
 
+    def test_a_request_line_counts_with_the_values_of_headers(self, api, echo):
+        api.backend("GET /", echo.url)
+        half = "x" * 5_200
+        for path, value, status in [("/?" + half, "x", 200), ("/", half, 200), ("/?" + half, half, 431), ("/?" + half * 2, "x", 431)]:
+            assert api.call("GET", path, headers={"X-Long": value}).status_code == status, (len(path), len(value))
+        assert api.call("GET", "/" + half * 2).status_code == 431
+        names = {f"X-{number}-{'n' * 200}": "x" for number in range(60)}
+        assert api.call("GET", "/", headers=names).status_code == 200
+
+    def test_coded_bodies_pass_as_they_came(self, api, echo, new_function):
+        api.backend("POST /backend", echo.url)
+        api.function("POST /function", new_function(ECHO))
+        coded = gzip.compress(b'{"name": "Tom"}')
+        for coding, body in ("gzip", coded), ("gzip", b"not gzip"), ("br", b"plain"), ("gzip, gzip", coded):
+            headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+            sent = body_json(api.call("POST", "/backend", headers=headers, data=body))
+            assert sent["headers"]["content-encoding"] == coding
+            assert echo.seen[-1][3] == body
+            event = body_json(api.call("POST", "/function", headers=headers, data=body))
+            assert event["isBase64Encoded"] is True and base64.b64decode(event["body"]) == body
+            assert event["headers"]["content-encoding"] == coding
+        assert api.call("POST", "/nowhere", headers={"Content-Encoding": "br"}).status_code == 404
+
     def test_stage_variables(self, gateway, echo):
         api = HttpApi(gateway, variables={"where": "there"})
         api.backend("GET /", echo.url + "/${stageVariables.where}")
@@ -477,6 +502,18 @@ class TestParameterMapping:
         assert (headers["added"], headers["own"], headers["other"], headers["body"]) == ("a,b", "2", "1", "Tom")
         assert "gone" not in headers and "none" not in headers
         assert headers["id"] == answer.headers["apigw-requestid"]
+
+    @pytest.mark.parametrize("source", ["$request.header.host", "$context.domainName", "static.test"])
+    def test_a_mapped_host(self, api, echo, source):
+        """Also one that the client had asked for, which no comparison could tell from its own."""
+        api.backend("GET /", echo.url, RequestParameters={"overwrite:header.host": source})
+        own = f"{api.id}.execute-api.localhost"
+        seen = body_json(api.call("GET", "/", headers={"Host": own}))["headers"]["host"]
+        assert seen == (source if source[0] != "$" else own)
+
+    def test_a_host_mapped_from_nothing_is_the_backends(self, api, echo):
+        api.backend("GET /", echo.url, RequestParameters={"overwrite:header.host": "$request.header.absent"})
+        assert body_json(api.call("GET", "/"))["headers"]["host"] == echo.url.removeprefix("http://")
 
     def test_only_the_first_100_kilobytes_of_a_body_are_read(self, api, echo):
         api.backend("POST /", echo.url, RequestParameters={"append:header.found": "$request.body.name"})

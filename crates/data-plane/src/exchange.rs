@@ -70,6 +70,8 @@ pub struct Exchange<'a> {
     pub integration_request: IntegrationRequest,
     /// What came back from the integration, until it is turned into the response.
     pub integration_answer: Option<IntegrationAnswer>,
+    /// The host that a mapping of an HTTP API has made for the backend.
+    pub mapped_host: Option<Bytes>,
     /// The path that a mapping of an HTTP API has made.
     pub mapped_path: Option<String>,
     /// The query that a mapping of an HTTP API has made, encoded.
@@ -172,6 +174,7 @@ impl<'a> Exchange<'a> {
             overridden_method: None,
             integration_request: IntegrationRequest::default(),
             integration_answer: None,
+            mapped_host: None,
             mapped_path: None,
             mapped_query: None,
             is_preflight: false,

@@ -259,10 +259,7 @@ fn begin_http(exchange: &mut Exchange<'_>) -> Option<bytes::Bytes> {
 /// # Errors
 /// What ended it before its time.
 pub(crate) async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Body), Fault> {
-    // A field takes its name, its value, a colon, a space and a line end.
-    let header_bytes: usize =
-        exchange.head.headers.iter().map(|header| header.name.len() + header.value.len() + 4).sum();
-    if header_bytes > MAX_HEADER_BYTES {
+    if counted_bytes(exchange) > MAX_HEADER_BYTES {
         return Err(Fault::headers_too_large());
     }
     if let RequestBody::Unread(body) = &exchange.body
@@ -280,6 +277,18 @@ pub(crate) async fn run(exchange: &mut Exchange<'_>) -> Result<(ResponseHead, Bo
     }
     phases::content_encoding::undo_request(exchange, coding)?;
     run_phases(exchange).await
+}
+
+/// The bytes of a request's head that AWS limits: of all header fields, or, in HTTP APIs, of the request line and the values
+/// of header fields.
+fn counted_bytes(exchange: &Exchange<'_>) -> usize {
+    let head = &exchange.head;
+    if exchange.plan.http_api.is_some() {
+        let line = head.method.as_str().len() + head.target.as_str().len() + " HTTP/1.1 ".len();
+        return line + head.headers.iter().map(|header| header.value.len()).sum::<usize>();
+    }
+    // A field takes its name, its value, a colon, a space and a line end.
+    head.headers.iter().map(|header| header.name.len() + header.value.len() + 4).sum()
 }
 
 /// Runs the phases of an exchange whose route is known.

@@ -180,7 +180,7 @@ fn is_source(source: &str, side: &str) -> bool {
     // Paths into bodies neither look for something at any depth nor filter.
     !is_other_side
         && references(source).all(is_reference)
-        && !body_paths(source).any(|path| path.contains("..") || path.contains("[?"))
+        && !body_paths(source).any(|path| path.starts_with('.') || path.contains("..") || path.contains("[?"))
 }
 
 /// Whether a name that begins as a part of the request or of the answer is one.
@@ -223,7 +223,7 @@ fn check_status(source: &str) -> Result<(), ApiError> {
 }
 
 fn check_header(name: &str) -> Result<(), ApiError> {
-    const NAMES: [&str; 16] = [
+    const NAMES: [&str; 19] = [
         "authorization",
         "connection",
         "content-encoding",
@@ -240,8 +240,11 @@ fn check_header(name: &str) -> Result<(), ApiError> {
         "upgrade",
         "via",
         "host",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
     ];
-    const PREFIXES: [&str; 5] = ["access-control-", "apigw-", "x-amz-", "x-amzn-", "x-forwarded-"];
+    const PREFIXES: [&str; 4] = ["access-control-", "apigw-", "x-amz-", "x-amzn-"];
     let lower = name.to_ascii_lowercase();
     // `Host` is not in the guide's list and may be set; AWS names it a restricted header only for removal.
     let reserved = NAMES.contains(&lower.as_str()) && lower != "host"
@@ -286,6 +289,9 @@ mod tests {
         check("append:header.x", "$response.body.y", false);
         check("append:header.x", "$request.body.a[0].b", true);
         check("append:header.x", "$request.body.a..b", false);
+        check("append:header.x", "$request.body..b", false);
+        check("append:header.X-Forwarded-For", "y", false);
+        check("append:header.X-Forwarded-Port", "y", true);
         check("append:header.x", "a-${request.body.a[?(@.b)]}", false);
         check("append:header.x", "$request.body", true);
         check("append:header.x", "$request.nothing.y", false);

@@ -1,7 +1,7 @@
 //! Codings of payloads (`gzip`, `deflate`).
 //!
-//! A client may send its request coded; what the integration sees is not. A coding that is not known, or a payload that
-//! does not have it, is refused as AWS refuses it, with 415.
+//! A client of a REST API may send its request coded; what the integration sees is not. A coding that is not known, or a
+//! payload that does not have it, is refused as AWS refuses it, with 415. HTTP APIs hand on what came, as it came.
 //!
 //! HTTP_PROXY hides a backend's `Content-Encoding` from the client, and so has to undo the coding. What merely claims
 //! to be coded passes as it is: a client must get something it can read.
@@ -74,7 +74,7 @@ pub enum RequestCoding {
     SignedChunks,
 }
 
-/// The coding that a request says its body has.
+/// The coding that a request says its body has, of those that are undone here.
 ///
 /// # Errors
 /// 415 for one that is not known.
@@ -84,6 +84,9 @@ pub fn of_request(exchange: &Exchange<'_>) -> Result<RequestCoding, Fault> {
     };
     if name.trim_ascii().eq_ignore_ascii_case(b"aws-chunked") {
         return Ok(RequestCoding::SignedChunks);
+    }
+    if exchange.plan.http_api.is_some() {
+        return Ok(RequestCoding::Plain(Coding::Identity));
     }
     Coding::parse(name).map(RequestCoding::Plain).ok_or_else(|| unknown(name))
 }
@@ -100,6 +103,7 @@ pub fn undo_request(exchange: &mut Exchange<'_>, coding: RequestCoding) -> Resul
     match coding {
         RequestCoding::Plain(Coding::Identity) => {}
         _ if is_signed() => {}
+        RequestCoding::SignedChunks if exchange.plan.http_api.is_some() => {}
         RequestCoding::Plain(coding) => undo_body(exchange, coding),
         RequestCoding::SignedChunks => return Err(unknown(b"aws-chunked")),
     }

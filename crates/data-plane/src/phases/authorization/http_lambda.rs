@@ -84,7 +84,7 @@ async fn ask(
             Cow::Owned(values.join(","))
         };
         if value.is_empty() {
-            let reason = format!("the identity source {source:?} is missing or empty");
+            let reason = "an identity source is missing or empty".to_owned();
             return (Err(AuthorizerError::Unauthorized(reason)), None);
         }
         identity.push(value);

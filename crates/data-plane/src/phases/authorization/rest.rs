@@ -200,9 +200,8 @@ fn identity<'x>(
             for source in identity {
                 let values = source.values(exchange);
                 if values.last().is_none_or(|value| value.is_empty()) {
-                    return Err(AuthorizerError::Unauthorized(format!(
-                        "the identity source {source:?} is missing or empty"
-                    )));
+                    let reason = "an identity source is missing or empty".to_owned();
+                    return Err(AuthorizerError::Unauthorized(reason));
                 }
                 // The function sees every value, so every value tells callers apart.
                 parts.push(Cow::Owned(values.len().to_string()));

@@ -75,15 +75,13 @@ fn request_headers(exchange: &mut Exchange<'_>, backend: &BackendIntegration) ->
     let forwarded = forwarded(exchange);
     let mut headers = exchange.take_headers();
     let original_host = exchange.original_host.as_ref();
-    // A mapping may have put another host in the place of the client's.
-    let mapped_host = headers.get("host").filter(|host| Some(*host) != original_host).cloned();
     headers.retain(|header| !is_dropped_from_requests(&header.name) && !is_replaced(&header.name));
     // A private integration is no host of its own: it sees the one that the client asked for.
     let own_host = || {
         let client_host = original_host.filter(|_| backend.is_private);
         client_host.cloned().unwrap_or_else(|| backend.endpoint.uri.upstream.authority.clone().into_bytes())
     };
-    headers.append("Host", mapped_host.unwrap_or_else(own_host));
+    headers.append("Host", exchange.mapped_host.clone().unwrap_or_else(own_host));
     headers.append("Forwarded", forwarded);
     headers.append("Via", "HTTP/1.1 AmazonAPIGateway");
     headers.append("X-Amzn-Trace-Id", trace_id);

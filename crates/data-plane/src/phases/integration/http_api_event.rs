@@ -137,8 +137,11 @@ fn path_parameters(exchange: &Exchange<'_>) -> Vec<(String, String)> {
 }
 
 /// Whether a body of this media type is handed on as text. Others have measured at AWS that these are all: forms and types
-/// that end with `+json` are base64.
+/// that end with `+json` are base64. A coded body is no text, whatever it is then.
 fn is_text(exchange: &Exchange<'_>) -> bool {
+    if exchange.head.headers.contains("content-encoding") {
+        return false;
+    }
     let Some(media_type) = exchange.head.headers.get_str("content-type") else { return false };
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.starts_with("text/")
