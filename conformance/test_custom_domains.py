@@ -345,6 +345,23 @@ def test_mutual_tls(mutual):
     assert fronted[0] == 403
 
 
+def test_mutual_tls_is_updated_in_the_newer_service(mutual):
+    """The developer guide changes the version alone; only an empty URI turns mutual TLS off."""
+    uri = "s3://bucket/trust.pem"
+
+    def updated(**members):
+        options = {"DomainName": "mutual.example.com", "MutualTlsAuthentication": members}
+        return mutual.v2.update_domain_name(**options).get("MutualTlsAuthentication")
+
+    both = {"TruststoreUri": uri, "TruststoreVersion": "abc"}
+    assert updated(TruststoreVersion="abc") == both == updated(TruststoreUri=uri) == updated()
+    mutual.curl("mutual.example.com", "/x", ok=False)
+    assert updated(TruststoreVersion="") == {"TruststoreUri": uri}
+    assert updated(TruststoreUri="") is None and updated() is None
+    refused(mutual.v2.update_domain_name, "BadRequestException", "Invalid truststore URI : write it as s3://bucket/key",
+            DomainName="mutual.example.com", MutualTlsAuthentication={"TruststoreVersion": "abc"})  # fmt: skip
+
+
 def weak_or_strong(authority, bits=2048, hash="sha256", days=1):
     """A client's certificate, as (certificate, key) files. A negative number of days ends it before now."""
     certificate, key = authority.folder / "client.pem", authority.folder / "client.key"

@@ -37,7 +37,9 @@ impl V2<'_> {
             domain_name: input.domain_name,
             tags: input.tags.filter(|tags| !tags.is_empty()),
             routing_mode: input.routing_mode.map(kept_mode),
-            mutual_tls_authentication: input.mutual_tls_authentication.and_then(kept_mutual_tls),
+            mutual_tls_authentication: input
+                .mutual_tls_authentication
+                .and_then(|given| changed_mutual_tls(None, given)),
             ..Kept::default()
         };
         let configurations = input.domain_name_configurations.unwrap_or_default();
@@ -111,8 +113,8 @@ impl V2<'_> {
                 configure(&mut domain, configurations)?;
             }
             if let Some(given) = input.mutual_tls_authentication.clone() {
-                // An empty URI turns mutual TLS off.
-                domain.mutual_tls_authentication = kept_mutual_tls(given);
+                domain.mutual_tls_authentication =
+                    changed_mutual_tls(domain.mutual_tls_authentication.take(), given);
             }
             domain.routing_mode = input.routing_mode.map(kept_mode).or(domain.routing_mode);
             self.0.settle(&mut domain)?;
@@ -188,11 +190,23 @@ fn configure(domain: &mut Kept, configurations: &[DomainNameConfiguration]) -> R
     Ok(())
 }
 
-fn kept_mutual_tls(given: MutualTlsAuthenticationInput) -> Option<v1::MutualTlsAuthentication> {
-    let uri = given.truststore_uri.filter(|uri| !uri.is_empty())?;
+/// Mutual TLS after a call: what the call does not name stays, as the developer guide changes the version alone, and
+/// only an empty URI turns it off.
+fn changed_mutual_tls(
+    before: Option<v1::MutualTlsAuthentication>,
+    given: MutualTlsAuthenticationInput,
+) -> Option<v1::MutualTlsAuthentication> {
+    let before = before.unwrap_or_default();
+    let uri = given.truststore_uri.or(before.truststore_uri);
+    let version =
+        given.truststore_version.or(before.truststore_version).filter(|version| !version.is_empty());
+    // A version without a URI is left to the rules, which refuse it.
+    if uri.as_deref().is_some_and(str::is_empty) || uri.is_none() && version.is_none() {
+        return None;
+    }
     Some(v1::MutualTlsAuthentication {
-        truststore_uri: Some(uri),
-        truststore_version: given.truststore_version.filter(|version| !version.is_empty()),
+        truststore_uri: uri,
+        truststore_version: version,
         truststore_warnings: None,
     })
 }
