@@ -6,6 +6,7 @@
 
 mod deploy;
 mod document;
+mod extensions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

@@ -1,14 +1,12 @@
 //! From an OpenAPI document, as JSON, to what it defines.
 
-use serde_json::{Map, Value};
-use stagedoor_shapes::apigatewayv2::{
-    Api, AuthorizationType, Authorizer, AuthorizerType, Integration, IntegrationType, JWTConfiguration, Route,
-};
+use serde_json::Value;
+use stagedoor_shapes::apigatewayv2::{Api, AuthorizationType, AuthorizerType, Route};
 
-use super::super::{integrations, route_key};
+use super::super::route_key;
+use super::extensions::{INTEGRATION, PREFIX, authorizer, cors, extension, integration, text, truth};
 use super::{BasePath, Definition};
 
-const PREFIX: &str = "x-amazon-apigateway-";
 const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
 
 pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
@@ -110,7 +108,7 @@ fn unheard(holder: &Value, place: &str, heard: &[&str], definition: &mut Definit
 /// Tells of the members of an integration that HTTP APIs do not have, as templates.
 fn unheard_of_integration(shape: &Value, place: &str, definition: &mut Definition) {
     let names = shape.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-    let names = names.filter(|name| *name != "type" && !INTEGRATION.iter().any(|(known, _)| known == name));
+    let names = names.filter(|name| !INTEGRATION.contains(name));
     definition.unheard.extend(names.map(|name| ignored(&format!("{place}: "), name)));
 }
 
@@ -167,8 +165,8 @@ fn api(root: &Value, errors: &mut Vec<String>) -> Api {
         version: info("version"),
         ..Api::default()
     };
-    if let Some(cors) = extension(root, "cors") {
-        match serde_json::from_value(cors.clone()) {
+    if let Some(given) = extension(root, "cors") {
+        match cors(given) {
             Ok(cors) => api.cors_configuration = Some(cors),
             Err(error) => errors.push(format!("{PREFIX}cors: {error}")),
         }
@@ -322,112 +320,4 @@ fn integration_name(
         }
     }
     Some(name)
-}
-
-/// Names of the extension, and of the members of an integration.
-const INTEGRATION: [(&str, &str); 12] = [
-    ("uri", "integrationUri"),
-    ("httpMethod", "integrationMethod"),
-    ("payloadFormatVersion", "payloadFormatVersion"),
-    ("connectionType", "connectionType"),
-    ("connectionId", "connectionId"),
-    ("credentials", "credentialsArn"),
-    ("description", "description"),
-    ("integrationSubtype", "integrationSubtype"),
-    ("timeoutInMillis", "timeoutInMillis"),
-    ("requestParameters", "requestParameters"),
-    ("responseParameters", "responseParameters"),
-    ("tlsConfig", "tlsConfig"),
-];
-
-fn integration(shape: &Value) -> Result<Integration, String> {
-    let Some(members) = shape.as_object() else { return Err("an integration is an object".to_owned()) };
-    let kind = text(members.get("type")).unwrap_or_default().to_ascii_uppercase();
-    if !matches!(kind.as_str(), "AWS_PROXY" | "HTTP_PROXY") {
-        return Err(integrations::ONLY_PROXIES.to_owned());
-    }
-    let mut converted = Map::from_iter([("integrationType".to_owned(), Value::String(kind.clone()))]);
-    for (from, to) in INTEGRATION {
-        let Some(value) = members.get(from) else { continue };
-        let value = match (from, value) {
-            // A version is often written as a number, and one without a fraction is none.
-            ("payloadFormatVersion", Value::Number(number)) => number.to_string().into(),
-            ("httpMethod", value) => text(Some(value)).unwrap_or_default().to_ascii_uppercase().into(),
-            (_, value) => value.clone(),
-        };
-        converted.insert(to.to_owned(), value);
-    }
-    let mut integration: Integration = serde_json::from_value(Value::Object(converted))
-        .map_err(|error| format!("the integration: {error}"))?;
-    let is_http = integration.integration_type == Some(IntegrationType::HttpProxy);
-    let version = if is_http || integration.integration_subtype.is_some() { "1.0" } else { "2.0" };
-    integration.payload_format_version.get_or_insert_with(|| version.to_owned());
-    if is_http {
-        integration.integration_method.get_or_insert_with(|| "ANY".to_owned());
-    }
-    Ok(integration)
-}
-
-fn authorizer(name: &str, extension: &Value) -> Result<Authorizer, String> {
-    let member = |name: &str| text(extension.get(name));
-    let kind = match member("type").as_deref() {
-        Some("jwt") => AuthorizerType::Jwt,
-        Some("request") => AuthorizerType::Request,
-        other => {
-            let other = other.unwrap_or("none");
-            return Err(format!("its type is {other}, and HTTP APIs have jwt and request"));
-        }
-    };
-    let sources = match extension.get("identitySource") {
-        Some(Value::Array(sources)) => sources.iter().filter_map(|source| text(Some(source))).collect(),
-        other => {
-            let list = text(other).unwrap_or_default();
-            list.split(',').map(str::trim).filter(|source| !source.is_empty()).map(str::to_owned).collect()
-        }
-    };
-    let mut sources: Vec<String> = sources;
-    if sources.is_empty() && kind == AuthorizerType::Jwt {
-        sources.push("$request.header.Authorization".to_owned());
-    }
-    let jwt = extension.get("jwtConfiguration").map(|jwt| {
-        let audience = match jwt.get("audience") {
-            Some(Value::Array(audience)) => audience.iter().filter_map(|one| text(Some(one))).collect(),
-            other => text(other).into_iter().collect(),
-        };
-        JWTConfiguration { audience: Some(audience), issuer: text(jwt.get("issuer")) }
-    });
-    let ttl = extension.get("authorizerResultTtlInSeconds").and_then(Value::as_i64);
-    Ok(Authorizer {
-        authorizer_type: Some(kind),
-        name: Some(name.to_owned()),
-        identity_source: Some(sources),
-        jwt_configuration: jwt,
-        authorizer_uri: member("authorizerUri"),
-        authorizer_credentials_arn: member("authorizerCredentials"),
-        authorizer_payload_format_version: match extension.get("authorizerPayloadFormatVersion") {
-            Some(Value::Number(number)) => number.as_f64().map(|version| format!("{version:.1}")),
-            other => text(other),
-        },
-        authorizer_result_ttl_in_seconds: ttl.and_then(|ttl| i32::try_from(ttl).ok()),
-        enable_simple_responses: extension.get("enableSimpleResponses").and_then(truth),
-        ..Authorizer::default()
-    })
-}
-
-fn extension<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    value.get(format!("{PREFIX}{name}"))
-}
-
-/// A scalar as text, whatever type it was written as.
-fn text(value: Option<&Value>) -> Option<String> {
-    match value? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-fn truth(value: &Value) -> Option<bool> {
-    value.as_bool().or_else(|| value.as_str().map(|text| text.eq_ignore_ascii_case("true")))
 }
