@@ -114,6 +114,17 @@ def test_authorizers_and_shared_integrations(client):
     assert b"x-amazon" not in bare and list(json.loads(bare)["paths"]) == ["/a", "/b"]
 
 
+def test_the_issuer_of_an_openid_connect_scheme(client):
+    """As the developer guide has it: the scheme's own address names the issuer."""
+    url = "https://issuer.test/pool/.well-known/openid-configuration"
+    extension = {"type": "jwt", "identitySource": "$request.header.Authorization", "jwtConfiguration": {"audience": ["a"]}}
+    scheme = {"type": "openIdConnect", "openIdConnectUrl": url, "x-amazon-apigateway-authorizer": extension}
+    paths = {"/a": {"get": backend("http://127.0.0.1:1") | {"security": [{"open": ["s"]}]}}}
+    made = client.import_api(Body=document(paths, components={"securitySchemes": {"open": scheme}}), FailOnWarnings=True)
+    (authorizer,) = client.get_authorizers(ApiId=made["ApiId"])["Items"]
+    assert authorizer["JwtConfiguration"] == {"Audience": ["a"], "Issuer": "https://issuer.test/pool"}
+
+
 def test_there_and_back(gateway, client, echo):
     api = HttpApi(gateway, stage="dev", CorsConfiguration={"AllowOrigins": ["*"], "AllowHeaders": ["x"]}, Version="7",
                   Description="d", DisableExecuteApiEndpoint=True, Tags={"a": "b"})  # fmt: skip
@@ -200,6 +211,7 @@ class TestFindings:
         schemes = {
             "issuer": {**jwt, "jwtConfiguration": {"issuer": "nowhere", "audience": ["a"]}},
             "kind": {"type": "token"},
+            "nobody": {**jwt, "jwtConfiguration": {"audience": ["a"]}},
             "fine": {**jwt, "jwtConfiguration": {"issuer": "https://issuer.test", "audience": ["a"]}},
         }
         schemes = {name: {"type": "oauth2", "x-amazon-apigateway-authorizer": it} for name, it in schemes.items()}
@@ -210,6 +222,8 @@ class TestFindings:
         warnings = "\n".join(made["Warnings"])
         message = "Unable to create Authorizer 'issuer': Invalid issuer: Issuer is not a valid URL for JWT Authorizer. Ignoring."
         assert message in warnings and "Unable to create Authorizer 'kind'" in warnings
+        message = "Unable to create Authorizer 'nobody': Invalid issuer: Issuer can not be empty for JWT Authorizer. Ignoring."
+        assert message in made["Warnings"]
         for name, kind in ("issuer", "JWT"), ("kind", "CUSTOM"):
             assert (
                 f"Unable to put method 'GET' on resource at path '/{name}': Invalid authorizer definition. Setting the "

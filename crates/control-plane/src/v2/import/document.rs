@@ -21,7 +21,7 @@ pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
     let schemes = root.pointer("/components/securitySchemes").and_then(Value::as_object);
     for (name, scheme) in schemes.into_iter().flatten() {
         if let Some(extension) = extension(scheme, "authorizer") {
-            match authorizer(name, extension) {
+            match authorizer(name, scheme, extension) {
                 Ok(authorizer) => _ = definition.authorizers.insert(name.clone(), Some(authorizer)),
                 Err(message) => {
                     definition.lost.push(no_authorizer(name, &message));
@@ -120,6 +120,7 @@ pub(super) fn no_integration(route: &str, message: &str) -> String {
 
 /// What AWS says of an authorizer that cannot be made.
 pub(super) fn no_authorizer(name: &str, message: &str) -> String {
+    let message = message.trim_end_matches('.');
     format!("Unable to create Authorizer '{name}': {message}. Ignoring.")
 }
 

@@ -77,7 +77,11 @@ fn tls_config(value: &Value) -> Result<TlsConfig, String> {
     Ok(TlsConfig { server_name_to_verify: text_of(value, "serverNameToVerify")? })
 }
 
-pub(super) fn authorizer(name: &str, extension: &Value) -> Result<Authorizer, String> {
+/// What an issuer's discovery document adds to its address.
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+
+/// The authorizer of a security scheme, whose own address of OpenID Connect names the issuer where nothing else does.
+pub(super) fn authorizer(name: &str, scheme: &Value, extension: &Value) -> Result<Authorizer, String> {
     let member = |name: &str| text(extension.get(name));
     let kind = match member("type").as_deref() {
         Some("jwt") => AuthorizerType::Jwt,
@@ -103,7 +107,8 @@ pub(super) fn authorizer(name: &str, extension: &Value) -> Result<Authorizer, St
             Some(Value::Array(audience)) => audience.iter().filter_map(|one| text(Some(one))).collect(),
             other => text(other).into_iter().collect(),
         };
-        JWTConfiguration { audience: Some(audience), issuer: text(jwt.get("issuer")) }
+        let of_scheme = || text(scheme.get("openIdConnectUrl"))?.strip_suffix(DISCOVERY).map(str::to_owned);
+        JWTConfiguration { audience: Some(audience), issuer: text(jwt.get("issuer")).or_else(of_scheme) }
     });
     let ttl = extension.get("authorizerResultTtlInSeconds").and_then(Value::as_i64);
     Ok(Authorizer {
@@ -228,6 +233,21 @@ mod tests {
         let made = cors(&given).expect("a configuration");
         assert_eq!((made.max_age, made.allow_credentials, made.allow_methods), (Some(300), Some(true), None));
         assert_eq!(made.allow_headers, Some(vec!["1".to_owned(), "x".to_owned()]));
+    }
+
+    #[test]
+    fn the_address_of_openid_connect_names_the_issuer() {
+        #[track_caller]
+        fn check(url: &str, configuration: Value, issuer: Option<&str>) {
+            let extension = json!({"type": "jwt", "jwtConfiguration": configuration});
+            let scheme = json!({"type": "openIdConnect", "openIdConnectUrl": url});
+            let made = authorizer("a", &scheme, &extension).expect("an authorizer");
+            assert_eq!(made.jwt_configuration.and_then(|jwt| jwt.issuer).as_deref(), issuer);
+        }
+        let url = "https://issuer.test/pool/.well-known/openid-configuration";
+        check(url, json!({"audience": ["x"]}), Some("https://issuer.test/pool"));
+        check(url, json!({"audience": ["x"], "issuer": "https://other.test"}), Some("https://other.test"));
+        check("https://issuer.test/elsewhere", json!({}), None);
     }
 
     /// What is said of a member of an integration.
