@@ -69,7 +69,7 @@ def test_authorizers_and_shared_integrations(client):
             "jwtConfiguration": {"issuer": "https://issuer.test", "audience": ["a", "b"]}}},
         "function": {"type": "apiKey", "in": "header", "name": "token", "x-amazon-apigateway-authorizer": {
             "type": "request", "authorizerUri": FUNCTION, "authorizerPayloadFormatVersion": "2.0",
-            "authorizerResultTtlInSeconds": 60, "enableSimpleResponses": True,
+            "authorizerResultTtlInSeconds": "60", "enableSimpleResponses": True,
             "identitySource": "$request.header.token"}},
         "iam": {"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"},
     }  # fmt: skip
@@ -211,6 +211,7 @@ class TestFindings:
         schemes = {
             "issuer": {**jwt, "jwtConfiguration": {"issuer": "nowhere", "audience": ["a"]}},
             "kind": {"type": "token"},
+            "when": {"type": "request", "authorizerUri": FUNCTION, "authorizerResultTtlInSeconds": "soon"},
             "nobody": {**jwt, "jwtConfiguration": {"audience": ["a"]}},
             "fine": {**jwt, "jwtConfiguration": {"issuer": "https://issuer.test", "audience": ["a"]}},
         }
@@ -223,6 +224,8 @@ class TestFindings:
         message = "Unable to create Authorizer 'issuer': Invalid issuer: Issuer is not a valid URL for JWT Authorizer. Ignoring."
         assert message in warnings and "Unable to create Authorizer 'kind'" in warnings
         message = "Unable to create Authorizer 'nobody': Invalid issuer: Issuer can not be empty for JWT Authorizer. Ignoring."
+        assert message in made["Warnings"]
+        message = "Unable to create Authorizer 'when': authorizerResultTtlInSeconds has to be a whole number. Ignoring."
         assert message in made["Warnings"]
         for name, kind in ("issuer", "JWT"), ("kind", "CUSTOM"):
             assert (

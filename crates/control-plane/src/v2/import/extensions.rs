@@ -110,7 +110,6 @@ pub(super) fn authorizer(name: &str, scheme: &Value, extension: &Value) -> Resul
         let of_scheme = || text(scheme.get("openIdConnectUrl"))?.strip_suffix(DISCOVERY).map(str::to_owned);
         JWTConfiguration { audience: Some(audience), issuer: text(jwt.get("issuer")).or_else(of_scheme) }
     });
-    let ttl = extension.get("authorizerResultTtlInSeconds").and_then(Value::as_i64);
     Ok(Authorizer {
         authorizer_type: Some(kind),
         name: Some(name.to_owned()),
@@ -122,7 +121,7 @@ pub(super) fn authorizer(name: &str, scheme: &Value, extension: &Value) -> Resul
             Some(Value::Number(number)) => number.as_f64().map(|version| format!("{version:.1}")),
             other => text(other),
         },
-        authorizer_result_ttl_in_seconds: ttl.and_then(|ttl| i32::try_from(ttl).ok()),
+        authorizer_result_ttl_in_seconds: integer_of(extension, "authorizerResultTtlInSeconds")?,
         enable_simple_responses: extension.get("enableSimpleResponses").and_then(truth),
         ..Authorizer::default()
     })
@@ -248,6 +247,20 @@ mod tests {
         check(url, json!({"audience": ["x"]}), Some("https://issuer.test/pool"));
         check(url, json!({"audience": ["x"], "issuer": "https://other.test"}), Some("https://other.test"));
         check("https://issuer.test/elsewhere", json!({}), None);
+    }
+
+    #[test]
+    fn the_time_of_an_authorizer_may_be_text() {
+        let made = |ttl: Value| {
+            let extension = json!({"type": "request", "authorizerResultTtlInSeconds": ttl});
+            authorizer("a", &json!({}), &extension).map(|made| made.authorizer_result_ttl_in_seconds)
+        };
+        for ttl in [json!("300"), json!(300)] {
+            assert_eq!(made(ttl), Ok(Some(300)));
+        }
+        assert_eq!(made(json!(10_000_000_000_u64)), Ok(Some(i32::MAX)));
+        let wrong = "authorizerResultTtlInSeconds has to be a whole number";
+        assert_eq!(made(json!("soon")), Err(wrong.to_owned()));
     }
 
     /// What is said of a member of an integration.
