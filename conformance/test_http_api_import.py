@@ -127,7 +127,7 @@ def test_the_issuer_of_an_openid_connect_scheme(client):
 
 def test_there_and_back(gateway, client, echo):
     api = HttpApi(gateway, stage="dev", CorsConfiguration={"AllowOrigins": ["*"], "AllowHeaders": ["x"]}, Version="7",
-                  Description="d", DisableExecuteApiEndpoint=True, Tags={"a": "b"})  # fmt: skip
+                  Description="d", DisableExecuteApiEndpoint=True, IpAddressType="dualstack", Tags={"a": "b"})  # fmt: skip
     mappings = {"RequestParameters": {"append:header.x": "y"}, "ResponseParameters": {"404": {"overwrite:statuscode": "200"}}}
     api.backend("GET /a/{id}", echo.url, **mappings, TimeoutInMillis=500)
     api.backend("$default", echo.url)
@@ -146,6 +146,24 @@ def test_there_and_back(gateway, client, echo):
     api.backend("GET /later", echo.url)
     latest = json.loads(client.export_api(ApiId=api.id, Specification="OAS30", OutputType="JSON")["body"].read())
     assert "/later" in latest["paths"] and latest["x-amazon-apigateway-importexport-version"] == "1.0"
+
+
+@pytest.mark.parametrize("place", ["server", "root"])
+def test_ip_address_types(client, place):
+    def body(kind):
+        name, paths = "x-amazon-apigateway-endpoint-configuration", {"/a": {"get": backend("http://127.0.0.1:1")}}
+        holder = {name: {"ipAddressType": kind}} if kind else {}
+        return document(paths, **(holder if place == "root" else {"servers": [{"url": "https://a.test", **holder}]}))
+
+    made = client.import_api(Body=body("dualstack"))
+    api = made["ApiId"]
+    assert made["IpAddressType"] == "dualstack" and client.import_api(Body=body(None))["IpAddressType"] == "ipv4"
+    exported = json.loads(client.export_api(ApiId=api, Specification="OAS30", OutputType="JSON")["body"].read())
+    assert exported["servers"][0]["x-amazon-apigateway-endpoint-configuration"] == {"ipAddressType": "dualstack"}
+    # A document that says nothing of it leaves it.
+    for kind, shown in (None, "dualstack"), ("ipv4", "ipv4"), ("dualstack", "dualstack"):
+        assert client.reimport_api(ApiId=api, Body=body(kind))["IpAddressType"] == shown
+    refused(client.import_api, "BadRequestException", "x-amazon-apigateway-endpoint-configuration: ipAddressType", Body=body("ipv6"))
 
 
 def test_what_is_refused(client):

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use stagedoor_shapes::Blob;
 use stagedoor_shapes::apigatewayv2::{
-    AuthorizationType, Authorizer, AuthorizerType, Cors, ExportApiRequest, ExportApiResponse, Integration,
-    Route, Stage,
+    Api, AuthorizationType, Authorizer, AuthorizerType, Cors, ExportApiRequest, ExportApiResponse,
+    Integration, IpAddressType, Route, Stage,
 };
 use stagedoor_shapes::snapshot::{ApiSnapshot, INTEGRATION_TARGET};
 
@@ -79,9 +79,9 @@ fn document(snapshot: &ApiSnapshot, stage: Option<&str>, extensions: bool) -> Va
         "url": format!("{endpoint}/{{basePath}}"),
         "variables": { "basePath": { "default": base_path } },
     });
-    if extensions && api.disable_execute_api_endpoint == Some(true) {
-        let configuration = json!({ "disableExecuteApiEndpoint": true });
-        put(&mut server, &format!("{PREFIX}endpoint-configuration"), configuration);
+    let endpoint = endpoint_configuration(api);
+    if extensions && endpoint != json!({}) {
+        put(&mut server, &format!("{PREFIX}endpoint-configuration"), endpoint);
     }
     let mut root = json!({ "openapi": "3.0.1", "info": info, "servers": [server] });
     let tags: Vec<Value> = api
@@ -105,6 +105,18 @@ fn document(snapshot: &ApiSnapshot, stage: Option<&str>, extensions: bool) -> Va
         put(&mut root, &format!("{PREFIX}importexport-version"), json!(VERSION));
     }
     root
+}
+
+/// What of the endpoint is not as it is by default.
+fn endpoint_configuration(api: &Api) -> Value {
+    let mut configuration = json!({});
+    if api.disable_execute_api_endpoint == Some(true) {
+        put(&mut configuration, "disableExecuteApiEndpoint", json!(true));
+    }
+    if let Some(kind) = api.ip_address_type.filter(|kind| *kind != IpAddressType::Ipv4) {
+        put(&mut configuration, "ipAddressType", json!(kind.as_str()));
+    }
+    configuration
 }
 
 /// A time as `2022-02-11 12:44:34UTC`.

@@ -101,6 +101,7 @@ impl V2<'_> {
             disable_execute_api_endpoint: new
                 .disable_execute_api_endpoint
                 .or(before.disable_execute_api_endpoint),
+            ip_address_type: new.ip_address_type.or(before.ip_address_type),
             tags: new.tags.clone().or(before.tags),
             ..before
         };

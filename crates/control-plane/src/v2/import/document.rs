@@ -177,6 +177,12 @@ fn api(root: &Value, errors: &mut Vec<String>) -> Api {
     let endpoint = endpoint.or_else(|| extension(root, "endpoint-configuration"));
     api.disable_execute_api_endpoint =
         endpoint.and_then(|endpoint| endpoint.get("disableExecuteApiEndpoint")).and_then(truth);
+    if let Some(kind) = text(endpoint.and_then(|endpoint| endpoint.get("ipAddressType"))) {
+        match kind.parse() {
+            Ok(kind) => api.ip_address_type = Some(kind),
+            Err(error) => errors.push(format!("{PREFIX}endpoint-configuration: ipAddressType: {error}")),
+        }
+    }
     for tag in root.get("tags").and_then(Value::as_array).into_iter().flatten() {
         if let (Some(name), Some(value)) = (text(tag.get("name")), extension(tag, "tag-value")) {
             api.tags.get_or_insert_default().insert(name, text(Some(value)).unwrap_or_default());
