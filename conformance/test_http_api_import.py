@@ -171,6 +171,7 @@ def test_what_is_refused(client):
     for body, message in [
         ("{", "Invalid OpenAPI input"),
         (json.dumps({"swagger": "2.0", "info": {"title": "t"}, "paths": fine}), "Only OpenAPI 3.0"),
+        (json.dumps({"openapi": "3.1.0", "info": {"title": "t"}, "paths": fine}), "Only OpenAPI 3.0"),
         (json.dumps({"openapi": "3.0.1", "info": {"title": "t"}}), "'paths' is missing"),
         (document({"/a": {"get": {**fine["/a"]["get"], "security": [{"x": []}]}}}), "'x' is not defined"),
         (document({"/a": {"get": {**fine["/a"]["get"], "security": [{"x": []}, {"y": []}]}}}), "not several"),

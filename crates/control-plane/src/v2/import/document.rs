@@ -12,7 +12,7 @@ const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "
 pub(super) fn read(root: &Value, base_path: BasePath) -> Definition {
     let mut definition = Definition::default();
     let version = text(root.get("openapi")).unwrap_or_default();
-    if !version.starts_with("3.") {
+    if !version.starts_with("3.0") {
         definition.errors.push("Only OpenAPI 3.0 definitions can be imported as HTTP APIs".to_owned());
         return definition;
     }
