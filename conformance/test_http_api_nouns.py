@@ -124,15 +124,26 @@ def test_quick_create(client):
     assert (integration["IntegrationType"], integration["IntegrationMethod"]) == ("HTTP_PROXY", "ANY")
     assert (integration["PayloadFormatVersion"], integration["TimeoutInMillis"]) == ("1.0", 30000)
     assert (stage["StageName"], stage["AutoDeploy"], stage["ApiGatewayManaged"]) == ("$default", True, True)
+    # A target changes the URI and the type, and with another type what belongs to that; the rest stays.
+    own = {"TimeoutInMillis": 500, "Description": "d", "RequestParameters": {"append:header.x": "y"}}
+    where = {"ApiId": api, "IntegrationId": integration["IntegrationId"]}
+    client.update_integration(**where, **own, IntegrationMethod="GET")
+    client.update_api(ApiId=api, Target="http://127.0.0.1:1/y")
+    shown = client.get_integration(**where)
+    assert (shown["IntegrationUri"], shown["IntegrationMethod"]) == ("http://127.0.0.1:1/y", "GET")
+    assert shown == shown | own and shown["ApiGatewayManaged"]
     client.update_api(ApiId=api, Target=FUNCTION, RouteKey="$default")
     (integration,) = client.get_integrations(ApiId=api)["Items"]
     assert (integration["IntegrationType"], integration["PayloadFormatVersion"]) == ("AWS_PROXY", "2.0")
+    assert integration["IntegrationMethod"] == "POST" and integration == integration | own
+    client.update_integration(**where, PayloadFormatVersion="1.0")
+    client.update_api(ApiId=api, Target=FUNCTION)
+    assert client.get_integration(**where)["PayloadFormatVersion"] == "1.0"
     assert client.get_routes(ApiId=api)["Items"][0]["RouteKey"] == "$default"
     refused(client.delete_route, "BadRequestException", "managed", ApiId=api, RouteId=route["RouteId"])
     refused(client.update_route, "BadRequestException", "managed", ApiId=api, RouteId=route["RouteId"], RouteKey="GET /b")
     named = client.update_route(ApiId=api, RouteId=route["RouteId"], OperationName="all", RouteKey="$default")
     assert (named["OperationName"], named["ApiGatewayManaged"]) == ("all", True)
-    where = {"ApiId": api, "IntegrationId": integration["IntegrationId"]}
     refused(client.delete_integration, "BadRequestException", "managed", **where)
     refused(client.create_api, "BadRequestException", "Target", Name="x", ProtocolType="HTTP", RouteKey="GET /")
     refused(client.create_api, "BadRequestException", "target", Name="x", ProtocolType="HTTP", Target="nowhere")

@@ -170,15 +170,16 @@ impl V2<'_> {
             }
             tx.put(&keys::api(id), &api)?;
             if input.target.is_some() || input.route_key.is_some() || input.credentials_arn.is_some() {
-                self.update_quick(tx, id, &input)?;
+                self.update_quick(tx, &api, &input)?;
             }
             self.redeploy(tx, id)?;
             Ok(answer(api))
         })
     }
 
-    fn update_quick(&self, tx: &Tx, api: &str, input: &UpdateApiRequest) -> Result<(), ApiError> {
-        let routes: Vec<Route> = all(tx, api, Kind::Route)?;
+    fn update_quick(&self, tx: &Tx, api: &Api, input: &UpdateApiRequest) -> Result<(), ApiError> {
+        let id = required(&api.api_id);
+        let routes: Vec<Route> = all(tx, id, Kind::Route)?;
         let managed = |flag: Option<bool>| flag == Some(true);
         let Some(mut route) = routes.into_iter().find(|route| managed(route.api_gateway_managed)) else {
             return bad_request("Quick create update is only supported for APIs made by quick create");
@@ -186,26 +187,28 @@ impl V2<'_> {
         if let Some(key) = &input.route_key {
             route_key::check(key)?;
             route.route_key = Some(key.clone());
-            super::routes::check_unique(tx, api, &route)?;
-            tx.put(&keys::one(api, Kind::Route, required(&route.route_id)), &route)?;
+            super::routes::check_unique(tx, id, &route)?;
+            tx.put(&keys::one(id, Kind::Route, required(&route.route_id)), &route)?;
         }
-        let integrations: Vec<Integration> = all(tx, api, Kind::Integration)?;
+        let integrations: Vec<Integration> = all(tx, id, Kind::Integration)?;
         let integration =
             integrations.into_iter().find(|integration| managed(integration.api_gateway_managed));
         let Some(mut integration) = integration else { return Ok(()) };
         if let Some(target) = &input.target {
-            let kept = (integration.integration_id, integration.credentials_arn);
-            integration = Integration {
-                integration_id: kept.0,
-                credentials_arn: kept.1,
-                api_gateway_managed: Some(true),
-                ..quick_integration(target)?
-            };
+            // AWS's model has a target change the URI and the type, and what is said elsewhere of the integration stays.
+            let new = quick_integration(target)?;
+            if integration.integration_type != new.integration_type {
+                integration.integration_method = new.integration_method;
+                integration.payload_format_version = new.payload_format_version;
+            }
+            integration.integration_type = new.integration_type;
+            integration.integration_uri = new.integration_uri;
         }
         if input.credentials_arn.is_some() {
             integration.credentials_arn = input.credentials_arn.clone().filter(|arn| !arn.is_empty());
         }
-        tx.put(&keys::one(api, Kind::Integration, required(&integration.integration_id)), &integration)
+        super::integrations::check(tx, api, &integration)?;
+        tx.put(&keys::one(id, Kind::Integration, required(&integration.integration_id)), &integration)
     }
 
     /// `DeleteApi`, with everything that belongs to it.
