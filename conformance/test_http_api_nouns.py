@@ -484,6 +484,23 @@ def test_stages(client, api):
     gone(client.delete_route_settings, absent, **where, RouteKey="GET /")
 
 
+def test_settings_of_routes_that_are_gone(client, api):
+    """They can be deleted one by one, and do not stand in the way of other deletions."""
+    log = {"DestinationArn": f"arn:aws:logs:{REGION}:000000000000:log-group:g", "Format": "$context.requestId"}
+    routes = {key: client.create_route(ApiId=api, RouteKey=key)["RouteId"] for key in ("GET /a", "GET /b")}
+    where = {"ApiId": api, "StageName": "dev"}
+    settings = {key: {"DetailedMetricsEnabled": False} for key in routes}
+    client.create_stage(**where, RouteSettings=settings, AccessLogSettings=log)
+    for route in routes.values():
+        client.delete_route(ApiId=api, RouteId=route)
+    gone(client.update_stage, "Unable to find Route by key GET /a", **where, Description="d")
+    client.delete_access_log_settings(**where)
+    for key in routes:
+        client.delete_route_settings(**where, RouteKey=key)
+    stage = client.update_stage(**where, Description="d")
+    assert stage["RouteSettings"] == {} and "AccessLogSettings" not in stage
+
+
 def test_usage_plans_are_not_for_http_apis(client, api, gateway):
     client.create_stage(ApiId=api, StageName="dev")
     stages = [{"apiId": api, "stage": "dev"}]

@@ -60,6 +60,7 @@ impl V2<'_> {
             let mut stage: Stage = updated_within(&new, &input, DEFAULT_ROUTE_SETTINGS)?;
             drop_blanks(&mut stage);
             check_new_log(&api, None, stage.access_log_settings.as_ref())?;
+            check(tx, &api, &stage)?;
             self.put_stage(tx, &api, stage, input.deployment_id.is_some())
         })
     }
@@ -110,6 +111,7 @@ impl V2<'_> {
             settings.extend(input.route_settings.clone().unwrap_or_default());
             stage.route_settings = Some(settings);
             stage.last_updated_date = Some(self.0.now());
+            check(tx, &api, &stage)?;
             self.put_stage(tx, &api, stage, input.deployment_id.is_some())
         })
     }
@@ -163,10 +165,10 @@ impl V2<'_> {
         })
     }
 
-    /// Checks a stage and writes it. One that deploys itself is deployed.
+    /// Writes a stage. One that deploys itself is deployed. What a deletion leaves is not checked again: settings of routes
+    /// that are gone have to go one by one.
     fn put_stage(&self, tx: &Tx, api: &Api, stage: Stage, deployment_given: bool) -> Result<Stage, ApiError> {
         let (api_id, name) = (required(&api.api_id), required(&stage.stage_name));
-        check(tx, api, &stage)?;
         let key = keys::one(api_id, Kind::Stage, name);
         if stage.auto_deploy == Some(true) {
             if deployment_given {
