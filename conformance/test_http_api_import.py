@@ -423,6 +423,16 @@ def test_the_form_of_an_export(client):
     }  # fmt: skip
     assert json.dumps(json.loads(text)) == json.dumps(expected)
     assert '"openapi" : "3.0.1"' in text and '"flows" : { }' in text and '"allowMethods" : [ "GET" ]' in text
+    # Without extensions there is no word for routes of any method.
+    client.create_route(ApiId=id, RouteKey="ANY /c/{x}")
+    client.create_route(ApiId=id, RouteKey="ANY /b")
+    assert any_method in json.loads(exported())["paths"]["/c/{x}"]
+    bare = json.loads(exported(IncludeExtensions=False))
+    assert "x-amazon" not in json.dumps(bare)
+    assert {path: set(item) for path, item in bare["paths"].items()} == {"/a/{proxy+}": {"get", "parameters"}, "/b": {"post"}}
+    for route in client.get_routes(ApiId=id)["Items"]:
+        if route["RouteKey"].startswith("ANY"):
+            client.delete_route(ApiId=id, RouteId=route["RouteId"])
     # A stage is exported as it was deployed.
     client.create_stage(ApiId=id, StageName="dev", AutoDeploy=True)
     server = json.loads(exported(StageName="dev", ExportVersion="1.0"))["servers"][0]
