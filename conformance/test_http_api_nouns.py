@@ -146,7 +146,10 @@ def test_quick_create(client):
     assert (named["OperationName"], named["ApiGatewayManaged"]) == ("all", True)
     refused(client.delete_integration, "BadRequestException", "managed", **where)
     refused(client.create_api, "BadRequestException", "Target", Name="x", ProtocolType="HTTP", RouteKey="GET /")
-    refused(client.create_api, "BadRequestException", "target", Name="x", ProtocolType="HTTP", Target="nowhere")
+    for target in "nowhere", "arn:aws:sqs:us-east-1:0:lambda":
+        refused(client.create_api, "BadRequestException", "target", Name="x", ProtocolType="HTTP", Target=target)
+    refused(client.create_api, "BadRequestException", "Invalid ARN specified in the request", Name="x", ProtocolType="HTTP",
+            Target=FUNCTION, CredentialsArn="x")  # fmt: skip
 
 
 def test_cors_configuration(client, api):
@@ -292,6 +295,12 @@ def test_integrations(client, api):
     http = {"ApiId": api, "IntegrationType": "HTTP_PROXY", "IntegrationMethod": "GET", "IntegrationUri": "http://a.test"}
     # As Terraform sends it, and AWS does not give it back.
     assert "PassthroughBehavior" not in create(**http, PassthroughBehavior="WHEN_NO_MATCH")
+    function = {"ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationUri": FUNCTION, "PayloadFormatVersion": "2.0"}
+    for credentials in "arn:aws:iam::000000000000:role/x", "arn:aws:iam::*:user/*", "${stageVariables.role}":
+        assert create(**function, CredentialsArn=credentials)["CredentialsArn"] == credentials
+    invocation = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{FUNCTION}/invocations"
+    for uri in invocation, FUNCTION + ":${stageVariables.alias}", "${stageVariables.function}":
+        assert create(**function | {"IntegrationUri": uri})["IntegrationUri"] == uri
     service = {
         "ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationSubtype": "SQS-SendMessage",
         "PayloadFormatVersion": "1.0", "CredentialsArn": "arn:aws:iam::0:role/x",
@@ -314,6 +323,11 @@ def test_integrations(client, api):
             "HttpMethod must be POST for AWS_PROXY IntegrationType",
         ),
         ({**http, "IntegrationMethod": "FETCH"}, "Invalid HTTP method specified"),
+        ({**function, "CredentialsArn": "x"}, "Invalid ARN specified in the request"),
+        (
+            {**function, "IntegrationUri": "arn:aws:sqs:us-east-1:0:lambda"},
+            "Invalid Lambda function ARN specified for the integration: arn:aws:sqs:us-east-1:0:lambda",
+        ),
         (
             {name: value for name, value in http.items() if name != "IntegrationMethod"},
             "HttpMethod parameter method must be specified for integrationType HTTPPROXY",

@@ -55,7 +55,7 @@ impl V2<'_> {
             let id = required(&api.api_id);
             if let Some(target) = quick {
                 let key = input.route_key.as_deref().unwrap_or(route_key::DEFAULT);
-                self.quick_create(tx, id, key, target, input.credentials_arn.as_deref())?;
+                self.quick_create(tx, &api, key, target, input.credentials_arn.as_deref())?;
                 self.redeploy(tx, id)?;
             }
             // AWS tells of tags that are not there in every other answer.
@@ -99,22 +99,24 @@ impl V2<'_> {
     fn quick_create(
         &self,
         tx: &Tx,
-        api: &str,
+        api: &Api,
         key: &str,
         target: &str,
         credentials: Option<&str>,
     ) -> Result<(), ApiError> {
+        let api_id = required(&api.api_id);
         route_key::check(key)?;
         let integration = Integration {
-            integration_id: Some(members::unused(tx, api, Kind::Integration)?),
+            integration_id: Some(members::unused(tx, api_id, Kind::Integration)?),
             api_gateway_managed: Some(true),
             credentials_arn: credentials.map(str::to_owned),
             ..quick_integration(target)?
         };
+        super::integrations::check(tx, api, &integration)?;
         let id = required(&integration.integration_id);
-        tx.put(&keys::one(api, Kind::Integration, id), &integration)?;
+        tx.put(&keys::one(api_id, Kind::Integration, id), &integration)?;
         let route = Route {
-            route_id: Some(members::unused(tx, api, Kind::Route)?),
+            route_id: Some(members::unused(tx, api_id, Kind::Route)?),
             api_gateway_managed: Some(true),
             api_key_required: Some(false),
             authorization_type: Some(stagedoor_shapes::apigatewayv2::AuthorizationType::None),
@@ -122,13 +124,13 @@ impl V2<'_> {
             target: Some(format!("{INTEGRATION_TARGET}{id}")),
             ..Route::default()
         };
-        tx.put(&keys::one(api, Kind::Route, required(&route.route_id)), &route)?;
+        tx.put(&keys::one(api_id, Kind::Route, required(&route.route_id)), &route)?;
         let stage = Stage {
             api_gateway_managed: Some(true),
             auto_deploy: Some(true),
             ..self.new_stage(route_key::DEFAULT, true)
         };
-        tx.put(&keys::one(api, Kind::Stage, route_key::DEFAULT), &stage)
+        tx.put(&keys::one(api_id, Kind::Stage, route_key::DEFAULT), &stage)
     }
 
     /// `GetApi`.
@@ -280,7 +282,7 @@ fn quick_integration(target: &str) -> Result<Integration, ApiError> {
         url if url.starts_with("http://") || url.starts_with("https://") => {
             (IntegrationType::HttpProxy, "ANY", "1.0")
         }
-        arn if arn.starts_with("arn:") && arn.contains(":lambda:") => {
+        arn if arn.starts_with("arn:") && super::integrations::is_function(arn) => {
             (IntegrationType::AwsProxy, "POST", "2.0")
         }
         _ => {

@@ -12,7 +12,9 @@ use stagedoor_shapes::snapshot::INTEGRATION_TARGET;
 use super::keys::{self, Kind};
 use super::parameters::{self, Subtype};
 use super::{V2, all, is_http, members, recast, updated, vpc_links, websocket};
+use crate::authorizers::{check_uri, is_function_arn};
 use crate::control_plane::{bad_request, conflict, required};
+use crate::integrations::check_credentials;
 use crate::tx::Tx;
 use crate::{ApiError, quotas};
 
@@ -194,6 +196,7 @@ pub(super) fn check(tx: &Tx, api: &Api, integration: &Integration) -> Result<(),
     } else if integration.connection_id.as_deref().is_some_and(|id| !id.is_empty()) {
         return bad_request("ConnectionId is only supported for connectionType VPC_LINK");
     }
+    check_credentials(integration.credentials_arn.as_deref())?;
     if !is_http(api) {
         return websocket::check_integration(tx, integration);
     }
@@ -301,8 +304,38 @@ fn is_private_target(uri: &str) -> bool {
 }
 
 fn check_function(uri: &str) -> Result<(), ApiError> {
-    match uri.starts_with("arn:") && uri.contains("lambda") || uri.contains("${") {
+    match is_function(uri) {
         true => Ok(()),
         false => bad_request(format!("Invalid Lambda function ARN specified for the integration: {uri}")),
+    }
+}
+
+/// Whether this is the ARN of a function or of its invocation. What a stage variable is part of shows when it is deployed.
+pub(super) fn is_function(uri: &str) -> bool {
+    uri.contains("${") || is_function_arn(uri) || check_uri(uri).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_go_by_their_arn_or_their_invocation() {
+        const FUNCTION: &str = "arn:aws:lambda:us-east-1:111111111111:function:f";
+        const PATH: &str = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions";
+        #[track_caller]
+        fn check(uri: &str, taken: bool) {
+            assert_eq!(check_function(uri).is_ok(), taken, "{uri}");
+        }
+        check(FUNCTION, true);
+        check(&format!("{FUNCTION}:alias"), true);
+        check(&format!("{PATH}/{FUNCTION}/invocations"), true);
+        check(&format!("{PATH}/{FUNCTION}:${{stageVariables.a}}/invocations"), true);
+        check("${stageVariables.function}", true);
+        check("arn:aws:sqs:us-east-1:0:lambda", false);
+        check("arn:aws:lambda:us-east-1:111111111111:layer:f", false);
+        check("arn:aws:apigateway:us-east-1:sqs:path/lambda", false);
+        check(&format!("{PATH}/{FUNCTION}"), false);
+        check("lambda", false);
     }
 }
