@@ -12,7 +12,6 @@ use stagedoor_shapes::snapshot::INTEGRATION_TARGET;
 use super::keys::{self, Kind};
 use super::parameters::{self, Subtype};
 use super::{V2, all, is_http, members, recast, updated, vpc_links, websocket};
-use crate::authorizers::{check_uri, is_function_arn};
 use crate::control_plane::{bad_request, conflict, required};
 use crate::integrations::check_credentials;
 use crate::tx::Tx;
@@ -311,8 +310,18 @@ fn check_function(uri: &str) -> Result<(), ApiError> {
 }
 
 /// Whether this is the ARN of a function or of its invocation. What a stage variable is part of shows when it is deployed.
+/// Regions may be any: that of a gateway need not be one of AWS's.
 pub(super) fn is_function(uri: &str) -> bool {
-    uri.contains("${") || is_function_arn(uri) || check_uri(uri).is_ok()
+    fn invoked(uri: &str) -> Option<&str> {
+        let (_, path) = uri.split_once(":lambda:path/").filter(|(start, _)| start.starts_with("arn:"))?;
+        path.split_once("/functions/")?.1.strip_suffix("/invocations")
+    }
+    let is_arn = |text: &str| {
+        let parts: Vec<&str> = text.splitn(7, ':').collect();
+        matches!(parts.as_slice(), ["arn", _, "lambda", _, _, "function", name] if !name.is_empty())
+    };
+    let is_name = |text: &str| !text.is_empty() && !text.contains([':', '/']);
+    uri.contains("${") || is_arn(uri) || invoked(uri).is_some_and(|text| is_arn(text) || is_name(text))
 }
 
 #[cfg(test)]
@@ -332,6 +341,8 @@ mod tests {
         check(&format!("{PATH}/{FUNCTION}/invocations"), true);
         check(&format!("{PATH}/{FUNCTION}:${{stageVariables.a}}/invocations"), true);
         check("${stageVariables.function}", true);
+        check("arn:aws:lambda:local:111111111111:function:f", true);
+        check(&format!("{PATH}/f/invocations"), true);
         check("arn:aws:sqs:us-east-1:0:lambda", false);
         check("arn:aws:lambda:us-east-1:111111111111:layer:f", false);
         check("arn:aws:apigateway:us-east-1:sqs:path/lambda", false);

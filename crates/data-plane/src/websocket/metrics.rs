@@ -133,7 +133,7 @@ mod tests {
         let (api_name, api_id, stage) = ("n".into(), "a".into(), "s".into());
         let labels = Labels { api_name, api_id, stage, is_http_api: false, method: None };
         let check = |lengths: &[usize], expected: u64| {
-            let series = SocketSeries::new(2);
+            let series = SocketSeries::new(3);
             for (worker, length) in lengths.iter().enumerate() {
                 series.message(worker, *length);
             }
