@@ -537,10 +537,11 @@ class TestParameterMapping:
         assert api.call("GET", "/201").headers["X-Origin"] == "echo"
 
     def test_functions_see_them_too(self, api, new_function):
-        parameters = {"append:header.added": "yes", "overwrite:querystring.q": "1"}
+        parameters = {"append:header.added": "yes", "overwrite:querystring.q": "1", "overwrite:header.host": "static.test"}
         api.function("GET /", new_function(ECHO), RequestParameters=parameters)
         event = body_json(api.call("GET", "/?q=0"))
         assert (event["headers"]["added"], event["queryStringParameters"]) == ("yes", {"q": "1"})
+        assert event["headers"]["host"] == "static.test"
 
 
 class TestThrottles:

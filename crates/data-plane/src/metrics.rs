@@ -278,7 +278,7 @@ impl Histogram {
     }
 }
 
-/// Adds to a number that one thread alone writes. Others may read it meanwhile. It costs a tenth of an atomic addition, of
+/// Adds to a number that one thread alone writes. Others may read it meanwhile. It costs less than an atomic addition, of
 /// which a request would need five.
 pub(crate) fn add(number: &AtomicU64, more: u64) {
     number.store(number.load(Relaxed).wrapping_add(more), Relaxed);

@@ -316,12 +316,9 @@ pub(super) fn is_function(uri: &str) -> bool {
         let (_, path) = uri.split_once(":lambda:path/").filter(|(start, _)| start.starts_with("arn:"))?;
         path.split_once("/functions/")?.1.strip_suffix("/invocations")
     }
-    let is_arn = |text: &str| {
-        let parts: Vec<&str> = text.splitn(7, ':').collect();
-        matches!(parts.as_slice(), ["arn", _, "lambda", _, _, "function", name] if !name.is_empty())
-    };
     let is_name = |text: &str| !text.is_empty() && !text.contains([':', '/']);
-    uri.contains("${") || is_arn(uri) || invoked(uri).is_some_and(|text| is_arn(text) || is_name(text))
+    let is_function = |text: &str| websocket::is_function_arn(text) || is_name(text);
+    uri.contains("${") || websocket::is_function_arn(uri) || invoked(uri).is_some_and(is_function)
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ fn is_function(integration: &Integration) -> bool {
 }
 
 /// Whether this is the ARN of a function itself, rather than of its invocation.
-fn is_function_arn(uri: &str) -> bool {
+pub(super) fn is_function_arn(uri: &str) -> bool {
     let mut parts = uri.splitn(7, ':');
     parts.next() == Some("arn") && parts.nth(1) == Some("lambda") && parts.nth(2) == Some("function")
 }

@@ -39,10 +39,11 @@ pub async fn request(exchange: &mut Exchange<'_>) -> Result<(), Fault> {
     exchange.mapped_path = path.map(|path| if path.starts_with('/') { path } else { format!("/{path}") });
     for (mapping, value) in headers {
         let sets_host = mapping.change == Change::Overwrite && mapping.name.eq_ignore_ascii_case("host");
-        if sets_host && value.as_ref().is_some_and(|value| is_valid_value(value.as_bytes())) {
-            exchange.mapped_host = value.map(Bytes::from);
-        } else {
-            change_header(&mut exchange.head.headers, mapping, value);
+        let is_set = sets_host && value.as_ref().is_some_and(|value| is_valid_value(value.as_bytes()));
+        change_header(&mut exchange.head.headers, mapping, value);
+        if is_set {
+            // Functions see the header; a backend gets a host of its own where none was set.
+            exchange.mapped_host = exchange.head.headers.get("host").cloned();
         }
     }
     Ok(())
